@@ -1,0 +1,1 @@
+//! Cairn: a Redis-protocol compatible, sharded cache-and-store.
