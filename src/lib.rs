@@ -1,1 +1,4 @@
 //! Cairn: a Redis-protocol compatible, sharded cache-and-store.
+
+pub mod base;
+pub mod config;
