@@ -49,7 +49,9 @@ pub fn parse_arguments(arguments: &[OsString]) -> Arguments {
                 wants_value = false;
             }
         } else {
-            parsed.directives.extend_from_slice(text::quote(bytes).as_bytes());
+            parsed
+                .directives
+                .extend_from_slice(text::quote(bytes).as_bytes());
             parsed.directives.push(b' ');
             wants_value = false;
         }
@@ -83,17 +85,35 @@ mod tests {
 
     #[test]
     fn directives_become_lines() {
-        assert_eq!(directives(&["--port", "6379", "--port", "6380"]), "port \"6379\" \nport \"6380\" ");
-        assert_eq!(directives(&["--save", "900", "1", "--port", "1"]), "save \"900\" \"1\" \nport \"1\" ");
-        assert_eq!(directives(&["--port 6380", "--hz", "5"]), "port 6380 \nhz \"5\" ");
-        assert_eq!(directives(&["--requirepass", "--x", "--hz", "5"]), "requirepass \"--x\" \nhz \"5\" ");
-        assert_eq!(directives(&["--requirepass", "\"quoted\""]), "requirepass \"\\\"quoted\\\"\" ");
+        assert_eq!(
+            directives(&["--port", "6379", "--port", "6380"]),
+            "port \"6379\" \nport \"6380\" "
+        );
+        assert_eq!(
+            directives(&["--save", "900", "1", "--port", "1"]),
+            "save \"900\" \"1\" \nport \"1\" "
+        );
+        assert_eq!(
+            directives(&["--port 6380", "--hz", "5"]),
+            "port 6380 \nhz \"5\" "
+        );
+        assert_eq!(
+            directives(&["--requirepass", "--x", "--hz", "5"]),
+            "requirepass \"--x\" \nhz \"5\" "
+        );
+        assert_eq!(
+            directives(&["--requirepass", "\"quoted\""]),
+            "requirepass \"\\\"quoted\\\"\" "
+        );
         assert_eq!(directives(&["-x"]), "\"-x\" ");
     }
 
     #[test]
     fn save_may_stand_alone() {
-        assert_eq!(directives(&["--save", "--port", "1"]), "save \"\"\nport \"1\" ");
+        assert_eq!(
+            directives(&["--save", "--port", "1"]),
+            "save \"\"\nport \"1\" "
+        );
         assert_eq!(directives(&["--save"]), "save \"\"");
         assert_eq!(directives(&["--save", ""]), "save \"\" ");
     }

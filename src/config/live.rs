@@ -58,7 +58,10 @@ pub enum SetError {
 
 impl SetError {
     fn failed(directive: &str, reason: impl Into<String>) -> SetError {
-        SetError::Failed { directive: directive.to_string(), reason: reason.into() }
+        SetError::Failed {
+            directive: directive.to_string(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -66,10 +69,16 @@ impl fmt::Display for SetError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SetError::UnknownDirective(name) => {
-                write!(out, "Unknown option or number of arguments for CONFIG SET - '{name}'")
+                write!(
+                    out,
+                    "Unknown option or number of arguments for CONFIG SET - '{name}'"
+                )
             }
             SetError::Failed { directive, reason } => {
-                write!(out, "CONFIG SET failed (possibly related to argument '{directive}') - {reason}")
+                write!(
+                    out,
+                    "CONFIG SET failed (possibly related to argument '{directive}') - {reason}"
+                )
             }
             SetError::Loading => write!(out, "Redis is loading the dataset in memory"),
         }
@@ -123,9 +132,14 @@ impl Live {
         let old = self.load();
         let rows = settable(&old, pairs, context)?;
         let mut new = Config::clone(&old);
-        let mut reading = Reading { from_file: false, save_seen: false, directory: old.dir.clone() };
+        let mut reading = Reading {
+            from_file: false,
+            save_seen: false,
+            directory: old.dir.clone(),
+        };
         for ((row, spelling), (_, value)) in rows.iter().zip(pairs) {
-            assign(row, &mut new, value, &mut reading).map_err(|reason| SetError::failed(spelling, reason))?;
+            assign(row, &mut new, value, &mut reading)
+                .map_err(|reason| SetError::failed(spelling, reason))?;
         }
         new.clamp();
         let mut changed: Vec<&'static Row> = Vec::new();
@@ -170,7 +184,11 @@ pub struct Cached {
 
 impl Cached {
     pub fn new(live: &'static Live) -> Cached {
-        Cached { live, generation: live.generation(), config: live.load() }
+        Cached {
+            live,
+            generation: live.generation(),
+            config: live.load(),
+        }
     }
 
     /// The configuration in force: one relaxed load unless it changed.
@@ -190,7 +208,10 @@ impl Cached {
 pub fn get(config: &Config, patterns: &[&[u8]]) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, row: &Row| {
-        if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        if !found
+            .iter()
+            .any(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
             found.push((name.to_string(), row.show(config)));
         }
     };
@@ -215,13 +236,18 @@ pub fn get(config: &Config, patterns: &[&[u8]]) -> Vec<(String, String)> {
 
 /// Whether the value of this directive must be kept out of logs, slow log and MONITOR.
 pub fn is_sensitive(name: &[u8]) -> bool {
-    std::str::from_utf8(name).is_ok_and(|name| find(name).is_some_and(|(row, _)| row.is_sensitive()))
+    std::str::from_utf8(name)
+        .is_ok_and(|name| find(name).is_some_and(|(row, _)| row.is_sensitive()))
 }
 
 type Found = (&'static Row, &'static str);
 
 /// The rows of the names given, or the first objection to any of them.
-fn settable(config: &Config, pairs: &[(&[u8], &[u8])], context: SetContext) -> Result<Vec<Found>, SetError> {
+fn settable(
+    config: &Config,
+    pairs: &[(&[u8], &[u8])],
+    context: SetContext,
+) -> Result<Vec<Found>, SetError> {
     let mut rows: Vec<Found> = Vec::with_capacity(pairs.len());
     for (name, _) in pairs {
         let name = String::from_utf8_lossy(name);
@@ -245,7 +271,12 @@ fn settable(config: &Config, pairs: &[(&[u8], &[u8])], context: SetContext) -> R
     Ok(rows)
 }
 
-fn assign(row: &'static Row, config: &mut Config, value: &[u8], reading: &mut Reading) -> Result<(), String> {
+fn assign(
+    row: &'static Row,
+    config: &mut Config,
+    value: &[u8],
+    reading: &mut Reading,
+) -> Result<(), String> {
     let value = std::str::from_utf8(value).map_err(|_| "argument is not valid UTF-8")?;
     let arguments: Vec<&str> = match value {
         value if !row.has(MULTI) => vec![value],
@@ -264,10 +295,14 @@ mod tests {
     }
 
     fn set(live: &Live, pairs: &[(&str, &str)]) -> Result<Vec<&'static str>, String> {
-        let pairs: Vec<(&[u8], &[u8])> =
-            pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let pairs: Vec<(&[u8], &[u8])> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+            .collect();
         let changed = live.set(&pairs, SetContext::default(), |_, _| Ok(()));
-        changed.map(|rows| rows.iter().map(|row| row.name).collect()).map_err(|error| error.to_string())
+        changed
+            .map(|rows| rows.iter().map(|row| row.name).collect())
+            .map_err(|error| error.to_string())
     }
 
     fn shown(live: &Live, patterns: &[&str]) -> Vec<(String, String)> {
@@ -278,7 +313,10 @@ mod tests {
     #[test]
     fn get_takes_patterns_names_and_aliases() {
         let live = fresh();
-        let names: Vec<String> = shown(&live, &["slave-prio*", "maxmemory-po*", "nosuch"]).into_iter().map(|pair| pair.0).collect();
+        let names: Vec<String> = shown(&live, &["slave-prio*", "maxmemory-po*", "nosuch"])
+            .into_iter()
+            .map(|pair| pair.0)
+            .collect();
         assert_eq!(names, ["slave-priority", "maxmemory-policy"]);
         let pairs = shown(&live, &["PoRt", "port", "p?rt"]);
         assert_eq!(pairs, [("PoRt".to_string(), "6379".to_string())]);
@@ -307,7 +345,11 @@ mod tests {
         let live = fresh();
         let before = live.load();
         let generation = live.generation();
-        let changed = set(&live, &[("maxmemory", "10mb"), ("HZ", "900"), ("timeout", "0")]).unwrap();
+        let changed = set(
+            &live,
+            &[("maxmemory", "10mb"), ("HZ", "900"), ("timeout", "0")],
+        )
+        .unwrap();
         assert_eq!(changed, ["maxmemory", "hz"]);
         assert_ne!(live.generation(), generation);
         assert_eq!((live.load().maxmemory, live.load().hz), (10 << 20, 500));
@@ -317,7 +359,11 @@ mod tests {
     #[test]
     fn one_bad_value_changes_nothing() {
         let live = fresh();
-        let error = set(&live, &[("maxmemory", "1mb"), ("maxmemory-clients", "200%")]).unwrap_err();
+        let error = set(
+            &live,
+            &[("maxmemory", "1mb"), ("maxmemory-clients", "200%")],
+        )
+        .unwrap_err();
         assert_eq!(
             error,
             "CONFIG SET failed (possibly related to argument 'maxmemory-clients') - percentage argument must be less \
@@ -334,22 +380,59 @@ mod tests {
         let failed = |name: &str, reason: &str| {
             format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
         };
-        assert_eq!(error(&[("nosuch", "1")]), "Unknown option or number of arguments for CONFIG SET - 'nosuch'");
-        assert_eq!(error(&[("user", "x")]), "Unknown option or number of arguments for CONFIG SET - 'user'");
-        assert_eq!(error(&[("Daemonize", "yes")]), failed("Daemonize", "can't set immutable config"));
-        assert_eq!(error(&[("dir", "/")]), failed("dir", "can't set protected config"));
-        assert_eq!(error(&[("hz", "1"), ("hz", "2")]), failed("hz", "duplicate parameter"));
-        assert_eq!(error(&[("TIMEOUT", "x")]), failed("timeout", "argument couldn't be parsed into an integer"));
-        assert_eq!(error(&[("slave-read-only", "x")]), failed("slave-read-only", "argument must be 'yes' or 'no'"));
-        assert!(error(&[("activedefrag", "yes")]).contains("Active defragmentation cannot be enabled"));
+        assert_eq!(
+            error(&[("nosuch", "1")]),
+            "Unknown option or number of arguments for CONFIG SET - 'nosuch'"
+        );
+        assert_eq!(
+            error(&[("user", "x")]),
+            "Unknown option or number of arguments for CONFIG SET - 'user'"
+        );
+        assert_eq!(
+            error(&[("Daemonize", "yes")]),
+            failed("Daemonize", "can't set immutable config")
+        );
+        assert_eq!(
+            error(&[("dir", "/")]),
+            failed("dir", "can't set protected config")
+        );
+        assert_eq!(
+            error(&[("hz", "1"), ("hz", "2")]),
+            failed("hz", "duplicate parameter")
+        );
+        assert_eq!(
+            error(&[("TIMEOUT", "x")]),
+            failed("timeout", "argument couldn't be parsed into an integer")
+        );
+        assert_eq!(
+            error(&[("slave-read-only", "x")]),
+            failed("slave-read-only", "argument must be 'yes' or 'no'")
+        );
+        assert!(
+            error(&[("activedefrag", "yes")]).contains("Active defragmentation cannot be enabled")
+        );
         // Alias and name are separate parameters; the later one wins.
-        assert!(set(&live, &[("slave-read-only", "no"), ("replica-read-only", "yes")]).is_ok());
+        assert!(
+            set(
+                &live,
+                &[("slave-read-only", "no"), ("replica-read-only", "yes")]
+            )
+            .is_ok()
+        );
     }
 
     #[test]
     fn multi_argument_values() {
         let live = fresh();
-        set(&live, &[("save", "10 20 30 40"), ("bind", ""), ("shutdown-on-sigint", "nosave now")]).unwrap();
+        set(
+            &live,
+            &[
+                ("save", "10 20 30 40"),
+                ("bind", ""),
+                ("shutdown-on-sigint", "nosave now"),
+            ],
+        )
+        .unwrap();
         let config = live.load();
         assert_eq!(config.save, [(10, 20), (30, 40)]);
         assert!(config.bind.is_empty());
@@ -359,8 +442,14 @@ mod tests {
         assert!(set(&live, &[("save", "1  2")]).is_err());
         assert!(set(&live, &[("shutdown-on-sigint", "")]).is_err());
         set(&live, &[("client-output-buffer-limit", "pubsub 1mb 2mb 3")]).unwrap();
-        assert_eq!(live.load().client_output_buffer_limit.pubsub.hard_bytes, 1 << 20);
-        assert_eq!(live.load().client_output_buffer_limit.replica.hard_bytes, 256 << 20);
+        assert_eq!(
+            live.load().client_output_buffer_limit.pubsub.hard_bytes,
+            1 << 20
+        );
+        assert_eq!(
+            live.load().client_output_buffer_limit.replica.hard_bytes,
+            256 << 20
+        );
     }
 
     #[test]
@@ -368,7 +457,10 @@ mod tests {
         let live = fresh();
         let result = live.set(&[(b"port", b"1")], SetContext::default(), |old, new| {
             assert_eq!((old.port, new.port), (6379, 1));
-            Err(("port".to_string(), "Unable to listen on this port. Check server logs.".to_string()))
+            Err((
+                "port".to_string(),
+                "Unable to listen on this port. Check server logs.".to_string(),
+            ))
         });
         assert_eq!(
             result.unwrap_err().to_string(),
@@ -384,11 +476,20 @@ mod tests {
             ..Config::default()
         };
         let live = Live::new(config, None);
-        let local = SetContext { is_local: true, ..SetContext::default() };
+        let local = SetContext {
+            is_local: true,
+            ..SetContext::default()
+        };
         let pair: [(&[u8], &[u8]); 1] = [(b"dbfilename", b"x.rdb")];
-        assert!(live.set(&pair, SetContext::default(), |_, _| Ok(())).is_err());
+        assert!(
+            live.set(&pair, SetContext::default(), |_, _| Ok(()))
+                .is_err()
+        );
         assert!(live.set(&pair, local, |_, _| Ok(())).is_ok());
-        let loading = SetContext { is_loading: true, ..SetContext::default() };
+        let loading = SetContext {
+            is_loading: true,
+            ..SetContext::default()
+        };
         let result = live.set(&[(b"appendonly", b"yes")], loading, |_, _| Ok(()));
         assert_eq!(result, Err(SetError::Loading));
     }

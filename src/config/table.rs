@@ -26,8 +26,9 @@ const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_LOG: Status = Accepted("The log is not there yet: nothing is kept on disk.");
 const NO_SNAPSHOT: Status = Accepted("Snapshots are not there yet: nothing is kept on disk.");
-const NO_REWRITE: Status =
-    Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
+const NO_REWRITE: Status = Accepted(
+    "There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.",
+);
 const NO_EVICTION: Status = Accepted("Eviction is not there yet.");
 const NO_SCRIPTS: Status = Accepted("Scripts are not there yet.");
 const NO_ACL: Status = Accepted("Users other than the default one are not there yet.");
@@ -563,12 +564,18 @@ section "Defragmentation" {
 }
 
 /// Old directives that are read and dropped, as they have long had no effect anywhere. Each takes one argument.
-pub const IGNORED: &[&str] = &["list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands"];
+pub const IGNORED: &[&str] = &[
+    "list-max-ziplist-entries",
+    "list-max-ziplist-value",
+    "lua-replicate-commands",
+];
 
 /// The row of a name or alias, in any case, and the spelling that matched.
 pub fn find(name: &str) -> Option<(&'static Row, &'static str)> {
     ROWS.iter().find_map(|row| {
         let mut spellings = std::iter::once(&row.name).chain(row.aliases);
-        spellings.find(|spelling| spelling.eq_ignore_ascii_case(name)).map(|spelling| (row, *spelling))
+        spellings
+            .find(|spelling| spelling.eq_ignore_ascii_case(name))
+            .map(|spelling| (row, *spelling))
     })
 }

@@ -117,7 +117,11 @@ pub fn lenient_integer(text: &str) -> Option<i64> {
         return None;
     }
     let limit = if negative { i64::MIN } else { i64::MAX };
-    let signed = if negative { format!("-{digits}") } else { digits.to_string() };
+    let signed = if negative {
+        format!("-{digits}")
+    } else {
+        digits.to_string()
+    };
     Some(signed.parse().unwrap_or(limit))
 }
 
@@ -162,7 +166,11 @@ pub fn cpu_list(text: &str) -> Option<Vec<usize>> {
     const CPUS_MAX: usize = 4096;
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { text.parse::<usize>().ok().filter(|cpu| *cpu < CPUS_MAX) } else { None }
+        if digits {
+            text.parse::<usize>().ok().filter(|cpu| *cpu < CPUS_MAX)
+        } else {
+            None
+        }
     };
     let mut cpus = Vec::new();
     for part in text.split(',') {
@@ -230,7 +238,12 @@ mod tests {
 
     fn split(line: &str) -> Option<Vec<String>> {
         let arguments = split_arguments(line.as_bytes())?;
-        Some(arguments.into_iter().map(|argument| String::from_utf8(argument).unwrap()).collect())
+        Some(
+            arguments
+                .into_iter()
+                .map(|argument| String::from_utf8(argument).unwrap())
+                .collect(),
+        )
     }
 
     #[test]
@@ -260,7 +273,17 @@ mod tests {
         assert_eq!(integer("-12"), Some(-12));
         assert_eq!(integer("9223372036854775807"), Some(i64::MAX));
         assert_eq!(integer("-9223372036854775808"), Some(i64::MIN));
-        for bad in ["", "+1", "01", "-0", " 1", "1 ", "1k", "9223372036854775808", "-"] {
+        for bad in [
+            "",
+            "+1",
+            "01",
+            "-0",
+            " 1",
+            "1 ",
+            "1k",
+            "9223372036854775808",
+            "-",
+        ] {
             assert_eq!(integer(bad), None, "{bad:?}");
         }
         assert_eq!(lenient_integer("007"), Some(7));
@@ -277,7 +300,14 @@ mod tests {
         assert_eq!(memory("2g"), Some(2_000_000_000));
         assert_eq!(memory("1GB"), Some(1 << 30));
         assert_eq!(memory("0"), Some(0));
-        for bad in ["-1", "1kk", "1.5m", "x", "99999999999999999999", "99999999999gb"] {
+        for bad in [
+            "-1",
+            "1kk",
+            "1.5m",
+            "x",
+            "99999999999999999999",
+            "99999999999gb",
+        ] {
             assert_eq!(memory(bad), None, "{bad:?}");
         }
         assert_eq!(format_memory(0), "0");
