@@ -4,4 +4,5 @@
 //! (`tests/architecture.rs` enforces it).
 
 pub mod base;
+pub mod commands;
 pub mod resp;

@@ -96,6 +96,11 @@ pub const fn key_at(index: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: 0, step: 1, limit: 0 })
 }
 
+/// So many keys in a row.
+pub const fn keys_at(index: u16, count: i16, flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Index(index), FindKeys::Range { last: count - 1, step: 1, limit: 0 })
+}
+
 /// Keys from a place to the end, each followed by `step - 1` other arguments.
 pub const fn keys_from(index: u16, step: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -1, step, limit: 0 })
@@ -297,4 +302,119 @@ pub fn bitfield_keys(args: &[&[u8]], out: &mut KeyRefs) {
     }
     let flags = if reads_only { RO | ACCESS } else { RW | ACCESS | UPDATE };
     out.push(KeyRef { index: 1, flags });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::lookup::Lookup;
+
+    /// The indexes and flags of a call's keys, written "1:RO+access".
+    fn extracted(call: &str) -> Result<String, KeysError> {
+        let args: Vec<&[u8]> = call.split(' ').map(str::as_bytes).collect();
+        let lookup = Lookup::plain();
+        let command = lookup.resolve(&args).ok().unwrap();
+        let mut found = KeyRefs::new();
+        keys(command, &args, &mut found)?;
+        let text = |key: &KeyRef| {
+            let names: Vec<&str> =
+                KEY_FLAG_NAMES.iter().filter(|(bit, _)| key.flags & bit != 0).map(|(_, name)| *name).collect();
+            format!("{}:{}", key.index, names.join("+"))
+        };
+        Ok(found.iter().map(text).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn examples() {
+        for (call, expected) in [
+            ("get k", "1:RO+access"),
+            ("set k v", "1:OW+update"),
+            ("set k v ex 1 GeT", "1:RW+access+update"),
+            ("set get v", "1:OW+update"),
+            ("mget a b c", "1:RO+access 2:RO+access 3:RO+access"),
+            ("mset a 1 b 2", "1:OW+update 3:OW+update"),
+            ("mset a 1 b", "1:OW+update 3:OW+update"),
+            ("msetnx a 1", "1:OW+insert"),
+            ("lcs a b", "1:RO+access 2:RO+access"),
+            ("rename a b", "1:RW+access+delete 2:OW+update"),
+            ("copy a b replace", "1:RO+access 2:OW+update"),
+            ("bitop and d a b", "2:OW+update 3:RO+access 4:RO+access"),
+            ("bitfield k", "1:RO+access"),
+            ("bitfield k get u8 0 overflow sat get u8 1", "1:RO+access"),
+            ("bitfield k get u8 0 set u8 1 2", "1:RW+access+update"),
+            ("bitfield k get u8", "1:RW+access+update"),
+            ("bitfield k nonsense", "1:RW+access+update"),
+            ("bitfield_ro k get u8 0", "1:RO+access"),
+            ("object encoding k", "2:RO"),
+            ("memory usage k samples 3", "2:RO"),
+            ("del a b", "1:RM+delete 2:RM+delete"),
+            ("watch a", "1:RO"),
+            ("ping k", ""),
+            ("client list", ""),
+        ] {
+            assert_eq!(extracted(call).as_deref(), Ok(expected), "{call}");
+        }
+        assert_eq!(extracted("object help"), Ok(String::new()));
+        assert_eq!(extracted("bitop and d"), Err(KeysError));
+        assert_eq!(extracted("get"), Err(KeysError));
+    }
+
+    fn found_by(specs: &[KeySpec], call: &str) -> Option<Vec<u32>> {
+        let args: Vec<&[u8]> = call.split(' ').map(str::as_bytes).collect();
+        let mut out = KeyRefs::new();
+        by_key_specs(specs, &args, &mut out)?;
+        Some(out.iter().map(|key| key.index).collect())
+    }
+
+    #[test]
+    fn counted_keys() {
+        let counted = [spec(RO, BeginSearch::Index(2), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })];
+        assert_eq!(found_by(&counted, "eval s 2 a b x"), Some(vec![3, 4]));
+        assert_eq!(found_by(&counted, "eval s 1 a"), Some(vec![3]));
+        for wrong in ["eval s", "eval s 0", "eval s -1 a", "eval s 2 a", "eval s x a", "eval s 9223372036854775807 a"] {
+            assert_eq!(found_by(&counted, wrong), None, "{wrong}");
+        }
+        assert_eq!(range_and_shape(&counted), (KeyRange::default(), KeyShape::Special, true));
+    }
+
+    #[test]
+    fn keys_after_a_word() {
+        let half = FindKeys::Range { last: -1, step: 1, limit: 2 };
+        let streams = [spec(RO, BeginSearch::Keyword { word: "STREAMS", start_from: 1 }, half)];
+        assert_eq!(found_by(&streams, "xread count 1 streams a b 0 0"), Some(vec![4, 5]));
+        assert_eq!(found_by(&streams, "xread streams a 0"), Some(vec![2]));
+        assert_eq!(found_by(&streams, "xread block 0"), Some(vec![]));
+        let rest = FindKeys::Range { last: -1, step: 1, limit: 0 };
+        let migrate =
+            [key_at(3, RW), spec(RW | INCOMPLETE, BeginSearch::Keyword { word: "KEYS", start_from: -2 }, rest)];
+        assert_eq!(found_by(&migrate, "migrate h p k 0 1"), Some(vec![3]));
+        assert_eq!(found_by(&migrate, "migrate h p  0 1 copy keys a b"), None, "incomplete");
+        let (range, shape, movable) = range_and_shape(&migrate);
+        assert_eq!((range, shape, movable), (KeyRange { first: 3, last: 3, step: 1 }, KeyShape::Special, true));
+    }
+
+    #[test]
+    fn shapes_agree_with_the_extractor() {
+        let lookup = Lookup::plain();
+        for (call, shape) in [
+            ("get k", KeyShape::One(1)),
+            ("set k v get", KeyShape::One(1)),
+            ("object freq k", KeyShape::One(2)),
+            ("del a b c", KeyShape::Range(KeyRange { first: 1, last: -1, step: 1 })),
+            ("mset a 1 b 2", KeyShape::Range(KeyRange { first: 1, last: -1, step: 2 })),
+            ("rename a b", KeyShape::Range(KeyRange { first: 1, last: 2, step: 1 })),
+            ("bitop not d a", KeyShape::Range(KeyRange { first: 2, last: -1, step: 1 })),
+            ("time", KeyShape::None),
+        ] {
+            let args: Vec<&[u8]> = call.split(' ').map(str::as_bytes).collect();
+            let command = lookup.resolve(&args).ok().unwrap();
+            assert_eq!(command.shape, shape, "{call}");
+            let mut found = KeyRefs::new();
+            keys(command, &args, &mut found).unwrap();
+            let indexes: Vec<usize> = found.iter().map(|key| key.index as usize).collect();
+            assert_eq!(shape.indexes(args.len()).collect::<Vec<_>>(), indexes, "{call}");
+        }
+        assert_eq!(KeyShape::One(1).indexes(1).count(), 0);
+        assert_eq!(KeyShape::Range(KeyRange { first: 1, last: -3, step: 1 }).indexes(1).count(), 0);
+    }
 }

@@ -6,6 +6,7 @@
 //! `Lookup` is the server's own view, with renamed and removed commands; built at start, immutable from then on.
 
 use super::registry::{self, Command, CommandId};
+use crate::resp::ReplyError;
 
 /// Sets the bit that tells a lower-case letter from its upper case. Other bytes may collide; `Entry::is` knows.
 const FOLD: u64 = 0x2020_2020_2020_2020;
@@ -13,6 +14,8 @@ const EMPTY: u16 = u16::MAX;
 /// Multipliers tried at one table size before it is doubled; at the first size a fifth of the tries needs 10.
 const TRIES: u64 = 1 << 12;
 const LARGEST_TABLE: usize = 1 << 15;
+/// Bytes of a call that an error quotes.
+const QUOTED: usize = 128;
 
 /// What the hash and the quick comparison see of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +152,34 @@ pub enum Unknown {
     Subcommand(CommandId),
 }
 
+impl Unknown {
+    /// The reply to such a call; it quotes the call, cut to a bearable length.
+    pub fn error(self, args: &[&[u8]]) -> ReplyError {
+        let quoted = |arg: &[u8], most: usize| {
+            let end = arg.iter().position(|byte| *byte == 0).unwrap_or(arg.len()).min(most);
+            String::from_utf8_lossy(&arg[..end]).into_owned()
+        };
+        let word = |index: usize| quoted(args.get(index).copied().unwrap_or_default(), QUOTED);
+        let text = match self {
+            Unknown::Command => {
+                let mut rest = String::new();
+                for arg in args.iter().skip(1) {
+                    if rest.len() >= QUOTED {
+                        break;
+                    }
+                    rest.push_str(&format!("'{}' ", quoted(arg, QUOTED - rest.len())));
+                }
+                format!("ERR unknown command '{}', with args beginning with: {rest}", word(0))
+            }
+            Unknown::Subcommand(_) => {
+                let parent = String::from_utf8_lossy(args[0]).to_ascii_uppercase();
+                format!("ERR unknown subcommand '{}'. Try {parent} HELP.", word(1))
+            }
+        };
+        ReplyError::Text(text.into())
+    }
+}
+
 /// Why a `rename-command` cannot be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenameError {
@@ -223,5 +254,112 @@ impl Lookup {
     /// Top-level commands that can be called, by name.
     pub fn visible(&self) -> impl ExactSizeIterator<Item = &'static Command> {
         self.visible.iter().map(|id| &self.commands[id.index()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(lookup: &Lookup, name: &str) -> Option<String> {
+        lookup.by_full_name(name.as_bytes()).map(|command| command.full_name.clone())
+    }
+
+    #[test]
+    fn every_command_in_any_case() {
+        let lookup = Lookup::plain();
+        for command in registry::all() {
+            let name = &command.full_name;
+            let mixed: String =
+                name.char_indices().map(|(at, c)| if at % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect();
+            for spelled in [name.clone(), name.to_ascii_uppercase(), mixed] {
+                assert_eq!(found(&lookup, &spelled).as_ref(), Some(name), "{spelled}");
+            }
+            let words: Vec<&[u8]> = name.split('|').map(str::as_bytes).collect();
+            assert_eq!(lookup.resolve(&words).map(|command| command.id), Ok(command.id));
+        }
+    }
+
+    #[test]
+    fn nothing_but_commands() {
+        let lookup = Lookup::plain();
+        let known: Vec<&str> = registry::all().iter().map(|command| command.full_name.as_str()).collect();
+        for name in &known {
+            let bytes = name.as_bytes();
+            for cut in 0..bytes.len() {
+                let (prefix, suffix) = (&name[..cut], &name[cut + 1..]);
+                assert!(known.contains(&prefix) || lookup.by_full_name(prefix.as_bytes()).is_none(), "{prefix}");
+                assert!(known.contains(&suffix) || lookup.by_full_name(suffix.as_bytes()).is_none(), "{suffix}");
+                // Every other byte in that place, among them those that differ in the folded bit only.
+                let mut other = bytes.to_vec();
+                for byte in (0..=255).filter(|byte| !bytes[cut].eq_ignore_ascii_case(byte)) {
+                    other[cut] = byte;
+                    let is_known = known.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&other));
+                    assert_eq!(lookup.by_full_name(&other).is_some(), is_known, "{}", other.escape_ascii());
+                }
+            }
+            assert!(lookup.by_full_name(format!("{name} ").as_bytes()).is_none());
+            assert!(lookup.by_full_name(format!("{name}{}", "x".repeat(300)).as_bytes()).is_none());
+        }
+        assert!(lookup.by_full_name(b"").is_none());
+        assert!(lookup.by_full_name(b"client|").is_none());
+        assert!(lookup.by_full_name(b"client|list|x").is_none());
+        assert!(lookup.top_level(b"client|list").is_none());
+        assert!(lookup.top_level(&[b'g'; 1 << 16]).is_none());
+    }
+
+    #[test]
+    fn unknown_calls_are_quoted() {
+        let lookup = Lookup::plain();
+        let error = |args: &[&[u8]]| lookup.resolve(args).err().unwrap().error(args).text().to_owned();
+        assert_eq!(error(&[b"nosuch"]), "ERR unknown command 'nosuch', with args beginning with: ");
+        assert_eq!(error(&[b"Foo", b"a", b"b"]), "ERR unknown command 'Foo', with args beginning with: 'a' 'b' ");
+        assert_eq!(error(&[b"config", b"Foo"]), "ERR unknown subcommand 'Foo'. Try CONFIG HELP.");
+        let long = [b'x'; 200];
+        let quoted = "x".repeat(128);
+        let expected = format!("ERR unknown command '{quoted}', with args beginning with: '{quoted}' ");
+        assert_eq!(error(&[&long, &long, b"more"]), expected);
+        assert!(lookup.resolve(&[]).is_err());
+        // A container by itself is found; its arity refuses the call.
+        assert!(lookup.resolve(&[b"config"]).is_ok_and(|command| !command.spec.accepts(1)));
+    }
+
+    #[test]
+    fn renamed_and_removed() {
+        let long = "a-name-well-beyond-sixteen-bytes";
+        let twin = "a-name-whose-end-is-sixteen-bytes";
+        let renames: &[(&[u8], &[u8])] = &[
+            (b"CONFIG", b"hidden"),
+            (b"debug", b""),
+            (b"get", long.as_bytes()),
+            (b"set", b"GET"),
+            (b"ping", twin.as_bytes()),
+            (b"echo", b"Echo"),
+        ];
+        let lookup = Lookup::renamed(renames).ok().unwrap();
+        assert_eq!(found(&lookup, "config"), None);
+        assert_eq!(found(&lookup, "HIDDEN|get").as_deref(), Some("config|get"));
+        assert_eq!(found(&lookup, "debug"), None);
+        assert_eq!(found(&lookup, long).as_deref(), Some("get"));
+        assert_eq!(found(&lookup, &long.to_uppercase()).as_deref(), Some("get"));
+        assert_eq!(found(&lookup, "get").as_deref(), Some("set"));
+        assert_eq!(found(&lookup, twin).as_deref(), Some("ping"));
+        assert_eq!(found(&lookup, "echo").as_deref(), Some("echo"));
+        assert_eq!(lookup.visible().len(), Lookup::plain().visible().len() - 1);
+        let error = |renames: &[(&[u8], &[u8])]| Lookup::renamed(renames).err();
+        assert_eq!(error(&[(b"nosuch", b"x")]), Some(RenameError::NoSuchCommand));
+        assert_eq!(error(&[(b"get", b"set")]), Some(RenameError::NameTaken));
+        assert_eq!(error(&[(b"get", b""), (b"get", b"x")]), Some(RenameError::NoSuchCommand));
+    }
+
+    #[test]
+    fn names_that_share_a_print() {
+        let names: [&[u8]; 4] = [b"prefix--one-suffix--", b"prefix--two-suffix--", b"a[b", b"a{b"];
+        let index = NameIndex::new(names.iter().zip(0..).map(|(name, id)| (*name, CommandId(id))));
+        for (name, id) in names.iter().zip(0..) {
+            assert_eq!(index.get(name), Some(CommandId(id)));
+        }
+        assert_eq!(index.get(b"prefix--six-suffix--"), None);
+        assert_eq!(NameIndex::default().get(b"get"), None);
     }
 }

@@ -127,3 +127,112 @@ fn implied_categories(flags: Flags, explicit: Categories) -> Categories {
     let speed = if (implied | explicit) & category::FAST == 0 { category::SLOW } else { 0 };
     implied | speed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::keys::{ACCESS, DELETE, INSERT, KeySpec, OW, RM, RO, RW, UPDATE};
+    use crate::commands::spec::{ALL_SLOTS, ArgKind, ArgSpec, MOVABLE_KEYS, READONLY, WRITE};
+
+    fn named(full_name: &str) -> &'static Command {
+        all().iter().find(|command| command.full_name == full_name).unwrap()
+    }
+
+    #[test]
+    fn names_are_sorted_unique_and_lower_case() {
+        for rows in table::GROUPS {
+            assert!(rows.is_sorted_by(|one, next| one.name < next.name));
+            for row in *rows {
+                assert!(row.subcommands.is_sorted_by(|one, next| one.name < next.name), "{}", row.name);
+            }
+        }
+        let top_level: Vec<&str> =
+            all().iter().filter(|command| command.parent.is_none()).map(|command| command.spec.name).collect();
+        assert!(top_level.is_sorted_by(|one, next| one < next));
+        assert!(all().iter().all(|command| !command.full_name.bytes().any(|byte| byte.is_ascii_uppercase())));
+    }
+
+    #[test]
+    fn ids_are_places() {
+        for (index, command) in all().iter().enumerate() {
+            assert_eq!(command.id.index(), index);
+            assert!(std::ptr::eq(by_id(command.id), command));
+            for sub in command.subcommands() {
+                assert_eq!(sub.parent, Some(command.id));
+                assert!(sub.spec.subcommands.is_empty(), "{}: only one level of subcommands", sub.full_name);
+            }
+        }
+        assert_eq!(count(), all().len());
+    }
+
+    #[test]
+    fn every_row_is_complete_and_consistent() {
+        for command in all() {
+            let (name, spec) = (&command.full_name, command.spec);
+            assert!(!spec.summary.is_empty() && !spec.since.is_empty(), "{name}");
+            assert!(spec.arity != 0 && spec.flags & MOVABLE_KEYS == 0, "{name}");
+            assert!(spec.flags & (WRITE | READONLY) != WRITE | READONLY, "{name}");
+            assert!(spec.keys.is_empty() || spec.flags & (WRITE | READONLY) != 0 || read_beside_data(name), "{name}");
+            assert!(spec.key_finder.is_none() || !spec.keys.is_empty(), "{name}");
+            let least = usize::from(spec.arity.unsigned_abs());
+            for key in spec.keys {
+                assert_eq!((key.flags & (RO | RW | OW | RM)).count_ones(), 1, "{name}: one kind of access");
+                let changes = key.flags & (RW | OW | RM) != 0;
+                assert!(!changes || spec.flags & WRITE != 0, "{name}: changes a key, but is no write");
+                assert!(key.flags & (UPDATE | INSERT | DELETE) == 0 || changes || key.flags & ACCESS != 0, "{name}");
+            }
+            // The shortest call there is already holds the keys that are not repeated.
+            assert!(command.shape.indexes(least).count() >= spec.keys.len().min(1), "{name}");
+            assert!(usize::from(command.range.first.unsigned_abs()) < least.max(1), "{name}");
+            check_args(name, spec.args, spec.keys);
+        }
+        assert!(all().iter().any(|command| command.has(ALL_SLOTS)));
+    }
+
+    /// WATCH takes keys but neither reads nor writes the data.
+    fn read_beside_data(name: &str) -> bool {
+        name == "watch"
+    }
+
+    fn check_args(name: &str, args: &[ArgSpec], keys: &[KeySpec]) {
+        for arg in args {
+            let nested = matches!(arg.kind, ArgKind::OneOf | ArgKind::Block);
+            assert_eq!(nested, arg.args.len() > 1, "{name}: {}", arg.name);
+            assert_eq!(arg.args.is_empty(), !nested, "{name}: {}", arg.name);
+            assert!(arg.key_spec.is_none_or(|index| usize::from(index) < keys.len()), "{name}: {}", arg.name);
+            assert!(arg.token.is_none_or(|token| token == token.to_ascii_uppercase()), "{name}: {}", arg.name);
+            check_args(name, arg.args, keys);
+        }
+    }
+
+    #[test]
+    fn implied_categories() {
+        for (name, expected) in [
+            ("get", "read string fast"),
+            ("set", "write string slow"),
+            ("append", "write string fast"),
+            ("setbit", "write bitmap slow"),
+            ("keys", "keyspace read slow dangerous"),
+            ("flushall", "keyspace write slow dangerous"),
+            ("swapdb", "keyspace write fast dangerous"),
+            ("exec", "slow transaction"),
+            ("multi", "fast transaction"),
+            ("ping", "fast connection"),
+            ("client", "slow"),
+            ("client|kill", "admin slow dangerous connection"),
+            ("client|list", "admin slow dangerous connection"),
+            ("config|get", "admin slow dangerous"),
+            ("config|help", "slow"),
+            ("debug", "admin slow dangerous"),
+            ("info", "slow dangerous"),
+            ("command|docs", "slow connection"),
+            ("object|encoding", "keyspace read slow"),
+            ("monitor", "admin slow dangerous"),
+            ("lolwut", "read fast"),
+            ("lastsave", "admin fast dangerous"),
+        ] {
+            let names: Vec<&str> = category::names(named(name).categories).collect();
+            assert_eq!(names.join(" "), expected, "{name}");
+        }
+    }
+}

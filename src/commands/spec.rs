@@ -122,6 +122,11 @@ pub mod category {
         (SCRIPTING, "scripting"),
     ];
 
+    /// The groups among these bits, in the same order.
+    pub fn names(bits: Categories) -> impl Iterator<Item = &'static str> {
+        NAMES.iter().filter(move |(bit, _)| bits & bit != 0).map(|(_, name)| *name)
+    }
+
     /// The bit of a group named without its "@", in any case.
     pub fn by_name(name: &[u8]) -> Option<Categories> {
         let found = NAMES.iter().find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(name));
@@ -219,6 +224,11 @@ impl CommandSpec {
             args: &[],
             subcommands: &[],
         }
+    }
+
+    /// A command that is nothing but a prefix of its subcommands.
+    pub const fn container(group: Group, name: &'static str) -> Self {
+        CommandSpec::new(group, name, -2, 0, 0, super::command::unknown_subcommand)
     }
 
     /// Version of introduction, summary, complexity.
@@ -393,5 +403,10 @@ impl ArgSpec {
 
     pub const fn multiple(self) -> Self {
         ArgSpec { multiple: true, ..self }
+    }
+
+    /// Multiple, the token before each.
+    pub const fn multiple_token(self) -> Self {
+        ArgSpec { multiple: true, multiple_token: true, ..self }
     }
 }
