@@ -345,3 +345,102 @@ fn write_texts(reply: &mut Reply<'_>, texts: &[(&str, Option<&str>)]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::lookup::Lookup;
+    use crate::resp::Protocol;
+
+    /// The reply to a call, line ends shown as spaces.
+    fn replied(protocol: Protocol, call: &str) -> String {
+        let args: Vec<&[u8]> = call.split(' ').map(str::as_bytes).collect();
+        let lookup = Lookup::plain();
+        let mut out = Vec::new();
+        let mut cx = Cx { lookup: &lookup, reply: Reply::new(&mut out, protocol) };
+        let command = lookup.resolve(&args).ok().unwrap();
+        if let Err(error) = (command.spec.handler)(&mut cx, &args) {
+            cx.reply.error(&error);
+        }
+        String::from_utf8(out).unwrap().replace("\r\n", " ")
+    }
+
+    #[test]
+    fn info_in_both_protocols() {
+        let resp3 = "*1 *10 $3 get :2 ~2 +readonly +fast :1 :1 :1 ~3 +@read +@string +@fast ~0 ~1 %3 $5 flags ~2 +RO +access \
+             $12 begin_search %2 $4 type $5 index $4 spec %1 $5 index :1 \
+             $9 find_keys %2 $4 type $5 range $4 spec %3 $7 lastkey :0 $7 keystep :1 $5 limit :0 ~0 ";
+        assert_eq!(replied(Protocol::Resp3, "command info GET"), resp3);
+        let resp2 = resp3.replace('~', "*").replace("%3", "*6").replace("%2", "*4").replace("%1", "*2");
+        assert_eq!(replied(Protocol::Resp2, "command info get"), resp2);
+        assert_eq!(replied(Protocol::Resp2, "command info nosuch config| x|y"), "*3 $-1 $-1 $-1 ");
+        assert!(replied(Protocol::Resp3, "command info object").contains("*5 *10 $15 object|encoding :3 "));
+        assert!(replied(Protocol::Resp3, "command").starts_with(&format!("*{} *10 $6 append ", visible())));
+        assert_eq!(replied(Protocol::Resp3, "command info"), replied(Protocol::Resp3, "command"));
+    }
+
+    fn visible() -> usize {
+        Lookup::plain().visible().len()
+    }
+
+    #[test]
+    fn docs_in_both_protocols() {
+        let resp3 = replied(Protocol::Resp3, "command docs getset nosuch");
+        let expected = "%1 $6 getset %8 $7 summary ";
+        assert!(resp3.starts_with(expected), "{resp3}");
+        assert!(
+            resp3.contains(" $5 since $5 1.0.0 $5 group $6 string $10 complexity $4 O(1) $9 doc_flags ~1 +deprecated ")
+        );
+        assert!(resp3.ends_with(
+            "$9 arguments *2 %4 $4 name $3 key $4 type $3 key $12 display_text $3 key $14 key_spec_index :0 \
+             %3 $4 name $5 value $4 type $6 string $12 display_text $5 value "
+        ));
+        assert!(replied(Protocol::Resp2, "command docs getset").starts_with("*2 $6 getset *16 "));
+        assert_eq!(replied(Protocol::Resp3, "command docs nosuch"), "%0 ");
+        assert!(replied(Protocol::Resp3, "command docs config").contains("$11 subcommands %5 $10 config|get %"));
+        assert!(replied(Protocol::Resp3, "command docs").starts_with(&format!("%{} $6 append ", visible())));
+    }
+
+    #[test]
+    fn lists() {
+        let list = |rest: &str| replied(Protocol::Resp2, &format!("command list{rest}"));
+        assert_eq!(replied(Protocol::Resp2, "command count"), format!(":{} ", visible()));
+        assert!(list("").starts_with(&format!("*{} ", crate::commands::registry::count())));
+        assert_eq!(list(" filterby pattern BITF*"), "*2 $8 bitfield $11 bitfield_ro ");
+        assert_eq!(list(" FilterBy AclCat TRANSACTION"), "*5 $7 discard $4 exec $5 multi $7 unwatch $5 watch ");
+        assert_eq!(list(" filterby pattern object|?req"), "*1 $11 object|freq ");
+        for nothing in [" filterby aclcat nosuch", " filterby module nosuch"] {
+            assert_eq!(list(nothing), "*0 ");
+        }
+        for wrong in [" filterby", " filterby aclcat", " filterby nosuch x", " nosuch", " filterby pattern a b"] {
+            assert_eq!(list(wrong), "-ERR syntax error ");
+        }
+    }
+
+    #[test]
+    fn keys_of_calls() {
+        for (call, expected) in [
+            ("getkeys mset a 1 b 2", "*2 $1 a $1 b "),
+            ("getkeys object freq k", "*1 $1 k "),
+            ("getkeysandflags set k v", "*1 *2 $1 k *2 +OW +update "),
+            ("getkeysandflags set k v get", "*1 *2 $1 k *3 +RW +access +update "),
+            ("getkeys nosuch a", "-ERR Invalid command specified "),
+            ("getkeys object nosuch a", "-ERR Invalid command specified "),
+            ("getkeys ping a", "-ERR The command has no key arguments "),
+            ("getkeys client list", "-ERR The command has no key arguments "),
+            ("getkeys get", "-ERR Invalid number of arguments specified for command "),
+        ] {
+            assert_eq!(replied(Protocol::Resp2, &format!("command {call}")), expected, "{call}");
+        }
+    }
+
+    #[test]
+    fn help_has_heading_and_footer() {
+        let help = replied(Protocol::Resp2, "command help");
+        assert!(
+            help.starts_with("*17 +COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +(no subcommand) ")
+        );
+        assert!(help.ends_with("+HELP +    Print this help. "));
+        assert_eq!(replied(Protocol::Resp2, "client"), "-ERR wrong number of arguments for 'client' command ");
+    }
+}

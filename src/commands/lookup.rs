@@ -11,7 +11,7 @@ use crate::resp::ReplyError;
 /// Sets the bit that tells a lower-case letter from its upper case. Other bytes may collide; `Entry::is` knows.
 const FOLD: u64 = 0x2020_2020_2020_2020;
 const EMPTY: u16 = u16::MAX;
-/// Multipliers tried at one table size before it is doubled; at the first size a fifth of the tries needs 10.
+/// Multipliers tried at one table size before it is doubled. One in 55 fits the first size, so this is ample.
 const TRIES: u64 = 1 << 12;
 const LARGEST_TABLE: usize = 1 << 15;
 /// Bytes of a call that an error quotes.
@@ -96,7 +96,7 @@ impl NameIndex {
         if hashed == 0 {
             return NameIndex::default();
         }
-        // With n names in n * n / 8 places about one multiplier in 55 fits.
+        // n names in n * n / 8 places are all apart under about one multiplier in e^4.
         let mut size = (hashed * hashed / 8).next_power_of_two().max(16);
         let (table, multiplier, shift) = loop {
             if let Some(found) = fit(&entries, size) {
