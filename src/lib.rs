@@ -6,3 +6,4 @@
 pub mod base;
 pub mod commands;
 pub mod resp;
+pub mod store;
