@@ -18,12 +18,8 @@ fn in_repository(name: &str) -> PathBuf {
 }
 
 fn load_file(path: &Path) -> Loaded {
-    let arguments = Arguments {
-        file: Some(path.to_path_buf()),
-        ..Arguments::default()
-    };
-    config::load(&arguments, &mut std::io::empty())
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    let arguments = Arguments { file: Some(path.to_path_buf()), ..Arguments::default() };
+    config::load(&arguments, &mut std::io::empty()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn assert_fresh(name: &str, rendered: &str) {
@@ -32,20 +28,14 @@ fn assert_fresh(name: &str, rendered: &str) {
         fs::write(&path, rendered).expect("write the rendered file");
     }
     let stored = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        stored == rendered,
-        "{name} is stale: UPDATE=1 cargo test --test config_files"
-    );
+    assert!(stored == rendered, "{name} is stale: UPDATE=1 cargo test --test config_files");
 }
 
 #[test]
 fn the_default_file_is_fresh_and_changes_nothing() {
     assert_fresh("config/cairn.conf", &config::render_default_conf());
     let loaded = load_file(&in_repository("config/cairn.conf"));
-    let default = Config {
-        dir: loaded.config.dir.clone(),
-        ..Config::default()
-    };
+    let default = Config { dir: loaded.config.dir.clone(), ..Config::default() };
     assert_eq!(loaded.config, default);
     assert!(config::without_effect(&loaded.config).is_empty());
 }
@@ -59,10 +49,7 @@ fn the_page_of_directives_is_fresh() {
 fn the_files_for_special_uses_load() {
     let cache = load_file(&in_repository("config/cache.conf")).config;
     assert!(!cache.appendonly && cache.save.is_empty());
-    assert_eq!(
-        (cache.maxmemory, cache.maxmemory_policy),
-        (1 << 30, MaxmemoryPolicy::AllkeysLru)
-    );
+    assert_eq!((cache.maxmemory, cache.maxmemory_policy), (1 << 30, MaxmemoryPolicy::AllkeysLru));
     let node = load_file(&in_repository("config/cluster-node.conf")).config;
     assert!(node.cluster_enabled && node.appendonly);
     assert_eq!((node.port, node.databases), (7000, 1));
@@ -75,21 +62,12 @@ fn every_row_is_sound() {
     for row in config::ROWS {
         names.push(row.name);
         names.extend(row.aliases);
-        assert!(
-            !row.documentation.is_empty() && row.documentation.len() <= 4,
-            "{row:?}"
-        );
+        assert!(!row.documentation.is_empty() && row.documentation.len() <= 4, "{row:?}");
         if let Status::Accepted(reason) = row.status {
-            assert!(
-                reason.ends_with('.') && !reason.contains("  "),
-                "{row:?}: {reason}"
-            );
+            assert!(reason.ends_with('.') && !reason.contains("  "), "{row:?}: {reason}");
         }
         for spelling in std::iter::once(&row.name).chain(row.aliases) {
-            assert_eq!(
-                config::find(&spelling.to_uppercase()).map(|found| found.0),
-                Some(row)
-            );
+            assert_eq!(config::find(&spelling.to_uppercase()).map(|found| found.0), Some(row));
         }
     }
     let count = names.len();
@@ -98,24 +76,11 @@ fn every_row_is_sound() {
     assert_eq!(names.len(), count, "a name is given twice");
 
     // Every default, as it is shown, can be set again.
-    let live = Live::new(
-        Config {
-            enable_protected_configs: ProtectedAction::Yes,
-            ..default.clone()
-        },
-        None,
-    );
+    let live = Live::new(Config { enable_protected_configs: ProtectedAction::Yes, ..default.clone() }, None);
     for row in config::ROWS.iter().filter(|row| row.is_mutable()) {
         let value = row.show(&default);
-        let result = live.set(
-            &[(row.name.as_bytes(), value.as_bytes())],
-            SetContext::default(),
-            |_, _| Ok(()),
-        );
-        assert!(
-            result.is_ok(),
-            "{row:?} does not take its default {value:?}: {result:?}"
-        );
+        let result = live.set(&[(row.name.as_bytes(), value.as_bytes())], SetContext::default(), |_, _| Ok(()));
+        assert!(result.is_ok(), "{row:?} does not take its default {value:?}: {result:?}");
     }
 }
 
@@ -123,15 +88,10 @@ fn every_row_is_sound() {
 fn debians_own_file_loads() {
     let path = Path::new("/etc/redis/redis.conf");
     let content = fs::read(path).unwrap_or_else(|error| {
-        panic!(
-            "{} cannot be read ({error}): apt-get install redis-server, and run as root",
-            path.display()
-        )
+        panic!("{} cannot be read ({error}): apt-get install redis-server, and run as root", path.display())
     });
     // Its directory exists only where the package's own user was set up completely; the rest must load anywhere.
-    let text = String::from_utf8(content)
-        .expect("UTF-8")
-        .replace("\ndir /var/lib/redis\n", "\ndir /\n");
+    let text = String::from_utf8(content).expect("UTF-8").replace("\ndir /var/lib/redis\n", "\ndir /\n");
     let config = config::load_text(&text).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.bind, ["127.0.0.1", "-::1"]);
     assert!(config.daemonize);
@@ -141,15 +101,8 @@ fn debians_own_file_loads() {
 #[test]
 fn defaults_agree_with_redis_server() {
     // Named here because they differ on purpose or because the test sets them.
-    const DIFFERENT: [&str; 7] = [
-        "io-threads",
-        "dir",
-        "port",
-        "unixsocket",
-        "save",
-        "aof-disable-auto-gc",
-        "latency-tracking-info-percentiles",
-    ];
+    const DIFFERENT: [&str; 7] =
+        ["io-threads", "dir", "port", "unixsocket", "save", "aof-disable-auto-gc", "latency-tracking-info-percentiles"];
     let mut oracle = Oracle::start("defaults");
     let pairs = oracle.call(&["CONFIG", "GET", "*"]).unwrap();
     assert!(pairs.len() > 300, "{} strings", pairs.len());
@@ -172,10 +125,7 @@ fn defaults_agree_with_redis_server() {
         "set-max-listpack-value",
     ];
     for (name, _) in config::get(&default, &[b"*"]) {
-        assert!(
-            newer.contains(&name.as_str()) || pairs.chunks(2).any(|pair| pair[0] == name),
-            "{name}"
-        );
+        assert!(newer.contains(&name.as_str()) || pairs.chunks(2).any(|pair| pair[0] == name), "{name}");
     }
     assert!(config::ROWS.iter().any(|row| row.has(HIDDEN)));
 }
@@ -276,27 +226,17 @@ fn config_set_answers_as_redis_server_does() {
     let mut oracle = Oracle::start("set");
     let live = Live::new(Config::default(), None);
     for change in changes {
-        let pairs: Vec<(&[u8], &[u8])> = change
-            .chunks(2)
-            .map(|pair| (pair[0].as_bytes(), pair[1].as_bytes()))
-            .collect();
+        let pairs: Vec<(&[u8], &[u8])> =
+            change.chunks(2).map(|pair| (pair[0].as_bytes(), pair[1].as_bytes())).collect();
         let ours = live.set(&pairs, SetContext::default(), |_, _| Ok(()));
         let ours = ours.map(|_| ()).map_err(|error| format!("ERR {error}"));
-        let theirs = oracle
-            .call(&[&["CONFIG", "SET"], *change].concat())
-            .map(|_| ());
+        let theirs = oracle.call(&[&["CONFIG", "SET"], *change].concat()).map(|_| ());
         assert_eq!(ours, theirs, "CONFIG SET {change:?}");
         if ours.is_ok() {
             for pair in change.chunks(2) {
-                let ours = config::get(&live.load(), &[pair[0].as_bytes()])
-                    .into_iter()
-                    .map(|(_, value)| value);
+                let ours = config::get(&live.load(), &[pair[0].as_bytes()]).into_iter().map(|(_, value)| value);
                 let theirs = oracle.call(&["CONFIG", "GET", pair[0]]).unwrap();
-                assert_eq!(
-                    ours.collect::<Vec<_>>(),
-                    theirs[1..],
-                    "after CONFIG SET {change:?}"
-                );
+                assert_eq!(ours.collect::<Vec<_>>(), theirs[1..], "after CONFIG SET {change:?}");
             }
         }
     }
@@ -321,41 +261,27 @@ fn config_rewrite_writes_what_redis_server_does() {
     let before = fs::read(&oracle.file).unwrap();
     let live = Live::new(load_file(&oracle.file).config, None);
     for change in changes {
-        oracle
-            .call(&[&["CONFIG", "SET"], *change].concat())
-            .unwrap();
+        oracle.call(&[&["CONFIG", "SET"], *change].concat()).unwrap();
         let pair = (change[0].as_bytes(), change[1].as_bytes());
-        live.set(&[pair], SetContext::default(), |_, _| Ok(()))
-            .unwrap();
+        live.set(&[pair], SetContext::default(), |_, _| Ok(())).unwrap();
     }
     oracle.call(&["CONFIG", "REWRITE"]).unwrap();
     let theirs = fs::read_to_string(&oracle.file).unwrap();
     let users: Vec<String> = oracle.call(&["ACL", "LIST"]).unwrap();
-    let users: Vec<String> = users
-        .iter()
-        .map(|user| user.trim_start_matches("user ").to_string())
-        .collect();
-    let options = RewriteOptions {
-        users: Some(&users),
-        everything: false,
-    };
+    let users: Vec<String> = users.iter().map(|user| user.trim_start_matches("user ").to_string()).collect();
+    let options = RewriteOptions { users: Some(&users), everything: false };
     let ours = String::from_utf8(config::rewritten(&before, &live.load(), options)).unwrap();
 
     // What is appended comes in another order, as redis-server's follows a hash table.
     let split = |content: &str| -> (String, Vec<String>) {
-        let (kept, appended) = content
-            .split_once("# Generated by CONFIG REWRITE\n")
-            .expect("a header");
+        let (kept, appended) = content.split_once("# Generated by CONFIG REWRITE\n").expect("a header");
         let mut appended: Vec<String> = appended.lines().map(str::to_string).collect();
         appended.sort();
         (kept.to_string(), appended)
     };
     assert_eq!(split(&ours), split(&theirs));
     fs::write(&oracle.file, &ours).unwrap();
-    let again = Config {
-        user: Vec::new(),
-        ..load_file(&oracle.file).config
-    };
+    let again = Config { user: Vec::new(), ..load_file(&oracle.file).config };
     assert!(again == *live.load());
 }
 
@@ -369,12 +295,9 @@ struct Oracle {
 
 impl Oracle {
     fn start(purpose: &str) -> Oracle {
-        let directory =
-            std::env::temp_dir().join(format!("cairn-oracle-{purpose}-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("cairn-oracle-{purpose}-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("create a directory for redis-server");
-        let directory = directory
-            .canonicalize()
-            .expect("the directory just created");
+        let directory = directory.canonicalize().expect("the directory just created");
         let (socket, file) = (directory.join("socket"), directory.join("redis.conf"));
         let content = format!(
             "# A comment stays\n\n\n  port 0\nunixsocket {}\ndir {}\nsave 100 1000000\nsave 200 1000000\n\
@@ -388,11 +311,7 @@ impl Oracle {
         let content = if purpose == "rewrite" {
             content
         } else {
-            format!(
-                "port 0\nunixsocket {}\ndir {}\nsave \"\"\n",
-                socket.display(),
-                directory.display()
-            )
+            format!("port 0\nunixsocket {}\ndir {}\nsave \"\"\n", socket.display(), directory.display())
         };
         fs::write(&file, content).expect("write redis-server's file");
         let process = Command::new("redis-server")
@@ -401,9 +320,7 @@ impl Oracle {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!("redis-server does not start ({error}): apt-get install redis-server")
-            });
+            .unwrap_or_else(|error| panic!("redis-server does not start ({error}): apt-get install redis-server"));
         let give_up = Instant::now() + Duration::from_secs(30);
         let stream = loop {
             match UnixStream::connect(&socket) {
@@ -414,12 +331,7 @@ impl Oracle {
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         };
-        Oracle {
-            process,
-            stream: BufReader::new(stream),
-            directory,
-            file,
-        }
+        Oracle { process, stream: BufReader::new(stream), directory, file }
     }
 
     /// Sends a command; gives the strings of the reply, or the error.
@@ -428,19 +340,14 @@ impl Oracle {
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
-        self.stream
-            .get_mut()
-            .write_all(request.as_bytes())
-            .expect("send to redis-server");
+        self.stream.get_mut().write_all(request.as_bytes()).expect("send to redis-server");
         let mut strings = Vec::new();
         self.reply(&mut strings).map(|()| strings)
     }
 
     fn reply(&mut self, strings: &mut Vec<String>) -> Result<(), String> {
         let mut line = String::new();
-        self.stream
-            .read_line(&mut line)
-            .expect("an answer of redis-server");
+        self.stream.read_line(&mut line).expect("an answer of redis-server");
         let line = line.trim_end();
         let (kind, rest) = line.split_at(1);
         match kind {

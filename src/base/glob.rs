@@ -42,9 +42,7 @@ pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
 
 /// Whether a pattern holds anything but literal bytes.
 pub fn is_pattern(pattern: &[u8]) -> bool {
-    pattern
-        .iter()
-        .any(|byte| matches!(byte, b'*' | b'?' | b'['))
+    pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
 /// Matches one byte against the pattern's element at `at`; the position after that element, or None.
@@ -52,9 +50,7 @@ fn step(pattern: &[u8], at: usize, byte: u8, ignore_case: bool) -> Option<usize>
     match *pattern.get(at)? {
         b'?' => Some(at + 1),
         b'[' => class(pattern, at + 1, byte, ignore_case),
-        b'\\' if at + 1 < pattern.len() => {
-            same(pattern[at + 1], byte, ignore_case).then_some(at + 2)
-        }
+        b'\\' if at + 1 < pattern.len() => same(pattern[at + 1], byte, ignore_case).then_some(at + 2),
         literal => same(literal, byte, ignore_case).then_some(at + 1),
     }
 }
@@ -106,11 +102,7 @@ fn in_range(first: u8, last: u8, byte: u8, ignore_case: bool) -> bool {
 }
 
 fn same(left: u8, right: u8, ignore_case: bool) -> bool {
-    if ignore_case {
-        left.eq_ignore_ascii_case(&right)
-    } else {
-        left == right
-    }
+    if ignore_case { left.eq_ignore_ascii_case(&right) } else { left == right }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::text;
+use crate::base::quoting::split_arguments;
 
 /// What the command line asks to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub fn parse_arguments(arguments: &[OsString]) -> Arguments {
             }
             parsed.directives.extend_from_slice(&bytes[2..]);
             parsed.directives.push(b' ');
-            wants_value = text::split_arguments(bytes).is_some_and(|words| words.len() == 1);
+            wants_value = split_arguments(bytes).is_some_and(|words| words.len() == 1);
             let next = arguments.get(index + 1);
             if wants_value
                 && bytes.eq_ignore_ascii_case(b"--save")
@@ -49,9 +50,7 @@ pub fn parse_arguments(arguments: &[OsString]) -> Arguments {
                 wants_value = false;
             }
         } else {
-            parsed
-                .directives
-                .extend_from_slice(text::quote(bytes).as_bytes());
+            parsed.directives.extend_from_slice(text::quote(bytes).as_bytes());
             parsed.directives.push(b' ');
             wants_value = false;
         }
@@ -85,35 +84,17 @@ mod tests {
 
     #[test]
     fn directives_become_lines() {
-        assert_eq!(
-            directives(&["--port", "6379", "--port", "6380"]),
-            "port \"6379\" \nport \"6380\" "
-        );
-        assert_eq!(
-            directives(&["--save", "900", "1", "--port", "1"]),
-            "save \"900\" \"1\" \nport \"1\" "
-        );
-        assert_eq!(
-            directives(&["--port 6380", "--hz", "5"]),
-            "port 6380 \nhz \"5\" "
-        );
-        assert_eq!(
-            directives(&["--requirepass", "--x", "--hz", "5"]),
-            "requirepass \"--x\" \nhz \"5\" "
-        );
-        assert_eq!(
-            directives(&["--requirepass", "\"quoted\""]),
-            "requirepass \"\\\"quoted\\\"\" "
-        );
+        assert_eq!(directives(&["--port", "6379", "--port", "6380"]), "port \"6379\" \nport \"6380\" ");
+        assert_eq!(directives(&["--save", "900", "1", "--port", "1"]), "save \"900\" \"1\" \nport \"1\" ");
+        assert_eq!(directives(&["--port 6380", "--hz", "5"]), "port 6380 \nhz \"5\" ");
+        assert_eq!(directives(&["--requirepass", "--x", "--hz", "5"]), "requirepass \"--x\" \nhz \"5\" ");
+        assert_eq!(directives(&["--requirepass", "\"quoted\""]), "requirepass \"\\\"quoted\\\"\" ");
         assert_eq!(directives(&["-x"]), "\"-x\" ");
     }
 
     #[test]
     fn save_may_stand_alone() {
-        assert_eq!(
-            directives(&["--save", "--port", "1"]),
-            "save \"\"\nport \"1\" "
-        );
+        assert_eq!(directives(&["--save", "--port", "1"]), "save \"\"\nport \"1\" ");
         assert_eq!(directives(&["--save"]), "save \"\"");
         assert_eq!(directives(&["--save", ""]), "save \"\" ");
     }

@@ -11,16 +11,12 @@ pub trait Choice: Copy + PartialEq + Sized + 'static {
 
     fn from_word(word: &str) -> Option<Self> {
         let mut words = Self::WORDS.iter();
-        words
-            .find(|(name, _)| name.eq_ignore_ascii_case(word))
-            .map(|(_, value)| *value)
+        words.find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, value)| *value)
     }
 
     fn word(self) -> &'static str {
         let mut words = Self::WORDS.iter();
-        words
-            .find(|(_, value)| *value == self)
-            .map_or("unknown", |(name, _)| name)
+        words.find(|(_, value)| *value == self).map_or("unknown", |(name, _)| name)
     }
 }
 
@@ -99,10 +95,7 @@ mod tests {
         assert_eq!(LogLevel::from_word("NOTICE"), Some(LogLevel::Notice));
         assert_eq!(LogLevel::from_word("loud"), None);
         assert_eq!(LogLevel::Verbose.word(), "verbose");
-        assert_eq!(
-            OomScoreAdj::from_word("relative"),
-            Some(OomScoreAdj::Relative)
-        );
+        assert_eq!(OomScoreAdj::from_word("relative"), Some(OomScoreAdj::Relative));
         assert_eq!(OomScoreAdj::Relative.word(), "yes");
     }
 

@@ -17,10 +17,9 @@ pub fn expand(name: &Path, directory: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for component in whole.components() {
         found = match component {
-            Component::Normal(part) if glob::is_pattern(part.as_bytes()) => found
-                .iter()
-                .flat_map(|parent| fitting(parent, part))
-                .collect(),
+            Component::Normal(part) if glob::is_pattern(part.as_bytes()) => {
+                found.iter().flat_map(|parent| fitting(parent, part)).collect()
+            }
             other => found.iter().map(|parent| parent.join(other)).collect(),
         };
     }

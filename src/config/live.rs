@@ -9,13 +9,12 @@
 //! which is why relaxed ordering is enough.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::load::Loaded;
 use super::rewrite::{RewriteError, RewriteOptions, rewrite_file};
 use super::row::{FILE_ONLY, HIDDEN, MULTI, NOT_WHILE_LOADING, PROTECTED, REAPPLY, Reading, Row};
 use super::table::{Config, ROWS, find};
@@ -26,13 +25,7 @@ pub struct Live {
     current: RwLock<Arc<Config>>,
     generation: AtomicU64,
     changing: Mutex<()>,
-    file: RwLock<Option<PathBuf>>,
-}
-
-/// The configuration of this process; the defaults until the server installs what it loaded.
-pub fn live() -> &'static Live {
-    static LIVE: LazyLock<Live> = LazyLock::new(|| Live::new(Config::default(), None));
-    &LIVE
+    file: Option<PathBuf>,
 }
 
 /// Who asks for a change, and when.
@@ -58,10 +51,7 @@ pub enum SetError {
 
 impl SetError {
     fn failed(directive: &str, reason: impl Into<String>) -> SetError {
-        SetError::Failed {
-            directive: directive.to_string(),
-            reason: reason.into(),
-        }
+        SetError::Failed { directive: directive.to_string(), reason: reason.into() }
     }
 }
 
@@ -69,16 +59,10 @@ impl fmt::Display for SetError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SetError::UnknownDirective(name) => {
-                write!(
-                    out,
-                    "Unknown option or number of arguments for CONFIG SET - '{name}'"
-                )
+                write!(out, "Unknown option or number of arguments for CONFIG SET - '{name}'")
             }
             SetError::Failed { directive, reason } => {
-                write!(
-                    out,
-                    "CONFIG SET failed (possibly related to argument '{directive}') - {reason}"
-                )
+                write!(out, "CONFIG SET failed (possibly related to argument '{directive}') - {reason}")
             }
             SetError::Loading => write!(out, "Redis is loading the dataset in memory"),
         }
@@ -89,19 +73,7 @@ impl std::error::Error for SetError {}
 
 impl Live {
     pub fn new(config: Config, file: Option<PathBuf>) -> Live {
-        Live {
-            current: RwLock::new(Arc::new(config)),
-            generation: AtomicU64::new(1),
-            changing: Mutex::new(()),
-            file: RwLock::new(file),
-        }
-    }
-
-    /// Puts what the server loaded at start in force.
-    pub fn install(&self, loaded: Loaded) {
-        let _changing = self.changing.lock();
-        *self.file.write() = loaded.file;
-        self.publish(loaded.config);
+        Live { current: RwLock::new(Arc::new(config)), generation: AtomicU64::new(1), changing: Mutex::new(()), file }
     }
 
     /// The configuration in force.
@@ -115,8 +87,8 @@ impl Live {
     }
 
     /// The file that the server was started with.
-    pub fn file(&self) -> Option<PathBuf> {
-        self.file.read().clone()
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// CONFIG SET: all of the pairs or none. `apply` is called once with the old and the new configuration before the
@@ -132,14 +104,9 @@ impl Live {
         let old = self.load();
         let rows = settable(&old, pairs, context)?;
         let mut new = Config::clone(&old);
-        let mut reading = Reading {
-            from_file: false,
-            save_seen: false,
-            directory: old.dir.clone(),
-        };
+        let mut reading = Reading { from_file: false, save_seen: false, directory: old.dir.clone() };
         for ((row, spelling), (_, value)) in rows.iter().zip(pairs) {
-            assign(row, &mut new, value, &mut reading)
-                .map_err(|reason| SetError::failed(spelling, reason))?;
+            assign(row, &mut new, value, &mut reading).map_err(|reason| SetError::failed(spelling, reason))?;
         }
         new.clamp();
         let mut changed: Vec<&'static Row> = Vec::new();
@@ -165,7 +132,7 @@ impl Live {
     pub fn rewrite(&self, options: RewriteOptions<'_>) -> Result<(), RewriteError> {
         let _changing = self.changing.lock();
         let file = self.file().ok_or(RewriteError::NoFile)?;
-        rewrite_file(&file, &self.load(), options)
+        rewrite_file(file, &self.load(), options)
     }
 
     fn publish(&self, config: Config) {
@@ -175,43 +142,12 @@ impl Live {
     }
 }
 
-/// A worker's own copy of the configuration in force.
-pub struct Cached {
-    live: &'static Live,
-    generation: u64,
-    config: Arc<Config>,
-}
-
-impl Cached {
-    pub fn new(live: &'static Live) -> Cached {
-        Cached {
-            live,
-            generation: live.generation(),
-            config: live.load(),
-        }
-    }
-
-    /// The configuration in force: one relaxed load unless it changed.
-    #[inline]
-    pub fn get(&mut self) -> &Arc<Config> {
-        let generation = self.live.generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.config = self.live.load();
-        }
-        &self.config
-    }
-}
-
 /// CONFIG GET: name and value of every directive that one of the patterns names, each once. A name without pattern
 /// characters is shown as it was spelled, and finds hidden directives too.
 pub fn get(config: &Config, patterns: &[&[u8]]) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, row: &Row| {
-        if !found
-            .iter()
-            .any(|(known, _)| known.eq_ignore_ascii_case(name))
-        {
+        if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
             found.push((name.to_string(), row.show(config)));
         }
     };
@@ -236,18 +172,13 @@ pub fn get(config: &Config, patterns: &[&[u8]]) -> Vec<(String, String)> {
 
 /// Whether the value of this directive must be kept out of logs, slow log and MONITOR.
 pub fn is_sensitive(name: &[u8]) -> bool {
-    std::str::from_utf8(name)
-        .is_ok_and(|name| find(name).is_some_and(|(row, _)| row.is_sensitive()))
+    std::str::from_utf8(name).is_ok_and(|name| find(name).is_some_and(|(row, _)| row.is_sensitive()))
 }
 
 type Found = (&'static Row, &'static str);
 
 /// The rows of the names given, or the first objection to any of them.
-fn settable(
-    config: &Config,
-    pairs: &[(&[u8], &[u8])],
-    context: SetContext,
-) -> Result<Vec<Found>, SetError> {
+fn settable(config: &Config, pairs: &[(&[u8], &[u8])], context: SetContext) -> Result<Vec<Found>, SetError> {
     let mut rows: Vec<Found> = Vec::with_capacity(pairs.len());
     for (name, _) in pairs {
         let name = String::from_utf8_lossy(name);
@@ -271,12 +202,7 @@ fn settable(
     Ok(rows)
 }
 
-fn assign(
-    row: &'static Row,
-    config: &mut Config,
-    value: &[u8],
-    reading: &mut Reading,
-) -> Result<(), String> {
+fn assign(row: &'static Row, config: &mut Config, value: &[u8], reading: &mut Reading) -> Result<(), String> {
     let value = std::str::from_utf8(value).map_err(|_| "argument is not valid UTF-8")?;
     let arguments: Vec<&str> = match value {
         value if !row.has(MULTI) => vec![value],
@@ -295,14 +221,10 @@ mod tests {
     }
 
     fn set(live: &Live, pairs: &[(&str, &str)]) -> Result<Vec<&'static str>, String> {
-        let pairs: Vec<(&[u8], &[u8])> = pairs
-            .iter()
-            .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-            .collect();
+        let pairs: Vec<(&[u8], &[u8])> =
+            pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let changed = live.set(&pairs, SetContext::default(), |_, _| Ok(()));
-        changed
-            .map(|rows| rows.iter().map(|row| row.name).collect())
-            .map_err(|error| error.to_string())
+        changed.map(|rows| rows.iter().map(|row| row.name).collect()).map_err(|error| error.to_string())
     }
 
     fn shown(live: &Live, patterns: &[&str]) -> Vec<(String, String)> {
@@ -313,10 +235,8 @@ mod tests {
     #[test]
     fn get_takes_patterns_names_and_aliases() {
         let live = fresh();
-        let names: Vec<String> = shown(&live, &["slave-prio*", "maxmemory-po*", "nosuch"])
-            .into_iter()
-            .map(|pair| pair.0)
-            .collect();
+        let names: Vec<String> =
+            shown(&live, &["slave-prio*", "maxmemory-po*", "nosuch"]).into_iter().map(|pair| pair.0).collect();
         assert_eq!(names, ["slave-priority", "maxmemory-policy"]);
         let pairs = shown(&live, &["PoRt", "port", "p?rt"]);
         assert_eq!(pairs, [("PoRt".to_string(), "6379".to_string())]);
@@ -345,11 +265,7 @@ mod tests {
         let live = fresh();
         let before = live.load();
         let generation = live.generation();
-        let changed = set(
-            &live,
-            &[("maxmemory", "10mb"), ("HZ", "900"), ("timeout", "0")],
-        )
-        .unwrap();
+        let changed = set(&live, &[("maxmemory", "10mb"), ("HZ", "900"), ("timeout", "0")]).unwrap();
         assert_eq!(changed, ["maxmemory", "hz"]);
         assert_ne!(live.generation(), generation);
         assert_eq!((live.load().maxmemory, live.load().hz), (10 << 20, 500));
@@ -359,11 +275,7 @@ mod tests {
     #[test]
     fn one_bad_value_changes_nothing() {
         let live = fresh();
-        let error = set(
-            &live,
-            &[("maxmemory", "1mb"), ("maxmemory-clients", "200%")],
-        )
-        .unwrap_err();
+        let error = set(&live, &[("maxmemory", "1mb"), ("maxmemory-clients", "200%")]).unwrap_err();
         assert_eq!(
             error,
             "CONFIG SET failed (possibly related to argument 'maxmemory-clients') - percentage argument must be less \
@@ -377,62 +289,24 @@ mod tests {
     fn objections() {
         let live = fresh();
         let error = |pairs: &[(&str, &str)]| set(&live, pairs).unwrap_err();
-        let failed = |name: &str, reason: &str| {
-            format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
-        };
-        assert_eq!(
-            error(&[("nosuch", "1")]),
-            "Unknown option or number of arguments for CONFIG SET - 'nosuch'"
-        );
-        assert_eq!(
-            error(&[("user", "x")]),
-            "Unknown option or number of arguments for CONFIG SET - 'user'"
-        );
-        assert_eq!(
-            error(&[("Daemonize", "yes")]),
-            failed("Daemonize", "can't set immutable config")
-        );
-        assert_eq!(
-            error(&[("dir", "/")]),
-            failed("dir", "can't set protected config")
-        );
-        assert_eq!(
-            error(&[("hz", "1"), ("hz", "2")]),
-            failed("hz", "duplicate parameter")
-        );
-        assert_eq!(
-            error(&[("TIMEOUT", "x")]),
-            failed("timeout", "argument couldn't be parsed into an integer")
-        );
-        assert_eq!(
-            error(&[("slave-read-only", "x")]),
-            failed("slave-read-only", "argument must be 'yes' or 'no'")
-        );
-        assert!(
-            error(&[("activedefrag", "yes")]).contains("Active defragmentation cannot be enabled")
-        );
+        let failed =
+            |name: &str, reason: &str| format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}");
+        assert_eq!(error(&[("nosuch", "1")]), "Unknown option or number of arguments for CONFIG SET - 'nosuch'");
+        assert_eq!(error(&[("user", "x")]), "Unknown option or number of arguments for CONFIG SET - 'user'");
+        assert_eq!(error(&[("Daemonize", "yes")]), failed("Daemonize", "can't set immutable config"));
+        assert_eq!(error(&[("dir", "/")]), failed("dir", "can't set protected config"));
+        assert_eq!(error(&[("hz", "1"), ("hz", "2")]), failed("hz", "duplicate parameter"));
+        assert_eq!(error(&[("TIMEOUT", "x")]), failed("timeout", "argument couldn't be parsed into an integer"));
+        assert_eq!(error(&[("slave-read-only", "x")]), failed("slave-read-only", "argument must be 'yes' or 'no'"));
+        assert!(error(&[("activedefrag", "yes")]).contains("Active defragmentation cannot be enabled"));
         // Alias and name are separate parameters; the later one wins.
-        assert!(
-            set(
-                &live,
-                &[("slave-read-only", "no"), ("replica-read-only", "yes")]
-            )
-            .is_ok()
-        );
+        assert!(set(&live, &[("slave-read-only", "no"), ("replica-read-only", "yes")]).is_ok());
     }
 
     #[test]
     fn multi_argument_values() {
         let live = fresh();
-        set(
-            &live,
-            &[
-                ("save", "10 20 30 40"),
-                ("bind", ""),
-                ("shutdown-on-sigint", "nosave now"),
-            ],
-        )
-        .unwrap();
+        set(&live, &[("save", "10 20 30 40"), ("bind", ""), ("shutdown-on-sigint", "nosave now")]).unwrap();
         let config = live.load();
         assert_eq!(config.save, [(10, 20), (30, 40)]);
         assert!(config.bind.is_empty());
@@ -442,14 +316,8 @@ mod tests {
         assert!(set(&live, &[("save", "1  2")]).is_err());
         assert!(set(&live, &[("shutdown-on-sigint", "")]).is_err());
         set(&live, &[("client-output-buffer-limit", "pubsub 1mb 2mb 3")]).unwrap();
-        assert_eq!(
-            live.load().client_output_buffer_limit.pubsub.hard_bytes,
-            1 << 20
-        );
-        assert_eq!(
-            live.load().client_output_buffer_limit.replica.hard_bytes,
-            256 << 20
-        );
+        assert_eq!(live.load().client_output_buffer_limit.pubsub.hard_bytes, 1 << 20);
+        assert_eq!(live.load().client_output_buffer_limit.replica.hard_bytes, 256 << 20);
     }
 
     #[test]
@@ -457,10 +325,7 @@ mod tests {
         let live = fresh();
         let result = live.set(&[(b"port", b"1")], SetContext::default(), |old, new| {
             assert_eq!((old.port, new.port), (6379, 1));
-            Err((
-                "port".to_string(),
-                "Unable to listen on this port. Check server logs.".to_string(),
-            ))
+            Err(("port".to_string(), "Unable to listen on this port. Check server logs.".to_string()))
         });
         assert_eq!(
             result.unwrap_err().to_string(),
@@ -471,25 +336,14 @@ mod tests {
 
     #[test]
     fn guarded_directives_follow_their_switch() {
-        let config = Config {
-            enable_protected_configs: crate::config::choices::ProtectedAction::Local,
-            ..Config::default()
-        };
+        let config =
+            Config { enable_protected_configs: crate::config::choices::ProtectedAction::Local, ..Config::default() };
         let live = Live::new(config, None);
-        let local = SetContext {
-            is_local: true,
-            ..SetContext::default()
-        };
+        let local = SetContext { is_local: true, ..SetContext::default() };
         let pair: [(&[u8], &[u8]); 1] = [(b"dbfilename", b"x.rdb")];
-        assert!(
-            live.set(&pair, SetContext::default(), |_, _| Ok(()))
-                .is_err()
-        );
+        assert!(live.set(&pair, SetContext::default(), |_, _| Ok(())).is_err());
         assert!(live.set(&pair, local, |_, _| Ok(())).is_ok());
-        let loading = SetContext {
-            is_loading: true,
-            ..SetContext::default()
-        };
+        let loading = SetContext { is_loading: true, ..SetContext::default() };
         let result = live.set(&[(b"appendonly", b"yes")], loading, |_, _| Ok(()));
         assert_eq!(result, Err(SetError::Loading));
     }
@@ -502,11 +356,9 @@ mod tests {
     }
 
     #[test]
-    fn workers_see_changes() {
-        let live: &'static Live = Box::leak(Box::new(fresh()));
-        let mut cached = Cached::new(live);
-        assert_eq!(cached.get().timeout, 0);
+    fn the_server_changes_it_too() {
+        let live = fresh();
         live.update(|config| config.timeout = 5);
-        assert_eq!(cached.get().timeout, 5);
+        assert_eq!((live.load().timeout, live.generation()), (5, 2));
     }
 }

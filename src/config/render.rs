@@ -1,8 +1,6 @@
 //! Renders the table for people: the default configuration file, and the page that lists every directive's standing.
 
-use super::row::{
-    EMPTY_IS_UNSET, FILE_ONLY, HIDDEN, Kind, MUTABLE, PROTECTED, Row, Status, TextForm, Written,
-};
+use super::row::{EMPTY_IS_UNSET, FILE_ONLY, HIDDEN, Kind, MUTABLE, PROTECTED, Row, Status, TextForm, Written};
 use super::table::{Config, IGNORED, ROWS};
 
 /// The text of `config/cairn.conf`: every directive with its documentation. Those with an effect are active lines with
@@ -27,11 +25,11 @@ pub fn render_default_conf() -> String {
         }
         out.push('\n');
         for line in row.documentation {
-            out.push_str(&format!("# {}\n", line.trim()));
+            push_comment(&mut out, line.trim());
         }
-        out.push_str(&format!("# ({})\n", summary(row)));
+        push_comment(&mut out, &format!("({})", summary(row)));
         if let Status::Accepted(reason) = row.status {
-            out.push_str(&format!("# No effect: {reason}\n"));
+            push_comment(&mut out, &format!("No effect: {reason}"));
         }
         for (line, is_set) in default_lines(row, &default) {
             let active = is_set && row.status == Status::Honoured;
@@ -41,6 +39,23 @@ pub fn render_default_conf() -> String {
         }
     }
     out
+}
+
+/// Adds a comment, folded at the width of the page.
+fn push_comment(out: &mut String, text: &str) {
+    const WIDTH: usize = 118;
+    let mut line = String::from("#");
+    for word in text.split(' ') {
+        if line.len() + 1 + word.len() > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            line.truncate(1);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    out.push_str(&line);
+    out.push('\n');
 }
 
 /// A directive's lines for the default file, and whether they set anything.
@@ -104,17 +119,8 @@ fn values(row: &Row) -> String {
 }
 
 fn bounds(low: i128, high: i128) -> String {
-    let widest = [
-        i128::from(i32::MAX),
-        i128::from(u32::MAX),
-        i128::from(i64::MAX),
-        i128::from(u64::MAX),
-    ];
-    let from = if low == -i128::from(i32::MAX) - 1 {
-        None
-    } else {
-        Some(low)
-    };
+    let widest = [i128::from(i32::MAX), i128::from(u32::MAX), i128::from(i64::MAX), i128::from(u64::MAX)];
+    let from = if low == -i128::from(i32::MAX) - 1 { None } else { Some(low) };
     match (from, widest.contains(&high)) {
         (None, _) => "of 32 bits".to_string(),
         (Some(low), true) => format!("from {low}"),
@@ -124,10 +130,7 @@ fn bounds(low: i128, high: i128) -> String {
 
 /// The text of `docs/directives.md`: what Redis 7 knows and Cairn accepts without effect, and where values differ.
 pub fn render_directives_page() -> String {
-    let honoured = ROWS
-        .iter()
-        .filter(|row| row.status == Status::Honoured)
-        .count();
+    let honoured = ROWS.iter().filter(|row| row.status == Status::Honoured).count();
     let accepted: Vec<(&Row, &str)> = ROWS
         .iter()
         .filter_map(|row| match row.status {
@@ -149,13 +152,7 @@ pub fn render_directives_page() -> String {
         out.push_str(&format!("| `{}` | {reason} |\n", row.name));
     }
     out.push_str("\nRead and dropped, as in Redis, because they have long had no effect: ");
-    out.push_str(
-        &IGNORED
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", "),
-    );
+    out.push_str(&IGNORED.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "));
     out.push_str(
         ".\n\n## Differences from Redis\n\n\
          | directive | difference |\n|---|---|\n\

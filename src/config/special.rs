@@ -3,15 +3,11 @@
 use super::row::{Kind, Reading, Row, Written};
 use super::text;
 use super::value::{Value, not_a_word, one_line};
+use crate::base::number::parse_i64;
 
 /// `save`: after so many seconds, if there were so many changes.
 impl Value for Vec<(u64, u64)> {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], reading: &mut Reading) -> Result<(), String> {
         let arguments = if arguments == [""] { &[] } else { arguments };
         let points: Option<Vec<(u64, u64)>> = arguments.chunks(2).map(save_point).collect();
         let points = points.ok_or("Invalid save parameters")?;
@@ -25,10 +21,7 @@ impl Value for Vec<(u64, u64)> {
     }
 
     fn show(&self, _row: &Row) -> String {
-        let points: Vec<String> = self
-            .iter()
-            .map(|(seconds, changes)| format!("{seconds} {changes}"))
-            .collect();
+        let points: Vec<String> = self.iter().map(|(seconds, changes)| format!("{seconds} {changes}")).collect();
         points.join(" ")
     }
 
@@ -37,8 +30,7 @@ impl Value for Vec<(u64, u64)> {
         if self.is_empty() {
             return one_line(row, "\"\"", forced);
         }
-        let line =
-            |(seconds, changes): &(u64, u64)| (format!("{} {seconds} {changes}", row.name), forced);
+        let line = |(seconds, changes): &(u64, u64)| (format!("{} {seconds} {changes}", row.name), forced);
         Written::Lines(self.iter().map(line).collect())
     }
 }
@@ -47,9 +39,7 @@ fn save_point(pair: &[&str]) -> Option<(u64, u64)> {
     let [seconds, changes] = pair else {
         return None;
     };
-    let seconds = u64::try_from(text::lenient_integer(seconds)?)
-        .ok()
-        .filter(|seconds| *seconds >= 1)?;
+    let seconds = u64::try_from(text::lenient_integer(seconds)?).ok().filter(|seconds| *seconds >= 1)?;
     let changes = u64::try_from(text::lenient_integer(changes)?).ok()?;
     Some((seconds, changes))
 }
@@ -72,31 +62,14 @@ pub struct OutputLimits {
 
 impl OutputLimits {
     pub const DEFAULT: OutputLimits = OutputLimits {
-        normal: OutputLimit {
-            hard_bytes: 0,
-            soft_bytes: 0,
-            soft_seconds: 0,
-        },
-        replica: OutputLimit {
-            hard_bytes: 256 << 20,
-            soft_bytes: 64 << 20,
-            soft_seconds: 60,
-        },
-        pubsub: OutputLimit {
-            hard_bytes: 32 << 20,
-            soft_bytes: 8 << 20,
-            soft_seconds: 60,
-        },
+        normal: OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 },
+        replica: OutputLimit { hard_bytes: 256 << 20, soft_bytes: 64 << 20, soft_seconds: 60 },
+        pubsub: OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_seconds: 60 },
     };
 }
 
 impl Value for OutputLimits {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         if !arguments.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".to_string());
         }
@@ -107,43 +80,25 @@ impl Value for OutputLimits {
                 "replica" | "slave" => &mut changed.replica,
                 "pubsub" => &mut changed.pubsub,
                 _ => {
-                    return Err(
-                        "Invalid client class specified in buffer limit configuration.".to_string(),
-                    );
+                    return Err("Invalid client class specified in buffer limit configuration.".to_string());
                 }
             };
-            let seconds =
-                text::lenient_integer(group[3]).and_then(|seconds| u64::try_from(seconds).ok());
+            let seconds = text::lenient_integer(group[3]).and_then(|seconds| u64::try_from(seconds).ok());
             let (Some(hard_bytes), Some(soft_bytes), Some(soft_seconds)) =
                 (text::memory(group[1]), text::memory(group[2]), seconds)
             else {
-                return Err(
-                    "Error in hard, soft or soft_seconds setting in buffer limit configuration."
-                        .to_string(),
-                );
+                return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_string());
             };
-            *class = OutputLimit {
-                hard_bytes,
-                soft_bytes,
-                soft_seconds,
-            };
+            *class = OutputLimit { hard_bytes, soft_bytes, soft_seconds };
         }
         *self = changed;
         Ok(())
     }
 
     fn show(&self, _row: &Row) -> String {
-        let classes = [
-            ("normal", self.normal),
-            ("slave", self.replica),
-            ("pubsub", self.pubsub),
-        ];
-        let parts = classes.map(|(name, limit)| {
-            format!(
-                "{name} {} {} {}",
-                limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
-            )
-        });
+        let classes = [("normal", self.normal), ("slave", self.replica), ("pubsub", self.pubsub)];
+        let parts = classes
+            .map(|(name, limit)| format!("{name} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_seconds));
         parts.join(" ")
     }
 
@@ -156,10 +111,7 @@ impl Value for OutputLimits {
         let line = |(class, limit, default): (&str, OutputLimit, OutputLimit)| {
             let hard = text::format_memory(limit.hard_bytes);
             let soft = text::format_memory(limit.soft_bytes);
-            (
-                format!("{} {class} {hard} {soft} {}", row.name, limit.soft_seconds),
-                limit != default,
-            )
+            (format!("{} {class} {hard} {soft} {}", row.name, limit.soft_seconds), limit != default)
         };
         Written::Lines(classes.map(line).to_vec())
     }
@@ -167,21 +119,13 @@ impl Value for OutputLimits {
 
 /// Addresses to listen on. `bind ""` means none.
 impl Value for Vec<String> {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         const ADDRESSES_MAX: usize = 16;
         if arguments.len() > ADDRESSES_MAX {
             return Err("Too many bind addresses specified.".to_string());
         }
         let arguments = if arguments == [""] { &[] } else { arguments };
-        *self = arguments
-            .iter()
-            .map(|address| address.to_string())
-            .collect();
+        *self = arguments.iter().map(|address| address.to_string()).collect();
         Ok(())
     }
 
@@ -193,23 +137,14 @@ impl Value for Vec<String> {
         if self == default {
             return Written::Absent;
         }
-        let value = if self.is_empty() {
-            "\"\"".to_string()
-        } else {
-            self.join(" ")
-        };
+        let value = if self.is_empty() { "\"\"".to_string() } else { self.join(" ") };
         one_line(row, &value, true)
     }
 }
 
 /// `replicaof`: host and port of the primary.
 impl Value for Option<(String, u16)> {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let [host, port] = arguments else {
             return Err("wrong number of arguments".to_string());
         };
@@ -223,8 +158,7 @@ impl Value for Option<(String, u16)> {
     }
 
     fn show(&self, _row: &Row) -> String {
-        self.as_ref()
-            .map_or_else(String::new, |(host, port)| format!("{host} {port}"))
+        self.as_ref().map_or_else(String::new, |(host, port)| format!("{host} {port}"))
     }
 
     fn written(&self, _default: &Self, row: &Row) -> Written {
@@ -237,19 +171,13 @@ impl Value for Option<(String, u16)> {
 
 /// `oom-score-adj-values`: for a primary, a replica, a background child.
 impl Value for [i32; 3] {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         if arguments.len() != 3 {
             return Err("wrong number of arguments".to_string());
         }
         let mut values = [0; 3];
         for (value, argument) in values.iter_mut().zip(arguments) {
-            let number =
-                text::lenient_integer(argument).and_then(|number| i32::try_from(number).ok());
+            let number = text::lenient_integer(argument).and_then(|number| i32::try_from(number).ok());
             *value = number
                 .filter(|number| (-2000..=2000).contains(number))
                 .ok_or("Invalid oom-score-adj-values, elements must be between -2000 and 2000.")?;
@@ -265,23 +193,13 @@ impl Value for [i32; 3] {
 
 /// `latency-tracking-info-percentiles`.
 impl Value for Vec<f64> {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let arguments = if arguments == [""] { &[] } else { arguments };
         let mut percentiles = Vec::with_capacity(arguments.len());
         for argument in arguments {
-            let value: f64 = argument
-                .parse()
-                .map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
+            let value: f64 = argument.parse().map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
             if !(0.0..=100.0).contains(&value) {
-                return Err(
-                    "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
-                        .to_string(),
-                );
+                return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_string());
             }
             percentiles.push(value);
         }
@@ -292,20 +210,13 @@ impl Value for Vec<f64> {
     fn show(&self, _row: &Row) -> String {
         let one = |value: &f64| {
             let digits = format!("{value:.6}");
-            digits
-                .trim_end_matches('0')
-                .trim_end_matches('.')
-                .to_string()
+            digits.trim_end_matches('0').trim_end_matches('.').to_string()
         };
         self.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 
     fn written(&self, default: &Self, row: &Row) -> Written {
-        let value = if self.is_empty() {
-            "\"\"".to_string()
-        } else {
-            self.show(row)
-        };
+        let value = if self.is_empty() { "\"\"".to_string() } else { self.show(row) };
         one_line(row, &value, self != default)
     }
 }
@@ -322,42 +233,28 @@ impl MemoryOrPercent {
     pub fn bytes(self, maxmemory_bytes: u64) -> u64 {
         match self {
             MemoryOrPercent::Bytes(bytes) => bytes,
-            MemoryOrPercent::Percent(percent) => {
-                (u128::from(maxmemory_bytes) * u128::from(percent) / 100) as u64
-            }
+            MemoryOrPercent::Percent(percent) => (u128::from(maxmemory_bytes) * u128::from(percent) / 100) as u64,
         }
     }
 }
 
 impl Value for MemoryOrPercent {
-    fn assign(
-        &mut self,
-        row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let (Kind::MemoryOrPercent(percent_max), [argument]) = (row.kind, arguments) else {
             return Err("wrong number of arguments".to_string());
         };
         if let Some(bytes) = text::memory(argument) {
             if bytes > i64::MAX as u64 {
-                return Err(format!(
-                    "argument must be between -{percent_max} and {} inclusive",
-                    i64::MAX
-                ));
+                return Err(format!("argument must be between -{percent_max} and {} inclusive", i64::MAX));
             }
             *self = MemoryOrPercent::Bytes(bytes);
             return Ok(());
         }
-        let percent = argument
-            .strip_suffix('%')
-            .and_then(text::integer)
-            .filter(|percent| *percent >= 0);
+        let percent =
+            argument.strip_suffix('%').and_then(|number| parse_i64(number.as_bytes())).filter(|percent| *percent >= 0);
         let percent = percent.ok_or("argument must be a memory or percent value")?;
         if i128::from(percent) > percent_max {
-            return Err(format!(
-                "percentage argument must be less or equal to {percent_max}"
-            ));
+            return Err(format!("percentage argument must be less or equal to {percent_max}"));
         }
         *self = match percent {
             0 => MemoryOrPercent::Bytes(0),
@@ -396,12 +293,7 @@ impl ShutdownFlags {
 }
 
 impl Value for ShutdownFlags {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let mut flags = ShutdownFlags::default();
         for argument in arguments {
             match argument.to_ascii_lowercase().as_str() {
@@ -417,31 +309,16 @@ impl Value for ShutdownFlags {
             return Err(not_a_word(Self::NAMES));
         }
         if flags.save && flags.nosave {
-            return Err(
-                "shutdown options SAVE and NOSAVE can't be used simultaneously".to_string(),
-            );
+            return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".to_string());
         }
         *self = flags;
         Ok(())
     }
 
     fn show(&self, _row: &Row) -> String {
-        let named = [
-            (self.save, "save"),
-            (self.nosave, "nosave"),
-            (self.now, "now"),
-            (self.force, "force"),
-        ];
-        let set: Vec<&str> = named
-            .iter()
-            .filter(|(set, _)| *set)
-            .map(|(_, name)| *name)
-            .collect();
-        if set.is_empty() {
-            "default".to_string()
-        } else {
-            set.join(" ")
-        }
+        let named = [(self.save, "save"), (self.nosave, "nosave"), (self.now, "now"), (self.force, "force")];
+        let set: Vec<&str> = named.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+        if set.is_empty() { "default".to_string() } else { set.join(" ") }
     }
 }
 
@@ -500,12 +377,7 @@ impl KeyspaceEvents {
 }
 
 impl Value for KeyspaceEvents {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let [letters] = arguments else {
             return Err("wrong number of arguments".to_string());
         };
@@ -530,51 +402,30 @@ impl Value for KeyspaceEvents {
         // named after it.
         let mut shown = if all { "A".to_string() } else { String::new() };
         let letters = Self::LETTERS.iter().filter(|(_, class)| self.has(*class));
-        shown.extend(
-            letters
-                .filter(|(_, class)| !all || class & Self::ALL == 0)
-                .map(|(letter, _)| *letter),
-        );
+        shown.extend(letters.filter(|(_, class)| !all || class & Self::ALL == 0).map(|(letter, _)| *letter));
         shown
     }
 
     fn written(&self, default: &Self, row: &Row) -> Written {
-        one_line(
-            row,
-            &text::quote(self.show(row).as_bytes()),
-            self != default,
-        )
+        one_line(row, &text::quote(self.show(row).as_bytes()), self != default)
     }
 }
 
 /// Directives that only files know: every line with its arguments.
 impl Value for Vec<Vec<String>> {
-    fn assign(
-        &mut self,
-        row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let Kind::Repeated(least, most, _) = row.kind else {
             return Err("wrong number of arguments".to_string());
         };
         if !(least..=most).contains(&arguments.len()) {
             return Err("Bad directive or wrong number of arguments".to_string());
         }
-        self.push(
-            arguments
-                .iter()
-                .map(|argument| argument.to_string())
-                .collect(),
-        );
+        self.push(arguments.iter().map(|argument| argument.to_string()).collect());
         Ok(())
     }
 
     fn show(&self, _row: &Row) -> String {
-        self.iter()
-            .map(|line| line.join(" "))
-            .collect::<Vec<_>>()
-            .join("\n")
+        self.iter().map(|line| line.join(" ")).collect::<Vec<_>>().join("\n")
     }
 
     fn written(&self, _default: &Self, _row: &Row) -> Written {

@@ -26,18 +26,14 @@ const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_LOG: Status = Accepted("The log is not there yet: nothing is kept on disk.");
 const NO_SNAPSHOT: Status = Accepted("Snapshots are not there yet: nothing is kept on disk.");
-const NO_REWRITE: Status = Accepted(
-    "There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.",
-);
+const NO_REWRITE: Status =
+    Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
 const NO_EVICTION: Status = Accepted("Eviction is not there yet.");
 const NO_SCRIPTS: Status = Accepted("Scripts are not there yet.");
 const NO_ACL: Status = Accepted("Users other than the default one are not there yet.");
 const NO_TYPE: Status = Accepted("The value type that it tunes is not there yet.");
 const NO_FORK: Status = Accepted("Cairn never forks, so there is no child process to pin.");
-const NO_DEFRAG: Status = Accepted(
-    "Cairn does not move live values to other addresses; CONFIG SET activedefrag yes is refused, as by a Redis built \
-     without its own allocator.",
-);
+const NO_DEFRAG: Status = Accepted("Cairn does not move live values to other addresses.");
 const NO_OOM: Status = Accepted("The kernel's out-of-memory score is not adjusted yet.");
 const TEST_AID: Status = Accepted("A test aid of Redis for code that Cairn does not have.");
 
@@ -545,7 +541,8 @@ section "Encodings" {
 
 section "Defragmentation" {
     /// Move values together to give memory back.
-    activedefrag: bool = false, "activedefrag", Bool, [MUTABLE], NO_DEFRAG;
+    activedefrag: bool = false, "activedefrag", Bool, [MUTABLE],
+        Accepted("As in a Redis without its own allocator, CONFIG SET activedefrag yes is refused.");
     /// Start only with so much memory lost.
     active_defrag_ignore_bytes: u64 = 100 << 20, "active-defrag-ignore-bytes", Memory(1, LONG), [MUTABLE], NO_DEFRAG;
     /// The share of lost memory, in percent, at which to start.
@@ -564,18 +561,12 @@ section "Defragmentation" {
 }
 
 /// Old directives that are read and dropped, as they have long had no effect anywhere. Each takes one argument.
-pub const IGNORED: &[&str] = &[
-    "list-max-ziplist-entries",
-    "list-max-ziplist-value",
-    "lua-replicate-commands",
-];
+pub const IGNORED: &[&str] = &["list-max-ziplist-entries", "list-max-ziplist-value", "lua-replicate-commands"];
 
 /// The row of a name or alias, in any case, and the spelling that matched.
 pub fn find(name: &str) -> Option<(&'static Row, &'static str)> {
     ROWS.iter().find_map(|row| {
         let mut spellings = std::iter::once(&row.name).chain(row.aliases);
-        spellings
-            .find(|spelling| spelling.eq_ignore_ascii_case(name))
-            .map(|spelling| (row, *spelling))
+        spellings.find(|spelling| spelling.eq_ignore_ascii_case(name)).map(|spelling| (row, *spelling))
     })
 }

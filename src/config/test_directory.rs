@@ -21,8 +21,7 @@ impl TestDirectory {
 
     pub fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.join(name);
-        std::fs::create_dir_all(path.parent().expect("a name inside the directory"))
-            .expect("create its directory");
+        std::fs::create_dir_all(path.parent().expect("a name inside the directory")).expect("create its directory");
         std::fs::write(&path, content).expect("write a test file");
         path
     }

@@ -6,16 +6,12 @@ use std::path::PathBuf;
 use super::choices::Choice;
 use super::row::{EMPTY_IS_UNSET, Kind, Reading, Row, TextForm, Written};
 use super::text;
+use crate::base::number::parse_i64;
 
 /// A type that a directive can have.
 pub trait Value: PartialEq + Sized {
     /// Takes the arguments given, or says in the words of the protocol why not; then nothing has changed.
-    fn assign(
-        &mut self,
-        row: &Row,
-        arguments: &[&str],
-        reading: &mut Reading,
-    ) -> Result<(), String>;
+    fn assign(&mut self, row: &Row, arguments: &[&str], reading: &mut Reading) -> Result<(), String>;
 
     /// The value as CONFIG GET shows it.
     fn show(&self, row: &Row) -> String;
@@ -39,12 +35,7 @@ fn single<'a>(arguments: &[&'a str]) -> Result<&'a str, String> {
 }
 
 impl Value for bool {
-    fn assign(
-        &mut self,
-        row: &Row,
-        arguments: &[&str],
-        reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, row: &Row, arguments: &[&str], reading: &mut Reading) -> Result<(), String> {
         let word = single(arguments)?;
         let value = if word.eq_ignore_ascii_case("yes") {
             true
@@ -55,9 +46,11 @@ impl Value for bool {
         };
         // Whoever asks a running server for this wants the effect, which it cannot have; a file merely has to load.
         if row.name == "activedefrag" && value && !reading.from_file {
-            return Err("Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified \
+            return Err(
+                "Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified \
                         Jemalloc like the one shipped by default with the Redis source distribution"
-                .to_string());
+                    .to_string(),
+            );
         }
         *self = value;
         Ok(())
@@ -104,37 +97,26 @@ fn bounded_integer(row: &Row, argument: &str) -> Result<i128, String> {
             (i128::from(bytes), low, high)
         }
         Kind::Octal(low, high) => {
-            let value =
-                text::octal(argument).ok_or("argument couldn't be parsed as an octal number")?;
+            let value = text::octal(argument).ok_or("argument couldn't be parsed as an octal number")?;
             if i128::from(value) < low || i128::from(value) > high {
-                return Err(format!(
-                    "argument must be between {low:o} and {high:o} inclusive"
-                ));
+                return Err(format!("argument must be between {low:o} and {high:o} inclusive"));
             }
             (i128::from(value), low, high)
         }
         Kind::Integer(low, high) => {
-            let value =
-                text::integer(argument).ok_or("argument couldn't be parsed into an integer")?;
+            let value = parse_i64(argument.as_bytes()).ok_or("argument couldn't be parsed into an integer")?;
             (i128::from(value), low, high)
         }
         _ => return Err("argument couldn't be parsed into an integer".to_string()),
     };
     if value < low || value > high {
-        return Err(format!(
-            "argument must be between {low} and {high} inclusive"
-        ));
+        return Err(format!("argument must be between {low} and {high} inclusive"));
     }
     Ok(value)
 }
 
 impl Value for String {
-    fn assign(
-        &mut self,
-        row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let argument = single(arguments)?;
         if let Kind::Text(form) = row.kind {
             check_form(form, row.name, argument)?;
@@ -161,26 +143,18 @@ const HOSTNAME_MAX: usize = 256;
 fn check_form(form: TextForm, name: &str, value: &str) -> Result<(), String> {
     let is_base_name = !value.contains(['/', '\\']);
     match form {
-        TextForm::BaseName if !is_base_name => {
-            Err(format!("{name} can't be a path, just a filename"))
-        }
+        TextForm::BaseName if !is_base_name => Err(format!("{name} can't be a path, just a filename")),
         TextForm::RequiredBaseName(_) if value.is_empty() => Err(format!("{name} can't be empty")),
-        TextForm::RequiredBaseName(what) if !is_base_name => {
-            Err(format!("{name} can't be a path, just a {what}"))
+        TextForm::RequiredBaseName(what) if !is_base_name => Err(format!("{name} can't be a path, just a {what}")),
+        TextForm::Hostname if value.len() >= HOSTNAME_MAX => {
+            Err(format!("Hostnames must be less than {HOSTNAME_MAX} characters"))
         }
-        TextForm::Hostname if value.len() >= HOSTNAME_MAX => Err(format!(
-            "Hostnames must be less than {HOSTNAME_MAX} characters"
-        )),
         TextForm::Hostname
-            if !value
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.') =>
+            if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.') =>
         {
             Err("Hostnames may only contain alphanumeric characters, hyphens or dots".to_string())
         }
-        TextForm::NodeName
-            if value.contains(|character| "!#$%&()*+:;<>?@[]^{|}~".contains(character)) =>
-        {
+        TextForm::NodeName if value.contains(|character| "!#$%&()*+:;<>?@[]^{|}~".contains(character)) => {
             Err("Announced human node name contained invalid character".to_string())
         }
         TextForm::TitleTemplate if !is_title_template(value) => {
@@ -194,37 +168,19 @@ fn check_form(form: TextForm, name: &str, value: &str) -> Result<(), String> {
 }
 
 /// The names that proc-title-template may use.
-pub const TITLE_VARIABLES: &[&str] = &[
-    "title",
-    "listen-addr",
-    "server-mode",
-    "config-file",
-    "port",
-    "tls-port",
-    "unixsocket",
-];
+pub const TITLE_VARIABLES: &[&str] =
+    &["title", "listen-addr", "server-mode", "config-file", "port", "tls-port", "unixsocket"];
 
 fn is_title_template(template: &str) -> bool {
     let expanded = text::expand_template(template, |name| {
-        let stand_in = if name == "title" || name == "server-mode" {
-            ""
-        } else {
-            "x"
-        };
-        TITLE_VARIABLES
-            .contains(&name)
-            .then(|| stand_in.to_string())
+        let stand_in = if name == "title" || name == "server-mode" { "" } else { "x" };
+        TITLE_VARIABLES.contains(&name).then(|| stand_in.to_string())
     });
     expanded.is_some_and(|text| !text.is_empty())
 }
 
 impl<T: Choice> Value for T {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        _reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], _reading: &mut Reading) -> Result<(), String> {
         let value = match arguments {
             [only] => T::from_word(only),
             _ => None,
@@ -240,29 +196,17 @@ impl<T: Choice> Value for T {
 
 /// The complaint about a word that is not in the list.
 pub fn not_a_word(words: &[&str]) -> String {
-    format!(
-        "argument(s) must be one of the following: {}",
-        words.join(", ")
-    )
+    format!("argument(s) must be one of the following: {}", words.join(", "))
 }
 
 /// The working directory: always absolute once a server has started, and written so.
 impl Value for PathBuf {
-    fn assign(
-        &mut self,
-        _row: &Row,
-        arguments: &[&str],
-        reading: &mut Reading,
-    ) -> Result<(), String> {
+    fn assign(&mut self, _row: &Row, arguments: &[&str], reading: &mut Reading) -> Result<(), String> {
         let argument = single(arguments)?;
         let joined = reading.directory.join(argument);
         let reason = |error: std::io::Error| text::system_reason(&error);
         // An empty name is no directory, but joined to one it would look like it.
-        let resolved = if argument.is_empty() {
-            std::fs::canonicalize("")
-        } else {
-            std::fs::canonicalize(joined)
-        };
+        let resolved = if argument.is_empty() { std::fs::canonicalize("") } else { std::fs::canonicalize(joined) };
         let resolved = resolved.map_err(reason)?;
         if !std::fs::metadata(&resolved).map_err(reason)?.is_dir() {
             return Err("Not a directory".to_string());
