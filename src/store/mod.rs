@@ -6,6 +6,7 @@
 //! No I/O and no protocol here; time is an argument.
 
 mod buckets;
+pub mod digest;
 pub mod entry;
 pub mod keyspace;
 pub mod lock;
