@@ -240,7 +240,9 @@ fn drive(arguments: &Arguments) -> io::Result<()> {
     }
     println!("READY");
     io::stdout().flush()?;
-    io::stdin().lock().read_line(&mut String::new())?;
+    if io::stdin().lock().read_line(&mut String::new())? == 0 {
+        return Ok(());
+    }
 
     let operations = match arguments.operations {
         0 => u64::MAX,
