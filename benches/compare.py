@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness import machine, memory, rows, stall
 from harness.load import Load, Shape
-from harness.server import HarnessError, Program, Server, pin_self, raised_priority, stop_all_at_exit
+from harness.server import HarnessError, Program, Server, pin_self, stop_all_at_exit
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -71,6 +71,7 @@ class Comparison:
         self.cairn = Program(name, _binary(arguments.server, build), tuple(arguments.server_arg))
         build = "cargo build --release --example cairn-load"
         self.load = Load(Path(_binary(arguments.load, build)), arguments.load_cpus)
+        self.load.preferred = arguments.prefer
         self.only = set(arguments.only.split(",")) if arguments.only else set(SECTIONS)
         if unknown := self.only - set(SECTIONS):
             raise HarnessError(f"no such section: {', '.join(sorted(unknown))} (there are {', '.join(SECTIONS)})")
@@ -106,7 +107,8 @@ class Comparison:
 
     def _start(self, program: Program, label: str, workers: int = 1, cpus: str | None = None) -> Server:
         self.port += 1
-        return Server(program, self.port, cpus or self.arguments.server_cpus, WORK / label, workers)
+        cpus = cpus or self.arguments.server_cpus
+        return Server(program, self.port, cpus, WORK / label, workers, self.load.preferred)
 
     def _preload(self, servers: tuple[Server, Server], shape: Shape, keys: int) -> None:
         for server in servers:
@@ -178,12 +180,13 @@ class Comparison:
 
     def _stall(self) -> dict:
         stall.touch_memory()
+        self.load.preferred = True  # the section is the last one
         seen: dict[str, list[dict]] = {"first": [], "second": []}
         for number in range(min(self.rounds, 3)):
             for side, program in (("first", self.redis), ("second", self.cairn)):
                 if self.arguments.quick and side == "first" and number > 0:
                     continue
-                with raised_priority(), self._start(program, f"stall-{side}") as server:
+                with self._start(program, f"stall-{side}") as server:
                     one = stall.one_round(self.load, server)
                 seen[side].append(one)
                 waits = ", ".join(f"{phase} {one[phase]['longest_us'] / 1e3:.2f} ms" for phase in ("idle", "steady", "growth"))
@@ -204,6 +207,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--worker-cpus", default="0-1", help="for server and load where two workers are compared")
     parser.add_argument("--quick", action="store_true", help="3 rounds, what the targets need; docs/ stays as it is")
     parser.add_argument("--rounds", type=int, help="rounds of each row (5, or 3 when quick)")
+    parser.add_argument("--prefer", action="store_true", help="run all before the machine's other work, not stalls only")
     parser.add_argument("--only", help=f"some sections, by comma: {','.join(SECTIONS)}; docs/ stays as it is")
     parser.add_argument("--match", default="", help="only rows whose key fits this pattern, like get-p32-v64")
     parser.add_argument("--report-only", action="store_true", help="write the page from the last results again")

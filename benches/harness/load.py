@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import cpu
+from . import cpu, priority
 from .server import HarnessError, Server
 
 GRACE_S = 60.0
@@ -62,15 +62,25 @@ class Load:
     def __init__(self, binary: Path, cpus: str):
         self.binary = binary
         self.cpus = cpus
+        self.preferred = False
         self._seed = 0
 
     def run(self, server: Server, shape: Shape, cpus: str | None = None) -> Measurement:
         self._seed += 1
         command = ["taskset", "-c", cpus or self.cpus, str(self.binary), "--port", str(server.port)]
         command += ["--seed", str(self._seed), *shape.arguments()]
+        if self.preferred:
+            command = [*priority.prefix(), *command]
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
+        if self.preferred:
+            priority.raise_group(process.pid)
         # A server that stops answering would leave the generator waiting for a reply for ever.
         watchdog = threading.Timer(shape.seconds + GRACE_S, process.kill)
         watchdog.start()

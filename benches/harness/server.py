@@ -5,7 +5,6 @@ asked to kill a server whose harness died (setpriv --pdeathsig), so no run leave
 """
 
 import atexit
-import contextlib
 import os
 import shutil
 import signal
@@ -13,15 +12,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from . import priority
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 REPLY_TIMEOUT_S = 120.0
 LOG_TAIL_LINES = 25
-RAISED_NICE = -15
 
 _running: list["Server"] = []
 
@@ -46,7 +45,9 @@ class Program:
 class Server:
     """One running instance, in memory only, listening on loopback."""
 
-    def __init__(self, program: Program, port: int, cpus: str, directory: Path, workers: int = 1):
+    def __init__(
+        self, program: Program, port: int, cpus: str, directory: Path, workers: int = 1, preferred: bool = False
+    ):
         self.program = program
         self.port = port
         self.directory = directory
@@ -59,12 +60,16 @@ class Server:
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         command += ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         command += ["--io-threads", str(workers), "--dir", str(directory), *program.extra]
+        if preferred:
+            command = [*priority.prefix(), *command]
         _refuse_taken_port(port)
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         _running.append(self)
+        if preferred:
+            priority.raise_group(self.pid)
         self._wait_until_it_answers()
 
     @property
@@ -164,19 +169,6 @@ def stop_all_at_exit() -> None:
 def pin_self(cpus: str) -> None:
     """The harness and the load that it starts share the load's core."""
     os.sched_setaffinity(0, parse_cpus(cpus))
-
-
-@contextlib.contextmanager
-def raised_priority() -> Iterator[None]:
-    """Whatever is started inside goes before the machine's other work, where we may (root)."""
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, RAISED_NICE)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, usual)
 
 
 def parse_cpus(cpus: str) -> set[int]:
