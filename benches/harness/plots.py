@@ -6,6 +6,9 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import StrMethodFormatter  # noqa: E402
+
+from .rows import COMMANDS  # noqa: E402
 
 matplotlib.rcParams.update(
     {
@@ -26,6 +29,7 @@ matplotlib.rcParams.update(
 REDIS, CAIRN = "#b0483f", "#2f6f8f"
 REDIS_LIGHT, CAIRN_LIGHT = "#dfa9a4", "#9cc3d5"
 BAR = 0.38
+ORDER = list(COMMANDS.values())
 
 
 def draw(results: dict, directory: Path) -> list[tuple[str, str]]:
@@ -36,6 +40,7 @@ def draw(results: dict, directory: Path) -> list[tuple[str, str]]:
     for pipeline in (32, 1):
         rows = [row for row in results.get("rows", []) if row["pipeline"] == pipeline and row["value_bytes"] in (8, 64)]
         rows = [row for row in rows if row["value_bytes"] == 64 or row["command"] == "INCR"]
+        rows.sort(key=lambda row: ORDER.index(row["command"]))
         if rows:
             file = f"cpu-pipeline-{pipeline}.svg"
             _cpu(rows, names, f"Server CPU per command, pipeline {pipeline}, 64-byte values", directory / file)
@@ -56,7 +61,7 @@ def draw(results: dict, directory: Path) -> list[tuple[str, str]]:
 
 
 def _cpu(rows: list[dict], names: tuple[str, str], title: str, path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(7, 3.2))
+    figure, axes = plt.subplots(figsize=(7, 3.6))
     colours = {"first": (REDIS, REDIS_LIGHT), "second": (CAIRN, CAIRN_LIGHT)}
     for side, shift, name in (("first", -BAR / 2, names[0]), ("second", BAR / 2, names[1])):
         at = [index + shift for index in range(len(rows))]
@@ -70,7 +75,7 @@ def _cpu(rows: list[dict], names: tuple[str, str], title: str, path: Path) -> No
 
 
 def _latency(rows: list[dict], names: tuple[str, str], title: str, path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(7, 3.2))
+    figure, axes = plt.subplots(figsize=(7, 3.6))
     marks = {"p50_us": "o", "p99_us": "s", "p999_us": "^"}
     for side, shift, colour, name in (("first", -0.12, REDIS, names[0]), ("second", 0.12, CAIRN, names[1])):
         at = [index + shift for index in range(len(rows))]
@@ -81,6 +86,7 @@ def _latency(rows: list[dict], names: tuple[str, str], title: str, path: Path) -
         low, high = ([row[side][key] / 1e3 for row in rows] for key in ("p50_us", "p999_us"))
         axes.vlines(at, low, high, color=colour, linewidth=1)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     _finish(figure, axes, rows, title, "ms", path)
 
 
@@ -100,7 +106,7 @@ def _ratios(rows: list[dict], path: Path) -> None:
 
 
 def _memory(rows: list[dict], names: tuple[str, str], path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(6, 3))
+    figure, axes = plt.subplots(figsize=(6, 3.3))
     labels = []
     for index, (row, count) in enumerate((row, count) for row in rows for count in ("rss", "used_memory")):
         labels.append(f"{row['value_bytes']}-byte value\n{'RSS' if count == 'rss' else count}")
@@ -110,12 +116,12 @@ def _memory(rows: list[dict], names: tuple[str, str], path: Path) -> None:
             axes.annotate(f"{value:.0f}", (index + shift, value), ha="center", va="bottom", fontsize=7)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_title("Bytes per key at 3 million keys, 16-byte keys", fontsize=9)
-    axes.legend(fontsize=7, frameon=False)
+    _legend(axes)
     _save(figure, path)
 
 
 def _stall(stall: dict, names: tuple[str, str], path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(6, 3))
+    figure, axes = plt.subplots(figsize=(6, 3.3))
     phases = {"idle": "idle server", "steady": "load, nothing grows", "growth": "one slot grows to 5M keys"}
     for side, shift, colour, name in (("first", -0.1, REDIS, names[0]), ("second", 0.1, CAIRN, names[1])):
         for index, phase in enumerate(phases):
@@ -124,11 +130,12 @@ def _stall(stall: dict, names: tuple[str, str], path: Path) -> None:
             axes.plot([index + shift] * len(values), values, "o", color=colour, markersize=5, alpha=0.7, label=label)
     axes.axhline(2, color="#888888", linewidth=1, linestyle="--")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_xticks(range(len(phases)), list(phases.values()))
     axes.set_xlim(-0.5, len(phases) - 0.5)
     axes.set_ylabel("ms")
     axes.set_title("Longest wait of any client, each round (dashed: the target)", fontsize=9)
-    axes.legend(fontsize=7, frameon=False)
+    _legend(axes)
     _save(figure, path)
 
 
@@ -136,8 +143,13 @@ def _finish(figure: plt.Figure, axes: plt.Axes, rows: list[dict], title: str, un
     axes.set_xticks(range(len(rows)), [row["command"] for row in rows])
     axes.set_ylabel(unit)
     axes.set_title(title, fontsize=9)
-    axes.legend(fontsize=7, frameon=False, ncols=2)
+    _legend(axes)
     _save(figure, path)
+
+
+def _legend(axes: plt.Axes) -> None:
+    """Below the picture, where it can hide nothing."""
+    axes.legend(fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.19))
 
 
 def _save(figure: plt.Figure, path: Path) -> None:
