@@ -20,12 +20,7 @@ pub struct Histogram {
 
 impl Histogram {
     pub fn new() -> Self {
-        Histogram {
-            counts: vec![0; BUCKETS],
-            total: 0,
-            max_ns: 0,
-            pauses: 0,
-        }
+        Histogram { counts: vec![0; BUCKETS], total: 0, max_ns: 0, pauses: 0 }
     }
 
     #[inline]

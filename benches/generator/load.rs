@@ -122,11 +122,7 @@ impl Connection {
     async fn open(host: &str, port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Connection {
-            stream,
-            scanner: Scanner::new(),
-            request: Vec::new(),
-        })
+        Ok(Connection { stream, scanner: Scanner::new(), request: Vec::new() })
     }
 
     /// Sends the rendered request and reads `replies` replies.
@@ -166,19 +162,12 @@ impl Connection {
             let start = Instant::now();
             self.exchange(commands, &run.buffer).await?;
             now = Instant::now();
-            run.histogram
-                .borrow_mut()
-                .record((now - start).as_nanos() as u64);
+            run.histogram.borrow_mut().record((now - start).as_nanos() as u64);
         }
     }
 
     /// PING and GET in turn until the loaders are done (or, without any, until the deadline).
-    async fn probe(
-        mut self,
-        run: Rc<Run>,
-        workload: Workload,
-        alone: bool,
-    ) -> io::Result<(Self, Histogram)> {
+    async fn probe(mut self, run: Rc<Run>, workload: Workload, alone: bool) -> io::Result<(Self, Histogram)> {
         let mut histogram = Histogram::new();
         loop {
             self.request.clear();
@@ -187,11 +176,7 @@ impl Connection {
             self.exchange(1, &run.buffer).await?;
             let now = Instant::now();
             histogram.record((now - start).as_nanos() as u64);
-            let over = if alone {
-                now >= run.deadline
-            } else {
-                run.active.get() == 0
-            };
+            let over = if alone { now >= run.deadline } else { run.active.get() == 0 };
             if over {
                 return Ok((self, histogram));
             }
@@ -209,13 +194,9 @@ fn main() {
 
 fn drive(arguments: &Arguments) -> io::Result<()> {
     if arguments.pipeline == 0 || (arguments.clients == 0 && !arguments.probe) {
-        return Err(io::Error::other(
-            "nothing to send: no pipeline or no clients",
-        ));
+        return Err(io::Error::other("nothing to send: no pipeline or no clients"));
     }
-    let runtime = Builder::new_current_thread()
-        .enable_io()
-        .build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default())?;
     let buffer = Rc::new(RefCell::new(vec![0; READ_BUFFER_BYTES]));
     let mut connections = Vec::new();
     let mut probe = None;
@@ -230,12 +211,7 @@ fn drive(arguments: &Arguments) -> io::Result<()> {
     })?;
 
     if arguments.warmup_operations > 0 {
-        let run = new_run(
-            arguments,
-            arguments.warmup_operations,
-            arguments.seed ^ 0x5eed,
-            &buffer,
-        )?;
+        let run = new_run(arguments, arguments.warmup_operations, arguments.seed ^ 0x5eed, &buffer)?;
         (connections, _) = play(&runtime, connections, None, arguments, Rc::new(run))?;
     }
     println!("READY");
@@ -259,12 +235,7 @@ fn drive(arguments: &Arguments) -> io::Result<()> {
     Ok(())
 }
 
-fn new_run(
-    arguments: &Arguments,
-    operations: u64,
-    seed: u64,
-    buffer: &Rc<RefCell<Vec<u8>>>,
-) -> io::Result<Run> {
+fn new_run(arguments: &Arguments, operations: u64, seed: u64, buffer: &Rc<RefCell<Vec<u8>>>) -> io::Result<Run> {
     Ok(Run {
         workload: new_workload(arguments, &arguments.mix, seed)?,
         pipeline: arguments.pipeline,
@@ -287,8 +258,7 @@ fn new_workload(arguments: &Arguments, mix: &str, seed: u64) -> io::Result<Workl
         ValueArgument::Digits => ValueKind::Digits,
     };
     let value = value_of(arguments.value_bytes, kind);
-    Workload::new(mix, &arguments.prefix, arguments.keys, order, &value, seed)
-        .map_err(io::Error::other)
+    Workload::new(mix, &arguments.prefix, arguments.keys, order, &value, seed).map_err(io::Error::other)
 }
 
 type Played = (Vec<Connection>, Option<(Connection, Histogram)>);
@@ -303,13 +273,10 @@ fn play(
     let alone = connections.is_empty();
     let probe_workload = new_workload(arguments, "ping,get", arguments.seed ^ 0x9106)?;
     runtime.block_on(async {
-        let prober = probe.map(|connection| {
-            tokio::task::spawn_local(connection.probe(run.clone(), probe_workload, alone))
-        });
-        let loaders: Vec<_> = connections
-            .into_iter()
-            .map(|connection| tokio::task::spawn_local(connection.load(run.clone())))
-            .collect();
+        let prober =
+            probe.map(|connection| tokio::task::spawn_local(connection.probe(run.clone(), probe_workload, alone)));
+        let loaders: Vec<_> =
+            connections.into_iter().map(|connection| tokio::task::spawn_local(connection.load(run.clone()))).collect();
         let mut finished = Vec::with_capacity(loaders.len());
         for loader in loaders {
             finished.push(loader.await.map_err(io::Error::other)??);
@@ -330,20 +297,12 @@ fn summary(
 ) -> String {
     let scanners = || {
         let probe = probed.iter().map(|(connection, _)| connection);
-        connections
-            .iter()
-            .chain(probe)
-            .map(|connection| &connection.scanner)
+        connections.iter().chain(probe).map(|connection| &connection.scanner)
     };
     // Misses of the loaders only: the probe may ask for a key that is not loaded yet.
-    let misses: u64 = connections
-        .iter()
-        .map(|connection| connection.scanner.misses)
-        .sum();
+    let misses: u64 = connections.iter().map(|connection| connection.scanner.misses).sum();
     let errors: u64 = scanners().map(|scanner| scanner.errors).sum();
-    let first_error = scanners()
-        .find_map(|scanner| scanner.first_error.clone())
-        .unwrap_or_default();
+    let first_error = scanners().find_map(|scanner| scanner.first_error.clone()).unwrap_or_default();
     let probe = probed.map_or("null".to_owned(), |(_, histogram)| histogram.to_json());
     let seconds = elapsed.as_secs_f64();
     format!(

@@ -17,14 +17,7 @@ pub struct Scanner {
 
 impl Scanner {
     pub fn new() -> Self {
-        Scanner {
-            skip: 0,
-            pending: 1,
-            partial: Vec::new(),
-            misses: 0,
-            errors: 0,
-            first_error: None,
-        }
+        Scanner { skip: 0, pending: 1, partial: Vec::new(), misses: 0, errors: 0, first_error: None }
     }
 
     /// How many top-level replies end in `data`; an error means that it is no reply at all.
@@ -133,13 +126,8 @@ mod tests {
     fn counts_replies_cut_at_any_byte() {
         for cut in 0..=REPLIES.len() {
             let mut scanner = Scanner::new();
-            let done =
-                scanner.feed(&REPLIES[..cut]).unwrap() + scanner.feed(&REPLIES[cut..]).unwrap();
-            assert_eq!(
-                (done, scanner.misses, scanner.errors),
-                (8, 2, 1),
-                "cut at {cut}"
-            );
+            let done = scanner.feed(&REPLIES[..cut]).unwrap() + scanner.feed(&REPLIES[cut..]).unwrap();
+            assert_eq!((done, scanner.misses, scanner.errors), (8, 2, 1), "cut at {cut}");
             assert_eq!(scanner.first_error.as_deref(), Some("ERR no"));
         }
     }

@@ -48,14 +48,7 @@ pub struct Workload {
 
 impl Workload {
     /// `mix` is `name[:weight]` joined by commas, for example `get:4,set:1`.
-    pub fn new(
-        mix: &str,
-        prefix: &str,
-        keys: u64,
-        order: Order,
-        value: &[u8],
-        seed: u64,
-    ) -> Result<Self, String> {
+    pub fn new(mix: &str, prefix: &str, keys: u64, order: Order, value: &[u8], seed: u64) -> Result<Self, String> {
         if prefix.len() + KEY_DIGITS != KEY_BYTES {
             return Err(format!("prefix must have {} bytes", KEY_BYTES - KEY_DIGITS));
         }
@@ -65,23 +58,14 @@ impl Workload {
         let mut templates = Vec::new();
         for part in mix.split(',') {
             let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
-            let weight = weight
-                .parse::<u64>()
-                .map_err(|_| format!("bad weight in '{part}'"))?;
+            let weight = weight.parse::<u64>().map_err(|_| format!("bad weight in '{part}'"))?;
             templates.push(render(name, prefix, value, weight)?);
         }
         let total_weight = templates.iter().map(|template| template.weight).sum();
         if total_weight == 0 {
             return Err("the mix has no weight".to_owned());
         }
-        Ok(Workload {
-            templates,
-            total_weight,
-            keys,
-            order,
-            next_key: Cell::new(0),
-            random: Cell::new(seed),
-        })
+        Ok(Workload { templates, total_weight, keys, order, next_key: Cell::new(0), random: Cell::new(seed) })
     }
 
     /// Appends `commands` requests to `out`.
@@ -118,8 +102,7 @@ impl Workload {
             Order::Random => self.draw(self.keys),
             Order::Sequential => {
                 let key = self.next_key.get();
-                self.next_key
-                    .set(if key + 1 == self.keys { 0 } else { key + 1 });
+                self.next_key.set(if key + 1 == self.keys { 0 } else { key + 1 });
                 key
             }
         }
@@ -144,9 +127,7 @@ pub fn value_of(bytes: usize, kind: ValueKind) -> Vec<u8> {
         ValueKind::Text => b"cairnstonepilevw",
         ValueKind::Digits => b"1234567",
     };
-    (0..bytes)
-        .map(|index| alphabet[index % alphabet.len()])
-        .collect()
+    (0..bytes).map(|index| alphabet[index % alphabet.len()]).collect()
 }
 
 fn render(name: &str, prefix: &str, value: &[u8], weight: u64) -> Result<Template, String> {
@@ -173,11 +154,7 @@ fn render(name: &str, prefix: &str, value: &[u8], weight: u64) -> Result<Templat
         bytes.extend_from_slice(value);
         bytes.extend_from_slice(b"\r\n");
     }
-    Ok(Template {
-        bytes,
-        digit_offsets,
-        weight,
-    })
+    Ok(Template { bytes, digit_offsets, weight })
 }
 
 #[inline]
