@@ -5,5 +5,8 @@
 
 pub mod base;
 pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod metrics;
 pub mod resp;
 pub mod store;

@@ -3,14 +3,14 @@
 //! Clients key on the exact shape of these replies: which elements are maps, sets, arrays, status lines or bulk
 //! strings. Commands are listed by name; hidden flags are not shown; a renamed command keeps its first name here.
 
+use super::Cx;
 use super::keys::{self, BeginSearch, FindKeys, KeyFlags, KeyRefs, KeySpec};
 use super::registry::Command;
 use super::spec::{ArgKind, ArgSpec, Categories, NO_MANDATORY_KEYS, category};
-use super::{Cx, Fail};
 use crate::base::glob;
 use crate::resp::{Reply, ReplyError};
 
-type Done = Result<(), Fail>;
+type Done = Result<(), ReplyError>;
 
 /// COMMAND
 pub fn command(cx: &mut Cx<'_>, _: &[&[u8]]) -> Done {
@@ -110,7 +110,7 @@ pub fn getkeysandflags(cx: &mut Cx<'_>, args: &[&[u8]]) -> Done {
     Ok(())
 }
 
-fn keys_of_call(cx: &Cx<'_>, call: &[&[u8]]) -> Result<KeyRefs, Fail> {
+fn keys_of_call(cx: &Cx<'_>, call: &[&[u8]]) -> Result<KeyRefs, ReplyError> {
     let command = cx.lookup.resolve(call).map_err(|_| ReplyError::of("ERR Invalid command specified"))?;
     if !command.has_keys() {
         return Err(ReplyError::of("ERR The command has no key arguments"));

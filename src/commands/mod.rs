@@ -1,6 +1,9 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
+pub mod account;
 pub mod command;
+pub mod context;
+pub mod dispatch;
 pub mod keys;
 pub mod lookup;
 pub mod registry;
@@ -8,16 +11,7 @@ pub mod spec;
 mod stubs;
 mod table;
 
-use crate::resp::{Reply, ReplyError};
+pub use context::{Cx, Handler, Outcome};
+pub use dispatch::{Batch, Executor};
+pub use lookup::Lookup;
 use stubs::*;
-
-/// What a handler works with.
-pub struct Cx<'a> {
-    pub lookup: &'a lookup::Lookup,
-    pub reply: Reply<'a>,
-}
-
-pub type Fail = ReplyError;
-
-/// Runs one well-formed call (`args[0]` is the command's name) and writes its reply.
-pub type Handler = fn(&mut Cx<'_>, &[&[u8]]) -> Result<(), Fail>;

@@ -47,6 +47,12 @@ pub const ALLOW_BUSY: Flags = 1 << 20;
 pub const TOUCHES_ARBITRARY_KEYS: Flags = 1 << 21;
 /// Cairn's own: needs every slot at rest, so it runs behind the exclusive gate.
 pub const ALL_SLOTS: Flags = 1 << 32;
+/// Cairn's own: visits slots one after the other beyond the keys it names, so a transaction with it needs every slot.
+pub const WALKS_SLOTS: Flags = 1 << 33;
+/// Cairn's own: steers a transaction, so it is never queued in one.
+pub const NEVER_QUEUED: Flags = 1 << 34;
+/// Cairn's own: runs the queue, so it needs what the queued commands need.
+pub const RUNS_QUEUE: Flags = 1 << 35;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[

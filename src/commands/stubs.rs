@@ -3,7 +3,7 @@
 macro_rules! stubs {
     ($($module:ident: $($name:ident)*;)*) => {$(
         pub mod $module {
-            $(pub fn $name(_: &mut super::super::Cx<'_>, _: &[&[u8]]) -> Result<(), super::super::Fail> {
+            $(pub fn $name(_: &mut super::super::Cx<'_>, _: &[&[u8]]) -> Result<(), crate::resp::ReplyError> {
                 Ok(())
             })*
         }

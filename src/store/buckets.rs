@@ -320,8 +320,9 @@ fn borrow(word: &u64) -> EntryRef<'_> {
     unsafe { EntryRef::at((*word & ADDRESS_MASK) as usize) }
 }
 
+/// Brings the cache line at `address` towards the cache.
 #[inline]
-fn prefetch(address: *const u8) {
+pub(super) fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch is a hint; it reads nothing and faults on no address.
     unsafe {

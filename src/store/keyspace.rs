@@ -40,17 +40,4 @@ impl Keyspace {
     pub fn lock(&self, id: SlotId) -> SlotGuard<'_> {
         self.slot(id).lock()
     }
-
-    /// Keys of each database. Slots are counted one after the other: with writers about, the sum is of no one moment.
-    pub fn counts(&self) -> Vec<DbCounts> {
-        let mut counts = vec![DbCounts::default(); usize::from(self.databases)];
-        for id in SlotId::all() {
-            for (index, db) in self.lock(id).dbs() {
-                let count = &mut counts[usize::from(index)];
-                count.keys += db.len() as u64;
-                count.expiring += db.expiring_count() as u64;
-            }
-        }
-        counts
-    }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
+use super::buckets::prefetch;
 use super::entry::{Entry, EntryRef};
 use super::lock::SpinLock;
 use super::table::{At, Table};
@@ -113,6 +114,12 @@ impl Db {
         result
     }
 
+    /// Sets an entry's access clock, which moves nothing.
+    #[inline]
+    pub fn set_access(&mut self, at: At, access: u32) {
+        self.table.update(at, |entry| entry.set_access(access));
+    }
+
     /// Moves a few entries of a table that is changing size; true while there is more to move.
     pub fn advance(&mut self, hasher: &KeyHasher) -> bool {
         self.table.advance(hasher)
@@ -167,6 +174,18 @@ impl SlotData {
     pub fn dbs(&self) -> impl Iterator<Item = (DbIndex, &Db)> {
         let others = self.extra.as_ref().map_or(&[][..], |extra| &extra.others);
         std::iter::once(&self.first).chain(others).enumerate().map(|(index, db)| (index as DbIndex, db))
+    }
+
+    /// Brings the home bucket of a key of database 0 towards the cache.
+    #[inline]
+    pub fn prefetch_home(&self, hash: u64) {
+        self.first.table.prefetch_home(hash);
+    }
+
+    /// Brings the entry of a key of database 0 towards the cache.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        self.first.table.prefetch_entry(hash);
     }
 
     /// Takes all keys of a database out, leaving it empty.
@@ -250,6 +269,12 @@ impl Slot {
     pub fn lock(&self) -> SlotGuard<'_> {
         self.lock.lock();
         SlotGuard(self)
+    }
+
+    /// Brings the slot towards the cache.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(std::ptr::from_ref(self).cast());
     }
 
     /// The guard, unless somebody else holds the lock.

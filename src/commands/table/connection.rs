@@ -180,14 +180,23 @@ pub static ROWS: &[CommandSpec] = &[
         .doc("1.0.0", "Answers, so that a client knows the server is there.", "O(1)")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args(&[string("message").optional()]),
-    row("quit", -1, ALLOW_BUSY | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH, CONNECTION, connection::quit)
-        .doc("1.0.0", "Closes the connection.", "O(1)")
-        .deprecated("7.2.0", "just closing the connection"),
-    row("reset", 1, NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY, CONNECTION, connection::reset).doc(
-        "6.2.0",
-        "Puts the connection in the state it had when it was opened.",
-        "O(1)",
-    ),
+    row(
+        "quit",
+        -1,
+        ALLOW_BUSY | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | NEVER_QUEUED,
+        CONNECTION,
+        connection::quit,
+    )
+    .doc("1.0.0", "Closes the connection.", "O(1)")
+    .deprecated("7.2.0", "just closing the connection"),
+    row(
+        "reset",
+        1,
+        NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NEVER_QUEUED,
+        CONNECTION,
+        connection::reset,
+    )
+    .doc("6.2.0", "Puts the connection in the state it had when it was opened.", "O(1)"),
     row("select", 2, LOADING | STALE | FAST, CONNECTION, connection::select)
         .doc("1.0.0", "Changes the connection's database.", "O(1)")
         .args(&[integer("index")]),

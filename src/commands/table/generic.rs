@@ -60,7 +60,7 @@ pub static ROWS: &[CommandSpec] = &[
         .doc("7.0.0", "Tells the second at which a key expires, as a Unix time.", "O(1)")
         .keys(&[key_at(1, RO | ACCESS)])
         .args(&[key("key", 0)]),
-    row("keys", 2, READONLY, KEYSPACE | DANGEROUS, generic::keys)
+    row("keys", 2, READONLY | WALKS_SLOTS, KEYSPACE | DANGEROUS, generic::keys)
         .doc("1.0.0", "Lists the keys whose names match a pattern.", "O(N), N: keys in the database")
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .args(&[pattern("pattern")]),
@@ -127,7 +127,7 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["nondeterministic_output"])
         .keys(&[key_at(1, RO | ACCESS)])
         .args(&[key("key", 0)]),
-    row("randomkey", 1, READONLY | TOUCHES_ARBITRARY_KEYS, KEYSPACE, generic::randomkey)
+    row("randomkey", 1, READONLY | TOUCHES_ARBITRARY_KEYS | WALKS_SLOTS, KEYSPACE, generic::randomkey)
         .doc("1.0.0", "Picks a key at random.", "O(1)")
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     row("rename", 3, WRITE, KEYSPACE, generic::rename)
@@ -139,7 +139,7 @@ pub static ROWS: &[CommandSpec] = &[
         .history(&[("3.2.0", "Equal names are no error.")])
         .keys(&[key_at(1, RW | ACCESS | DELETE), key_at(2, OW | INSERT)])
         .args(&[key("key", 0), key("newkey", 1)]),
-    row("scan", -2, READONLY | TOUCHES_ARBITRARY_KEYS, KEYSPACE, generic::scan)
+    row("scan", -2, READONLY | TOUCHES_ARBITRARY_KEYS | WALKS_SLOTS, KEYSPACE, generic::scan)
         .doc(
             "2.8.0",
             "Walks through the keys of the database, some at each call.",

@@ -69,10 +69,10 @@ pub static ROWS: &[CommandSpec] = &[
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
                 .args(&[block("data", &[string("parameter"), string("value")]).multiple()]),
         ]),
-    row("dbsize", 1, READONLY | FAST, KEYSPACE, generic::dbsize)
+    row("dbsize", 1, READONLY | FAST | WALKS_SLOTS, KEYSPACE, generic::dbsize)
         .doc("1.0.0", "Counts the keys of the database.", "O(1)")
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
-    row("debug", -2, ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, 0, debug::debug)
+    row("debug", -2, ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED | WALKS_SLOTS, 0, debug::debug)
         .doc("1.0.0", "Commands for those who debug or test the server.", "Depends on the subcommand")
         .system(),
     row("flushall", -1, WRITE | ALL_SLOTS, KEYSPACE | DANGEROUS, generic::flushall)
@@ -87,7 +87,7 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args(&[one_of("flush-type", &[word("async", "ASYNC").since("4.0.0"), word("sync", "SYNC").since("6.2.0")])
             .optional()]),
-    row("info", -1, LOADING | STALE, DANGEROUS, server::info)
+    row("info", -1, LOADING | STALE | WALKS_SLOTS, DANGEROUS, server::info)
         .doc("1.0.0", "Reports the server's state and statistics.", "O(1)")
         .history(&[("7.0.0", "Takes several sections.")])
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
@@ -130,11 +130,9 @@ pub static ROWS: &[CommandSpec] = &[
     container("memory")
         .doc("4.0.0", "Commands that trace the use of memory.", "Depends on the subcommand")
         .subcommands(&[
-            row("doctor", 2, 0, 0, memory::doctor).doc("4.0.0", "Points out problems with memory.", "O(1)").tips(&[
-                "nondeterministic_output",
-                "request_policy:all_shards",
-                "response_policy:special",
-            ]),
+            row("doctor", 2, WALKS_SLOTS, 0, memory::doctor)
+                .doc("4.0.0", "Points out problems with memory.", "O(1)")
+                .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
             row("help", 2, LOADING | STALE, 0, memory::help).doc("4.0.0", "Lists the subcommands.", "O(1)"),
             row("malloc-stats", 2, 0, 0, memory::malloc_stats)
                 .doc("4.0.0", "Prints the allocator's own statistics.", "Depends on the memory allocated, may be slow")
@@ -146,11 +144,9 @@ pub static ROWS: &[CommandSpec] = &[
                     "Depends on the memory allocated, may be slow",
                 )
                 .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
-            row("stats", 2, 0, 0, memory::stats).doc("4.0.0", "Tells what memory is used for.", "O(1)").tips(&[
-                "nondeterministic_output",
-                "request_policy:all_shards",
-                "response_policy:special",
-            ]),
+            row("stats", 2, WALKS_SLOTS, 0, memory::stats)
+                .doc("4.0.0", "Tells what memory is used for.", "O(1)")
+                .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
             row("usage", -3, READONLY, 0, memory::usage)
                 .doc("4.0.0", "Estimates the bytes that a key and its value take.", "O(N), N: samples")
                 .keys(&[key_at(2, RO)])
