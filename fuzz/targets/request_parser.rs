@@ -20,6 +20,7 @@ mod base {
     pub mod quoting;
 }
 #[path = "../../src/resp/parser.rs"]
+#[allow(dead_code)]
 mod parser;
 
 use parser::{Limits, Parsed, ProtocolError, parse};
