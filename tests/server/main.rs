@@ -2,7 +2,9 @@
 //! other module one subject.
 
 mod bitmaps;
+mod connection;
 mod generic;
+mod introspection;
 mod strings;
 mod support;
 mod transactions;

@@ -148,6 +148,27 @@ impl Client {
         Some((reply, bytes))
     }
 
+    /// Raw bytes up to and with the given end.
+    pub fn raw_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.received[self.consumed..].ends_with(end) {
+            match self.receive(deadline.saturating_duration_since(Instant::now())) {
+                Received::Some => {}
+                Received::Nothing => panic!(
+                    "only received {:?}",
+                    escape(&self.received[self.consumed..])
+                ),
+                Received::Closed => {
+                    panic!("closed after {:?}", escape(&self.received[self.consumed..]))
+                }
+            }
+        }
+        let bytes = self.received.split_off(self.consumed);
+        self.received.clear();
+        self.consumed = 0;
+        bytes
+    }
+
     /// Waits for exactly `length` raw bytes.
     pub fn raw(&mut self, length: usize) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
