@@ -2,9 +2,12 @@
 //! other module one subject.
 
 mod bitmaps;
+mod configuration;
 mod connection;
+mod connections;
 mod generic;
 mod introspection;
+mod protocol;
 mod strings;
 mod support;
 mod transactions;
