@@ -5,6 +5,7 @@ mod bitmaps;
 mod configuration;
 mod connection;
 mod connections;
+mod differential;
 mod generic;
 mod growth;
 mod introspection;
