@@ -1,1 +1,12 @@
 //! Cairn: a Redis-protocol compatible, sharded cache-and-store.
+//!
+//! The rooms below are listed deepest first; a file imports its own room and deeper ones only
+//! (`tests/architecture.rs` enforces it).
+
+pub mod base;
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod metrics;
+pub mod resp;
+pub mod store;

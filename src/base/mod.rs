@@ -1,0 +1,9 @@
+//! The ground floor: time, entropy, hashing, numbers. No other room reads the clock or the system's randomness.
+
+pub mod clock;
+pub mod glob;
+pub mod hash;
+pub mod key_slot;
+pub mod number;
+pub mod quoting;
+pub mod random;

@@ -1,0 +1,48 @@
+//! What a command handler works with.
+
+use std::sync::Arc;
+
+use super::lookup::Lookup;
+use super::registry::Command;
+use crate::config::Config;
+use crate::engine::{Engine, Session, Space, Worker};
+use crate::resp::{Reply, ReplyError};
+
+/// One command's surroundings. The fields are separate so that a handler can hold a value borrowed from `space` while
+/// it writes it to `reply`.
+pub struct Cx<'a> {
+    pub worker: &'a Worker,
+    pub lookup: &'a Lookup,
+    pub session: &'a mut Session,
+    pub space: Space<'a>,
+    pub reply: Reply<'a>,
+    pub command: &'static Command,
+    /// Whether EXEC runs the command.
+    pub in_exec: bool,
+}
+
+/// What a handler gives back: `Ok` when it wrote its whole reply. With an error, what it wrote is taken back.
+pub type Outcome = Result<(), ReplyError>;
+
+/// Runs one well-formed call (`args[0]` is the command's name) and writes its reply.
+pub type Handler = fn(&mut Cx<'_>, &[&[u8]]) -> Outcome;
+
+impl<'a> Cx<'a> {
+    pub fn engine(&self) -> &'a Engine {
+        &self.worker.engine
+    }
+
+    pub fn config(&self) -> &'a Arc<Config> {
+        self.worker.config()
+    }
+
+    /// A syntax error's usual cause, an unknown subcommand or a wrong number of its arguments.
+    pub fn unknown_subcommand(&self, args: &[&[u8]]) -> ReplyError {
+        let name = self.command.full_name.split('|').next().unwrap_or_default().to_uppercase();
+        let given = String::from_utf8_lossy(args.get(1).copied().unwrap_or_default());
+        let given: String = given.chars().take(128).collect();
+        ReplyError::Text(
+            format!("ERR unknown subcommand or wrong number of arguments for '{given}'. Try {name} HELP.").into(),
+        )
+    }
+}

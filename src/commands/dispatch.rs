@@ -1,0 +1,454 @@
+//! From requests to replies: looks commands up, checks them, locks what they need, runs them, accounts for them.
+//!
+//! ```text
+//! batch -> look up, place keys, prefetch -> [gate] each: check -> lock slots -> handler -> effect -> unlock -> account
+//! ```
+//! A batch is what one client sent at once. It runs on the worker that received it, between the batches of others.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
+
+use super::account;
+use super::context::Cx;
+use super::keys::{self, KeyRefs, KeyShape};
+use super::lookup::{Lookup, Unknown};
+use super::registry::{self, Command, CommandId};
+use super::spec::{ALL_SLOTS, DENYOOM, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE, WALKS_SLOTS, WRITE};
+use crate::base::clock::{self, Ticks};
+use crate::base::key_slot::SlotId;
+use crate::config::choices::ProtectedAction;
+use crate::engine::gate::Passage;
+use crate::engine::session::{Fate, ReplyMode};
+use crate::engine::space::{Place, Space};
+use crate::engine::state::PauseKind;
+use crate::engine::{Engine, Session, Worker};
+use crate::resp::{Reply, ReplyError};
+
+/// Most requests of one batch.
+pub const BATCH_REQUESTS_MAX: usize = 32;
+/// Replies beyond this many bytes are sent before the batch goes on.
+const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
+
+/// The requests that one client sent, parsed and not yet run.
+pub struct Batch<'a> {
+    /// The arguments of all requests, end to end.
+    pub arguments: &'a [&'a [u8]],
+    /// Where each request's arguments end.
+    pub ends: &'a [usize],
+}
+
+impl<'a> Batch<'a> {
+    fn request(&self, index: usize) -> &'a [&'a [u8]] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.arguments[start..self.ends[index]]
+    }
+}
+
+/// How far a run came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Requests that are done with.
+    pub requests: usize,
+    /// The next request must wait until this Unix time in milliseconds (CLIENT PAUSE), or until the pause is lifted.
+    pub paused_until_ms: Option<u64>,
+}
+
+/// Runs the commands of one worker's clients.
+pub struct Executor {
+    pub worker: Worker,
+    lookup: Arc<Lookup>,
+}
+
+/// A request looked up.
+struct Resolved {
+    command: Result<&'static Command, Unknown>,
+    place: Option<Place>,
+}
+
+/// Which slots a command needs.
+enum Need {
+    Nothing,
+    One(Place),
+    Some(SmallVec<[SlotId; 16]>),
+    All,
+}
+
+impl Executor {
+    pub fn new(worker: Worker, lookup: Arc<Lookup>) -> Executor {
+        Executor { worker, lookup }
+    }
+
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// Runs requests until all are done, the client is to be closed, the output wants sending, or a pause holds one
+    /// back.
+    pub fn run(&mut self, session: &mut Session, batch: &Batch<'_>, out: &mut Vec<u8>) -> Progress {
+        self.worker.refresh();
+        let engine = self.worker.engine.clone();
+        let resolved = self.resolve(&engine, batch);
+        let first_byte = out.len();
+        let mut passage = Some(engine.gate.enter(self.worker.index));
+        let mut started = clock::ticks();
+        for (index, resolved) in resolved.iter().enumerate() {
+            let args = batch.request(index);
+            if args.is_empty() {
+                continue;
+            }
+            if let Some(until_ms) = self.paused_until_ms(session, &resolved.command) {
+                return Progress { requests: index, paused_until_ms: Some(until_ms) };
+            }
+            started = self.run_one(&engine, session, resolved, args, out, &mut passage, started);
+            if session.fate != Fate::Stay || out.len() - first_byte > OUTPUT_BYTES_PER_RUN {
+                return Progress { requests: index + 1, paused_until_ms: None };
+            }
+        }
+        Progress { requests: resolved.len(), paused_until_ms: None }
+    }
+
+    /// Looks every request up and brings towards the cache what the batch will touch: slots, then buckets, then
+    /// entries, each step for all requests before the next, so that the waits overlap.
+    fn resolve(&self, engine: &Engine, batch: &Batch<'_>) -> SmallVec<[Resolved; BATCH_REQUESTS_MAX]> {
+        let keyspace = &engine.keyspace;
+        let resolved: SmallVec<[Resolved; BATCH_REQUESTS_MAX]> = (0..batch.ends.len())
+            .map(|index| {
+                let args = batch.request(index);
+                let command = if args.is_empty() { Err(Unknown::Command) } else { self.lookup.resolve(args) };
+                let place = match command {
+                    Ok(command) => match command.shape {
+                        KeyShape::One(at) => args
+                            .get(usize::from(at))
+                            .map(|key| Place { slot: SlotId::of_key(key), hash: keyspace.hasher().hash(key) }),
+                        _ => None,
+                    },
+                    Err(_) => None,
+                };
+                if let Some(place) = place {
+                    keyspace.slot(place.slot).prefetch();
+                }
+                Resolved { command, place }
+            })
+            .collect();
+        if resolved.len() > 1 {
+            let places = || resolved.iter().filter_map(|resolved| resolved.place);
+            for place in places() {
+                if let Some(slot) = keyspace.slot(place.slot).try_lock() {
+                    slot.prefetch_home(place.hash);
+                }
+            }
+            for place in places() {
+                if let Some(slot) = keyspace.slot(place.slot).try_lock() {
+                    slot.prefetch_entry(place.hash);
+                }
+            }
+        }
+        resolved
+    }
+
+    /// Whether CLIENT PAUSE holds this request back, and until when.
+    #[inline]
+    fn paused_until_ms(&self, session: &Session, command: &Result<&'static Command, Unknown>) -> Option<u64> {
+        let (kind, until_ms) = self.worker.engine.pause.now(self.worker.now_ms)?;
+        let Ok(command) = command else { return None };
+        // A client in a transaction is held back at EXEC, where its writes happen.
+        let queues = session.transaction.is_some();
+        let held = match kind {
+            PauseKind::All => true,
+            PauseKind::Write if command.has(RUNS_QUEUE) => session
+                .transaction
+                .iter()
+                .flat_map(|transaction| &transaction.queue)
+                .any(|queued| may_write(registry::by_id(CommandId(queued.command)))),
+            PauseKind::Write => may_write(command) && !queues,
+        };
+        held.then_some(until_ms)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn run_one<'e>(
+        &'e self,
+        engine: &'e Engine,
+        session: &mut Session,
+        resolved: &Resolved,
+        args: &[&[u8]],
+        out: &mut Vec<u8>,
+        passage: &mut Option<Passage<'e>>,
+        started: Ticks,
+    ) -> Ticks {
+        let before = out.len();
+        let ended = match self.admit(session, &resolved.command, args) {
+            Err(error) => {
+                session.refuse_transaction();
+                if let Ok(command) = resolved.command {
+                    self.worker.stats.commands[command.id.index()].rejected_calls.add(1);
+                    if command.has(RUNS_QUEUE) {
+                        self.abort_transaction(session);
+                    }
+                }
+                engine.count_error(error.code());
+                let text = match (&resolved.command, error) {
+                    (Ok(command), error) if command.has(RUNS_QUEUE) => {
+                        format!(
+                            "EXECABORT Transaction discarded because of: {}",
+                            error.text().trim_start_matches("ERR ")
+                        )
+                    }
+                    (_, error) => error.text().to_owned(),
+                };
+                Reply::new(out, session.protocol).error_text(&text);
+                clock::ticks()
+            }
+            Ok(command) if queues(session, command) => {
+                session.enqueue(command.id.0, args);
+                Reply::new(out, session.protocol).raw(b"+QUEUED\r\n");
+                clock::ticks()
+            }
+            Ok(command) => self.call(engine, session, command, resolved.place, args, out, passage, started),
+        };
+        match session.reply_mode {
+            ReplyMode::On => {}
+            ReplyMode::SkipNext => {
+                session.reply_mode = ReplyMode::Skip;
+                out.truncate(before);
+            }
+            ReplyMode::Skip => {
+                session.reply_mode = ReplyMode::On;
+                out.truncate(before);
+            }
+            ReplyMode::Off => out.truncate(before),
+        }
+        ended
+    }
+
+    /// Everything that may refuse a command before it runs or is queued.
+    #[inline]
+    fn admit(
+        &self,
+        session: &mut Session,
+        command: &Result<&'static Command, Unknown>,
+        args: &[&[u8]],
+    ) -> Result<&'static Command, ReplyError> {
+        let command = match command {
+            Ok(command) => *command,
+            Err(unknown) => return Err(unknown.error(args)),
+        };
+        if !command.spec.accepts(args.len()) {
+            return Err(ReplyError::wrong_arity(&command.full_name));
+        }
+        if command.flags & (NO_MULTI | PROTECTED) != 0 {
+            self.admit_special(session, command)?;
+        }
+        if !session.authenticated && !command.has(NO_AUTH) {
+            return Err(ReplyError::NotAuthenticated);
+        }
+        if command.has(DENYOOM) && self.worker.config().maxmemory > 0 {
+            self.admit_memory()?;
+        }
+        if command.has(RUNS_QUEUE) && self.worker.config().maxmemory > 0 {
+            let queue = session.transaction.iter().flat_map(|transaction| &transaction.queue);
+            if queue.map(|queued| registry::by_id(CommandId(queued.command))).any(|queued| queued.has(DENYOOM)) {
+                self.admit_memory()?;
+            }
+        }
+        Ok(command)
+    }
+
+    #[cold]
+    fn admit_special(&self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        if command.has(PROTECTED) {
+            let allowed = match self.worker.config().enable_debug_command {
+                ProtectedAction::No => false,
+                ProtectedAction::Yes => true,
+                ProtectedAction::Local => session.handle.peer.is_local(),
+            };
+            if !allowed {
+                return Err(ReplyError::of(
+                    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
+                     run it from a local connection, otherwise you need to set this option in the configuration \
+                     file, and then restart the server.",
+                ));
+            }
+        }
+        if command.has(NO_MULTI) && session.transaction.is_some() {
+            return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn admit_memory(&self) -> Result<(), ReplyError> {
+        let used = self.worker.engine.used_memory_bytes.load(Ordering::Relaxed);
+        if used > self.worker.config().maxmemory {
+            return Err(ReplyError::of("OOM command not allowed when used memory > 'maxmemory'."));
+        }
+        Ok(())
+    }
+
+    fn abort_transaction(&self, session: &mut Session) {
+        session.take_transaction();
+        let keyspace = &self.worker.engine.keyspace;
+        session.unwatch(|id, work| work(&mut keyspace.lock(id)));
+    }
+
+    /// Locks, runs and accounts for one command; gives the moment it ended.
+    #[allow(clippy::too_many_arguments)]
+    #[inline]
+    fn call<'e>(
+        &'e self,
+        engine: &'e Engine,
+        session: &mut Session,
+        command: &'static Command,
+        place: Option<Place>,
+        args: &[&[u8]],
+        out: &mut Vec<u8>,
+        passage: &mut Option<Passage<'e>>,
+        started: Ticks,
+    ) -> Ticks {
+        if engine.clients.has_monitors() {
+            account::feed_monitors(engine, session, command, args, self.worker.now_ms);
+        }
+        let mut space =
+            Space::new(&engine.keyspace, &self.worker.stats, session.db, self.worker.now_ms, !session.no_touch);
+        let mut exclusive = None;
+        match need(engine, session, command, place, args) {
+            Need::Nothing => {}
+            Need::One(place) => space.lock_one(key_of(command, args), place),
+            Need::Some(slots) => space.lock_some(slots),
+            Need::All => {
+                *passage = None;
+                exclusive = Some(engine.gate.close());
+                space.lock_all();
+            }
+        }
+        let reply = Reply::new(out, session.protocol);
+        let mut cx = Cx { worker: &self.worker, lookup: &self.lookup, session, space, reply, command, in_exec: false };
+        let failed = run_handler(&mut cx, args);
+        cx.space.release();
+        drop(cx);
+        if exclusive.take().is_some() {
+            *passage = Some(engine.gate.enter(self.worker.index));
+        }
+        let ended = clock::ticks();
+        account::record(&self.worker, session, command, args, ended.nanos_since(started), failed);
+        ended
+    }
+}
+
+/// Runs the handler of `cx.command`, turns its error into a reply, and hands its effect on. Tells whether it failed.
+#[inline]
+pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
+    let start = cx.reply.len();
+    let changes_before = cx.space.changes;
+    let db = cx.space.db;
+    let result = (cx.command.spec.handler)(cx, args);
+    let changes = cx.space.changes - changes_before;
+    if changes > 0 || !cx.space.expired.is_empty() {
+        account::hand_on_effect(cx, db, args, changes);
+    }
+    match result {
+        Ok(()) => false,
+        Err(error) => {
+            cx.reply.truncate(start);
+            cx.reply.error(&error);
+            cx.engine().count_error(error.code());
+            true
+        }
+    }
+}
+
+/// Whether the client is queueing and this command goes into the queue.
+#[inline]
+fn queues(session: &Session, command: &Command) -> bool {
+    session.transaction.is_some() && !command.has(NEVER_QUEUED)
+}
+
+fn may_write(command: &Command) -> bool {
+    command.has(WRITE)
+}
+
+/// The key of a command that names one.
+#[inline]
+fn key_of<'a>(command: &Command, args: &[&'a [u8]]) -> &'a [u8] {
+    match command.shape {
+        KeyShape::One(at) => args[usize::from(at)],
+        _ => &[],
+    }
+}
+
+#[inline]
+fn need(engine: &Engine, session: &Session, command: &Command, place: Option<Place>, args: &[&[u8]]) -> Need {
+    if let Some(place) = place {
+        return Need::One(place);
+    }
+    if command.has(ALL_SLOTS) {
+        return Need::All;
+    }
+    if command.has(RUNS_QUEUE) {
+        return need_of_transaction(session);
+    }
+    match command.shape {
+        KeyShape::None => Need::Nothing,
+        _ => {
+            let mut slots = SmallVec::new();
+            add_slots(command, args, &mut slots);
+            prefetch_keys(engine, command, args);
+            if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
+        }
+    }
+}
+
+/// Brings what the keys of a command with several keys touch towards the cache.
+fn prefetch_keys(engine: &Engine, command: &Command, args: &[&[u8]]) {
+    let KeyShape::Range { .. } = command.shape else { return };
+    let places: SmallVec<[Place; 16]> = command
+        .shape
+        .indexes(args.len())
+        .take(1024)
+        .map(|at| Place { slot: SlotId::of_key(args[at]), hash: engine.keyspace.hasher().hash(args[at]) })
+        .collect();
+    for place in &places {
+        engine.keyspace.slot(place.slot).prefetch();
+    }
+    for place in &places {
+        if let Some(slot) = engine.keyspace.slot(place.slot).try_lock() {
+            slot.prefetch_home(place.hash);
+        }
+    }
+    for place in &places {
+        if let Some(slot) = engine.keyspace.slot(place.slot).try_lock() {
+            slot.prefetch_entry(place.hash);
+        }
+    }
+}
+
+fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
+    match command.shape {
+        KeyShape::None => {}
+        KeyShape::Special => {
+            let mut found = KeyRefs::new();
+            // A call whose keys make no sense touches none: its handler answers the error.
+            if keys::keys(command, args, &mut found).is_ok() {
+                slots.extend(found.iter().map(|key| SlotId::of_key(args[key.index as usize])));
+            }
+        }
+        shape => slots.extend(shape.indexes(args.len()).map(|at| SlotId::of_key(args[at]))),
+    }
+}
+
+/// A transaction needs what its commands need, and its watched keys. With a command that reaches beyond its keys it
+/// needs everything.
+fn need_of_transaction(session: &Session) -> Need {
+    let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key, _)| SlotId::of_key(key)).collect();
+    for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
+        let command = registry::by_id(CommandId(queued.command));
+        if command.has(ALL_SLOTS | WALKS_SLOTS) {
+            return Need::All;
+        }
+        let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
+        add_slots(command, &args, &mut slots);
+    }
+    if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
+}

@@ -1,0 +1,17 @@
+//! The commands: one declarative table, what follows from it, and the handlers.
+
+pub mod account;
+pub mod command;
+pub mod context;
+pub mod dispatch;
+pub mod keys;
+pub mod lookup;
+pub mod registry;
+pub mod spec;
+mod stubs;
+mod table;
+
+pub use context::{Cx, Handler, Outcome};
+pub use dispatch::{Batch, Executor};
+pub use lookup::Lookup;
+use stubs::*;

@@ -1,0 +1,303 @@
+//! The registry of connected clients, and the part of each client that other threads may see and reach.
+//!
+//! A connection belongs to one worker; its [`ClientHandle`] is shared. Fields that CLIENT LIST shows are atomics that
+//! the owner stores once a batch; what other threads want of a client goes through its mailbox, which wakes the task.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+/// Where a client's bytes come from.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    Tcp { peer: SocketAddr, local: SocketAddr },
+    Unix { path: String },
+}
+
+impl Peer {
+    /// `addr` as CLIENT LIST shows it.
+    pub fn address(&self) -> String {
+        match self {
+            Peer::Tcp { peer, .. } => peer.to_string(),
+            Peer::Unix { path } => format!("{path}:0"),
+        }
+    }
+
+    pub fn local_address(&self) -> String {
+        match self {
+            Peer::Tcp { local, .. } => local.to_string(),
+            Peer::Unix { path } => format!("{path}:0"),
+        }
+    }
+
+    /// Whether the other end is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Peer::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
+            Peer::Unix { .. } => true,
+        }
+    }
+}
+
+/// Bits of [`ClientHandle::flags`], as CLIENT LIST's letters tell them.
+pub mod flag {
+    pub const MONITOR: u32 = 1 << 0;
+    pub const MULTI: u32 = 1 << 1;
+    pub const CLOSE_AFTER_REPLY: u32 = 1 << 2;
+    pub const BLOCKED: u32 = 1 << 3;
+    pub const CLOSE_ASAP: u32 = 1 << 4;
+    pub const UNIX_SOCKET: u32 = 1 << 5;
+    pub const DIRTY_CAS: u32 = 1 << 6;
+    pub const NO_EVICT: u32 = 1 << 7;
+    pub const NO_TOUCH: u32 = 1 << 8;
+    pub const TRACKING: u32 = 1 << 9;
+
+    const LETTERS: &[(u32, char)] = &[
+        (MONITOR, 'O'),
+        (BLOCKED, 'b'),
+        (TRACKING, 't'),
+        (MULTI, 'x'),
+        (DIRTY_CAS, 'd'),
+        (CLOSE_AFTER_REPLY, 'c'),
+        (CLOSE_ASAP, 'A'),
+        (UNIX_SOCKET, 'U'),
+        (NO_EVICT, 'e'),
+        (NO_TOUCH, 'T'),
+    ];
+
+    pub fn letters(flags: u32) -> String {
+        let letters: String = LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| *letter).collect();
+        if letters.is_empty() { "N".into() } else { letters }
+    }
+}
+
+/// What other threads may see of a client.
+pub struct ClientHandle {
+    pub id: u64,
+    pub peer: Peer,
+    pub file_descriptor: i32,
+    pub worker: usize,
+    pub connected_ms: u64,
+    pub flags: AtomicU32,
+    pub last_active_ms: AtomicU64,
+    pub db: AtomicU16,
+    pub protocol: AtomicU8,
+    /// Queued commands of a transaction, or -1 outside of one.
+    pub queued: AtomicI64,
+    pub watched_keys: AtomicU32,
+    pub last_command: AtomicU16,
+    pub query_buffer_bytes: AtomicUsize,
+    pub query_buffer_free_bytes: AtomicUsize,
+    pub queue_bytes: AtomicUsize,
+    pub output_bytes: AtomicUsize,
+    pub input_bytes_total: AtomicU64,
+    pub output_bytes_total: AtomicU64,
+    pub commands_total: AtomicU64,
+    pub names: Mutex<ClientNames>,
+    mailbox: Mailbox,
+}
+
+/// What clients call themselves, and whom they authenticated as.
+#[derive(Clone, Debug, Default)]
+pub struct ClientNames {
+    pub name: String,
+    pub library_name: String,
+    pub library_version: String,
+    pub user: String,
+}
+
+/// `last_command` before the first command.
+pub const NO_COMMAND: u16 = u16::MAX;
+
+#[derive(Default)]
+struct Mailbox {
+    /// Raised with every letter, so that an idle connection pays one load.
+    arrived: AtomicBool,
+    letters: Mutex<Letters>,
+}
+
+/// What other threads sent to a connection since it looked last.
+#[derive(Default)]
+pub struct Letters {
+    /// Replies to send, already encoded.
+    pub output: Vec<u8>,
+    /// The connection is to close, unsent output or not.
+    pub kill: bool,
+    waker: Option<Waker>,
+}
+
+impl ClientHandle {
+    pub fn new(id: u64, peer: Peer, file_descriptor: i32, worker: usize, now_ms: u64) -> ClientHandle {
+        let flags = if matches!(peer, Peer::Unix { .. }) { flag::UNIX_SOCKET } else { 0 };
+        ClientHandle {
+            id,
+            peer,
+            file_descriptor,
+            worker,
+            connected_ms: now_ms,
+            flags: AtomicU32::new(flags),
+            last_active_ms: AtomicU64::new(now_ms),
+            db: AtomicU16::new(0),
+            protocol: AtomicU8::new(2),
+            queued: AtomicI64::new(-1),
+            watched_keys: AtomicU32::new(0),
+            last_command: AtomicU16::new(NO_COMMAND),
+            query_buffer_bytes: AtomicUsize::new(0),
+            query_buffer_free_bytes: AtomicUsize::new(0),
+            queue_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            input_bytes_total: AtomicU64::new(0),
+            output_bytes_total: AtomicU64::new(0),
+            commands_total: AtomicU64::new(0),
+            names: Mutex::new(ClientNames { user: "default".into(), ..ClientNames::default() }),
+            mailbox: Mailbox::default(),
+        }
+    }
+
+    pub fn has_flag(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    pub fn set_flag(&self, flag: u32, on: bool) {
+        if on {
+            self.flags.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    /// Told once by the connection's task, so that letters wake it.
+    pub fn set_waker(&self, waker: Waker) {
+        self.mailbox.letters.lock().waker = Some(waker);
+    }
+
+    /// Puts a letter in the mailbox and wakes the connection.
+    pub fn send(&self, write: impl FnOnce(&mut Letters)) {
+        let mut letters = self.mailbox.letters.lock();
+        write(&mut letters);
+        self.mailbox.arrived.store(true, Ordering::Release);
+        if let Some(waker) = &letters.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Has the connection closed as soon as its task runs.
+    pub fn kill(&self) {
+        self.set_flag(flag::CLOSE_ASAP, true);
+        self.send(|letters| letters.kill = true);
+    }
+
+    /// What arrived since the last call. Cheap when nothing did.
+    #[inline]
+    pub fn take_letters(&self) -> Option<Letters> {
+        if !self.mailbox.arrived.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut letters = self.mailbox.letters.lock();
+        self.mailbox.arrived.store(false, Ordering::Release);
+        Some(Letters { output: std::mem::take(&mut letters.output), kill: letters.kill, waker: None })
+    }
+
+    /// Output that waits in the mailbox, in bytes.
+    pub fn mailbox_bytes(&self) -> usize {
+        self.mailbox.letters.lock().output.len()
+    }
+
+    /// Bytes of memory that the client's buffers take.
+    pub fn memory_bytes(&self) -> usize {
+        let load = |bytes: &AtomicUsize| bytes.load(Ordering::Relaxed);
+        size_of::<ClientHandle>()
+            + load(&self.query_buffer_bytes)
+            + load(&self.query_buffer_free_bytes)
+            + load(&self.output_bytes)
+            + load(&self.queue_bytes)
+    }
+}
+
+/// Every connected client by id.
+#[derive(Default)]
+pub struct Clients {
+    by_id: DashMap<u64, Arc<ClientHandle>>,
+    last_id: AtomicU64,
+    /// How many, monitors and all; kept apart because the map counts slowly.
+    count: AtomicUsize,
+    monitors: Mutex<Vec<Arc<ClientHandle>>>,
+    monitor_count: AtomicUsize,
+}
+
+impl Clients {
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes one of `limit` places for a connection; false when all are taken.
+    pub fn reserve(&self, limit: usize) -> bool {
+        self.count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < limit).then_some(count + 1))
+            .is_ok()
+    }
+
+    /// Gives a reserved place back.
+    pub fn release(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn add(&self, handle: Arc<ClientHandle>) {
+        self.by_id.insert(handle.id, handle);
+    }
+
+    pub fn remove(&self, handle: &ClientHandle) {
+        self.by_id.remove(&handle.id);
+        self.remove_monitor(handle.id);
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<ClientHandle>> {
+        self.by_id.get(&id).map(|handle| handle.clone())
+    }
+
+    /// Every client, oldest first.
+    pub fn all(&self) -> Vec<Arc<ClientHandle>> {
+        let mut all: Vec<_> = self.by_id.iter().map(|handle| handle.clone()).collect();
+        all.sort_unstable_by_key(|handle| handle.id);
+        all
+    }
+
+    // ---- MONITOR ------------------------------------------------------------------------------------------------
+
+    pub fn add_monitor(&self, handle: Arc<ClientHandle>) {
+        let mut monitors = self.monitors.lock();
+        handle.set_flag(flag::MONITOR, true);
+        if monitors.iter().all(|known| known.id != handle.id) {
+            monitors.push(handle);
+        }
+        self.monitor_count.store(monitors.len(), Ordering::Relaxed);
+    }
+
+    pub fn remove_monitor(&self, id: u64) {
+        if self.monitor_count.load(Ordering::Relaxed) > 0 {
+            let mut monitors = self.monitors.lock();
+            monitors.retain(|monitor| monitor.id != id);
+            self.monitor_count.store(monitors.len(), Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub fn has_monitors(&self) -> bool {
+        self.monitor_count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Sends a line to everyone who monitors.
+    pub fn feed_monitors(&self, line: &[u8]) {
+        for monitor in self.monitors.lock().iter() {
+            monitor.send(|letters| letters.output.extend_from_slice(line));
+        }
+    }
+}

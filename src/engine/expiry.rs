@@ -1,0 +1,108 @@
+//! The expiry cycle: finds expired keys that nobody asks for.
+//!
+//! Each database of each slot knows a lower bound of its expiries, so a sweep passes slots where nothing is due with a
+//! look at one number. A slot that is due is walked in steps, each under the slot's lock for a bounded time; when the
+//! walk is through, what it saw is the new bound. Run by the background thread only.
+
+use crate::base::clock;
+use crate::base::key_slot::SlotId;
+use crate::store::slot::{DbIndex, NEVER_MS};
+use crate::store::table::CURSOR_END;
+use crate::store::{EntryRef, SlotData};
+
+use super::effect::EffectSink;
+use super::state::Engine;
+
+/// Entries looked at under one hold of a slot's lock: some 50 microseconds.
+const ENTRIES_PER_HOLD: usize = 500;
+/// A cycle that took this long is told to LATENCY.
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// What a cycle left undone for the next one.
+#[derive(Default)]
+pub struct ExpiryCycle {
+    next_slot: usize,
+}
+
+impl ExpiryCycle {
+    /// Sweeps the slots once, or until `budget_us` is used up; then the next call goes on from there.
+    pub fn run(&mut self, engine: &Engine, budget_us: u64) {
+        let started = clock::ticks();
+        let slots = SlotId::all().count();
+        let mut removed = 0;
+        for step in 0..slots {
+            let number = (self.next_slot + step) % slots;
+            let Some(id) = SlotId::new(number as u16) else { continue };
+            removed += sweep_slot(engine, id);
+            if step % 64 == 0 && clock::ticks().nanos_since(started) > budget_us * 1000 {
+                self.next_slot = number + 1;
+                engine.stats.time_limited_expire_cycles.add(1);
+                break;
+            }
+        }
+        let took_ns = clock::ticks().nanos_since(started);
+        engine.stats.actively_expired_keys.add(removed);
+        engine.stats.expire_cycle_us.add(took_ns / 1000);
+        let threshold_ms = engine.config.load().latency_monitor_threshold as u64;
+        if threshold_ms > 0 && took_ns >= threshold_ms * NANOS_PER_MS {
+            engine.latency.record("expire-cycle", took_ns / NANOS_PER_MS, clock::unix_ms() / 1000);
+        }
+    }
+}
+
+/// Removes the expired keys of one slot, where its bounds say that there are any; gives their number.
+fn sweep_slot(engine: &Engine, id: SlotId) -> u64 {
+    let mut removed = 0;
+    let mut slot = engine.keyspace.lock(id);
+    let now_ms = clock::unix_ms();
+    let due: smallvec::SmallVec<[DbIndex; 4]> =
+        slot.dbs().filter(|(_, db)| db.soonest_expiry_ms() <= now_ms).map(|(index, _)| index).collect();
+    for index in due {
+        // Keys that get an expiry while the lock is free for a moment lower this bound themselves.
+        slot.db_mut(index).set_soonest_expiry_ms(NEVER_MS);
+        let (mut cursor, mut soonest_ms) = (0u64, NEVER_MS);
+        while cursor < CURSOR_END {
+            let mut expired = Vec::new();
+            let mut seen = 0;
+            while cursor < CURSOR_END && seen < ENTRIES_PER_HOLD {
+                let Some(db) = slot.db(index) else { break };
+                cursor = db.table().scan(cursor as u32, engine.keyspace.hasher(), |entry: EntryRef<'_>| {
+                    seen += 1;
+                    match entry.expiry_ms() {
+                        Some(expiry_ms) if expiry_ms <= now_ms => expired.push(entry.key().to_vec()),
+                        Some(expiry_ms) => soonest_ms = soonest_ms.min(expiry_ms),
+                        None => {}
+                    }
+                });
+            }
+            removed += expired.len() as u64;
+            remove_all(engine, &mut slot, index, &expired);
+            if cursor < CURSOR_END {
+                drop(slot);
+                slot = engine.keyspace.lock(id);
+            }
+        }
+        let bound_ms = slot.db_mut(index).soonest_expiry_ms().min(soonest_ms);
+        slot.db_mut(index).set_soonest_expiry_ms(bound_ms);
+    }
+    removed
+}
+
+fn remove_all(engine: &Engine, slot: &mut SlotData, index: DbIndex, keys: &[Vec<u8>]) {
+    let hasher = engine.keyspace.hasher();
+    for key in keys {
+        let db = slot.db_mut(index);
+        if let Some(at) = db.find(hasher.hash(key), key) {
+            drop(db.remove(at, hasher));
+            slot.touch(index, key);
+            if let Some(effects) = &engine.effects {
+                append_del(effects.as_ref(), index, key);
+            }
+        }
+    }
+}
+
+/// The effect of an expiry.
+pub fn append_del(effects: &dyn EffectSink, index: DbIndex, key: &[u8]) {
+    effects.append(index, &[b"DEL", key]);
+}

@@ -1,0 +1,16 @@
+//! Joins the rooms below into a running keyspace: locking, effects, watched keys, sessions, expiry.
+
+pub mod clients;
+pub mod effect;
+pub mod expiry;
+pub mod gate;
+pub mod session;
+pub mod space;
+pub mod state;
+pub mod worker;
+
+pub use effect::EffectSink;
+pub use session::Session;
+pub use space::{Expiry, Space};
+pub use state::Engine;
+pub use worker::Worker;

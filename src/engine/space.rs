@@ -1,0 +1,344 @@
+//! The keyspace as one command sees it: the slots it locked, one database, one instant.
+//!
+//! All reading and writing of keys goes through here, so that expiry, access times, hit counts, watched keys, change
+//! counts and effects are right by construction. Time does not pass inside a command: `now_ms` is fixed.
+
+use smallvec::SmallVec;
+
+use super::effect::Effect;
+use crate::base::key_slot::{SLOT_COUNT, SlotId};
+use crate::metrics::WorkerStats;
+use crate::resp::ReplyError;
+use crate::store::keyspace::DbCounts;
+use crate::store::table::{At, CURSOR_END};
+use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotData, SlotGuard, StringForm};
+
+/// What becomes of a key's expiry when its value is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The key no longer expires.
+    Clear,
+    /// The key keeps the expiry it has.
+    Keep,
+    /// The key expires at this Unix time in milliseconds.
+    At(u64),
+}
+
+/// The slots a command may touch.
+enum Held<'a> {
+    Nothing,
+    One(SlotId, SlotGuard<'a>),
+    /// In ascending order, which is also the order in which they were locked.
+    Some(SmallVec<[(SlotId, SlotGuard<'a>); 16]>),
+    /// All of them: the gate is closed, and each is locked when it is first touched.
+    All(Box<[Option<SlotGuard<'a>>]>),
+}
+
+/// Where a key lives.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub slot: SlotId,
+    pub hash: u64,
+}
+
+pub struct Space<'a> {
+    keyspace: &'a Keyspace,
+    held: Held<'a>,
+    stats: &'a WorkerStats,
+    /// The place of the key argument that dispatch has worked out already, by the argument's address.
+    known: Option<(*const u8, Place)>,
+    pub db: DbIndex,
+    pub now_ms: u64,
+    /// What access clocks are set to; `None` leaves them (CLIENT NO-TOUCH).
+    access: Option<u32>,
+    /// Changes to the data set since the space was made.
+    pub changes: u64,
+    /// What the command under way did.
+    pub effect: Effect,
+    /// Keys that expired under the command's eyes: each is a DEL, ahead of its own effect.
+    pub expired: Vec<(DbIndex, Vec<u8>)>,
+}
+
+/// The access clock of a moment: seconds, 24 bits.
+pub fn access_clock(now_ms: u64) -> u32 {
+    (now_ms / 1000) as u32 & 0x00ff_ffff
+}
+
+impl<'a> Space<'a> {
+    /// A space without any slot.
+    pub fn new(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, now_ms: u64, touch: bool) -> Space<'a> {
+        let access = touch.then(|| access_clock(now_ms));
+        let held = Held::Nothing;
+        let (effect, expired) = (Effect::default(), Vec::new());
+        Space { keyspace, held, stats, known: None, db, now_ms, access, changes: 0, effect, expired }
+    }
+
+    /// Locks the one slot of `key`, whose place is known.
+    #[inline]
+    pub fn lock_one(&mut self, key: &[u8], place: Place) {
+        self.known = Some((key.as_ptr(), place));
+        self.held = Held::One(place.slot, self.keyspace.lock(place.slot));
+    }
+
+    /// Locks these slots, in ascending order whatever order they come in.
+    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>) {
+        slots.sort_unstable();
+        slots.dedup();
+        self.held = Held::Some(slots.into_iter().map(|slot| (slot, self.keyspace.lock(slot))).collect());
+    }
+
+    /// Makes every slot reachable. The caller has closed the gate.
+    pub fn lock_all(&mut self) {
+        self.held = Held::All((0..SLOT_COUNT).map(|_| None).collect());
+    }
+
+    /// Whether every slot is reachable.
+    pub fn holds_all(&self) -> bool {
+        matches!(self.held, Held::All(_))
+    }
+
+    pub fn keyspace(&self) -> &'a Keyspace {
+        self.keyspace
+    }
+
+    #[inline]
+    pub fn place(&self, key: &[u8]) -> Place {
+        match self.known {
+            Some((address, place)) if address == key.as_ptr() && !key.is_empty() => place,
+            _ => Place { slot: SlotId::of_key(key), hash: self.keyspace.hasher().hash(key) },
+        }
+    }
+
+    /// A locked slot.
+    ///
+    /// # Panics
+    /// If the command's row in the command table does not name the key that led here: a fault of the row.
+    #[inline]
+    pub fn slot(&mut self, id: SlotId) -> &mut SlotData {
+        match &mut self.held {
+            Held::One(held, guard) if *held == id => guard,
+            Held::Some(guards) => match guards.binary_search_by_key(&id, |(held, _)| *held) {
+                Ok(at) => &mut guards[at].1,
+                Err(_) => panic!("slot {} is touched but not locked", id.number()),
+            },
+            Held::All(guards) => guards[id.index()].get_or_insert_with(|| self.keyspace.lock(id)),
+            _ => panic!("slot {} is touched but not locked", id.number()),
+        }
+    }
+
+    // ---- finding ------------------------------------------------------------------------------------------------
+
+    /// The key's place in its table; a key that has expired is removed and not found.
+    #[inline]
+    fn find(&mut self, key: &[u8]) -> (Place, Option<At>) {
+        let place = self.place(key);
+        let (index, now_ms) = (self.db, self.now_ms);
+        let slot = self.slot(place.slot);
+        let Some(db) = slot.db(index) else { return (place, None) };
+        match db.find(place.hash, key) {
+            Some(at) if db.entry(at).is_expired(now_ms) => {
+                self.expire(place, at, key);
+                (place, None)
+            }
+            found => (place, found),
+        }
+    }
+
+    #[cold]
+    fn expire(&mut self, place: Place, at: At, key: &[u8]) {
+        let (index, hasher) = (self.db, self.keyspace.hasher());
+        let slot = self.slot(place.slot);
+        drop(slot.db_mut(index).remove(at, hasher));
+        slot.touch(index, key);
+        self.stats.expired_keys.add(1);
+        self.expired.push((index, key.to_vec()));
+    }
+
+    fn entry(&mut self, place: Place, at: At) -> EntryRef<'_> {
+        let index = self.db;
+        self.slot(place.slot).db_mut(index).table().entry(at)
+    }
+
+    #[inline]
+    fn db_of(&mut self, place: Place) -> &mut Db {
+        let index = self.db;
+        self.slot(place.slot).db_mut(index)
+    }
+
+    /// The key's entry, without counting a hit or touching its access time.
+    pub fn peek(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let (place, at) = self.find(key);
+        at.map(|at| self.entry(place, at))
+    }
+
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.find(key).1.is_some()
+    }
+
+    /// The key's entry for a reading command: counts a hit or a miss and touches the access time.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let (place, at) = self.find(key);
+        let Some(at) = at else {
+            self.stats.keyspace_misses.add(1);
+            return None;
+        };
+        self.stats.keyspace_hits.add(1);
+        self.touch_access(place, at);
+        Some(self.entry(place, at))
+    }
+
+    #[inline]
+    fn touch_access(&mut self, place: Place, at: At) {
+        if let Some(access) = self.access {
+            let db = self.db_of(place);
+            // An entry read twice within a second is not written twice.
+            if db.entry(at).access() != access {
+                db.set_access(at, access);
+            }
+        }
+    }
+
+    /// The string under `key` for a reading command.
+    #[inline]
+    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<&[u8]>, ReplyError> {
+        Ok(self.read(key).map(|entry| entry.value()))
+    }
+
+    /// The string under `key` for a command that is about to change it.
+    #[inline]
+    pub fn string(&mut self, key: &[u8]) -> Result<Option<&[u8]>, ReplyError> {
+        let (place, at) = self.find(key);
+        let Some(at) = at else { return Ok(None) };
+        self.touch_access(place, at);
+        Ok(Some(self.entry(place, at).value()))
+    }
+
+    // ---- changing -----------------------------------------------------------------------------------------------
+
+    #[inline]
+    fn changed(&mut self, place: Place, key: &[u8]) {
+        self.changes += 1;
+        let index = self.db;
+        self.slot(place.slot).touch(index, key);
+    }
+
+    /// Sets a string, whatever the key held.
+    #[inline]
+    pub fn set_string(&mut self, key: &[u8], value: &[u8], expiry: Expiry, form: StringForm) {
+        let (place, at) = self.find(key);
+        let (access, hasher) = (access_clock(self.now_ms), self.keyspace.hasher());
+        let db = self.db_of(place);
+        match at {
+            Some(at) => db.update(at, |entry| {
+                entry.set_value(value, form);
+                match expiry {
+                    Expiry::Clear => entry.set_expiry(None),
+                    Expiry::Keep => {}
+                    Expiry::At(expiry_ms) => entry.set_expiry(Some(expiry_ms)),
+                }
+                entry.set_access(access);
+            }),
+            None => {
+                let expiry_ms = if let Expiry::At(expiry_ms) = expiry { Some(expiry_ms) } else { None };
+                db.insert(place.hash, Entry::new(key, value, expiry_ms, form, access), hasher);
+            }
+        }
+        self.changed(place, key);
+    }
+
+    /// Makes the string under `key` `len` bytes long (creating it if need be, zero bytes where it grows) and has
+    /// `edit` change it in place.
+    pub fn edit_string<R>(&mut self, key: &[u8], len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
+        let (place, at) = self.find(key);
+        let (access, hasher) = (access_clock(self.now_ms), self.keyspace.hasher());
+        let db = self.db_of(place);
+        let at =
+            at.unwrap_or_else(|| db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, access), hasher));
+        let result = db.update(at, |entry| edit(entry.edit_value(len)));
+        self.changed(place, key);
+        result
+    }
+
+    /// Removes a key; its entry goes to the caller.
+    pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        let (place, at) = self.find(key);
+        let hasher = self.keyspace.hasher();
+        let entry = self.db_of(place).remove(at?, hasher);
+        self.changed(place, key);
+        Some(entry)
+    }
+
+    /// Puts an entry under its key, replacing what is there; what was there goes to the caller.
+    pub fn put(&mut self, entry: Entry) -> Option<Entry> {
+        let key = entry.view().key().to_vec();
+        let (place, at) = self.find(&key);
+        let hasher = self.keyspace.hasher();
+        let db = self.db_of(place);
+        let replaced = at.map(|at| db.remove(at, hasher));
+        db.insert(place.hash, entry, hasher);
+        self.changed(place, &key);
+        replaced
+    }
+
+    /// Sets, moves or clears the expiry of a key that exists; false when it does not.
+    pub fn set_expiry(&mut self, key: &[u8], expiry_ms: Option<u64>) -> bool {
+        let (place, at) = self.find(key);
+        let Some(at) = at else { return false };
+        self.db_of(place).update(at, |entry| entry.set_expiry(expiry_ms));
+        self.changed(place, key);
+        true
+    }
+
+    // ---- the whole database ---------------------------------------------------------------------------------------
+
+    /// Visits entries of one slot from hash position `cursor` on; gives the position that follows, or `None` at the
+    /// slot's end. Entries that have expired are left out. The slot is locked for this call unless it is held already.
+    pub fn scan_slot(&mut self, id: SlotId, cursor: u32, mut visit: impl FnMut(EntryRef<'_>)) -> Option<u32> {
+        let (index, now_ms, hasher) = (self.db, self.now_ms, self.keyspace.hasher());
+        self.with_slot(id, |slot| {
+            let db = slot.db(index).filter(|db| !db.is_empty())?;
+            let next = db.table().scan(cursor, hasher, |entry| {
+                if !entry.is_expired(now_ms) {
+                    visit(entry);
+                }
+            });
+            (next < CURSOR_END).then_some(next as u32)
+        })
+    }
+
+    /// How many keys the database holds, the expired ones that are not removed yet included.
+    pub fn key_count(&mut self) -> u64 {
+        let index = self.db;
+        SlotId::all().map(|id| self.with_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64).sum()
+    }
+
+    /// Runs `work` on a slot, locking it for the call unless it is held already. A command that holds some slots but
+    /// not all may reach only those: locking another would break the order of locking.
+    pub fn with_slot<R>(&mut self, id: SlotId, work: impl FnOnce(&mut SlotData) -> R) -> R {
+        match self.held {
+            Held::Nothing => work(&mut self.keyspace.lock(id)),
+            _ => work(self.slot(id)),
+        }
+    }
+
+    /// Keys of each database. Unless all slots are held, they are counted one after the other.
+    pub fn counts(&mut self) -> Vec<DbCounts> {
+        let mut counts = vec![DbCounts::default(); usize::from(self.keyspace.databases())];
+        for id in SlotId::all() {
+            self.with_slot(id, |slot| {
+                for (index, db) in slot.dbs() {
+                    counts[usize::from(index)].keys += db.len() as u64;
+                    counts[usize::from(index)].expiring += db.expiring_count() as u64;
+                }
+            });
+        }
+        counts
+    }
+
+    /// Unlocks everything.
+    pub fn release(&mut self) {
+        self.held = Held::Nothing;
+        self.known = None;
+    }
+}

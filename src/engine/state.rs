@@ -1,0 +1,163 @@
+//! What all workers share: the keyspace, the configuration, the clients, the gate, the counters that are not a
+//! worker's own. One per process, made at start and never moved.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::clients::Clients;
+use super::effect::EffectSink;
+use super::gate::Gate;
+use crate::base::hash::KeyHasher;
+use crate::base::{clock, random};
+use crate::config::Live;
+use crate::metrics::latency::LatencyEvents;
+use crate::metrics::slow_log::SlowLog;
+use crate::metrics::{SharedStats, WorkerStats};
+use crate::store::Keyspace;
+
+/// Which commands CLIENT PAUSE holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseKind {
+    Write,
+    All,
+}
+
+/// Until when commands are held back.
+#[derive(Default)]
+pub struct Pause {
+    state: Mutex<Option<(PauseKind, u64)>>,
+    /// Whether there may be a pause; saves the lock.
+    active: AtomicBool,
+}
+
+impl Pause {
+    /// Pauses until `until_ms`, never shortening or weakening a pause under way.
+    pub fn set(&self, kind: PauseKind, until_ms: u64) {
+        let mut state = self.state.lock();
+        *state = Some(match *state {
+            Some((old_kind, old_until_ms)) => {
+                let kind = if old_kind == PauseKind::All { old_kind } else { kind };
+                (kind, until_ms.max(old_until_ms))
+            }
+            None => (kind, until_ms),
+        });
+        self.active.store(true, Ordering::Release);
+    }
+
+    pub fn clear(&self) {
+        *self.state.lock() = None;
+        self.active.store(false, Ordering::Release);
+    }
+
+    /// What is paused now, and until when.
+    #[inline]
+    pub fn now(&self, now_ms: u64) -> Option<(PauseKind, u64)> {
+        if !self.active.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        if state.is_some_and(|(_, until_ms)| until_ms <= now_ms) {
+            *state = None;
+            self.active.store(false, Ordering::Release);
+        }
+        *state
+    }
+}
+
+/// A request to end the process, from SHUTDOWN or a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownKind {
+    Save,
+    NoSave,
+}
+
+#[derive(Default)]
+pub struct Shutdown {
+    asked: Mutex<Option<ShutdownKind>>,
+}
+
+impl Shutdown {
+    pub fn ask(&self, kind: ShutdownKind) {
+        *self.asked.lock() = Some(kind);
+    }
+
+    pub fn asked(&self) -> Option<ShutdownKind> {
+        *self.asked.lock()
+    }
+}
+
+pub struct Engine {
+    pub keyspace: Keyspace,
+    pub config: Live,
+    pub clients: Clients,
+    pub gate: Gate,
+    pub pause: Pause,
+    pub shutdown: Shutdown,
+    pub workers: Vec<Arc<WorkerStats>>,
+    pub stats: SharedStats,
+    pub error_codes: Mutex<std::collections::BTreeMap<String, u64>>,
+    pub slow_log: SlowLog,
+    pub latency: LatencyEvents,
+    pub effects: Option<Box<dyn EffectSink>>,
+    pub run_id: String,
+    pub started_ms: u64,
+    /// When the data set was last saved; before the first time, when the process started.
+    pub last_save_seconds: AtomicI64,
+    /// Bytes that the allocator has handed out, as of the last look (several times a second).
+    pub used_memory_bytes: AtomicU64,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expiry: AtomicBool,
+}
+
+impl Engine {
+    /// `command_count` is the size of the command table, for the per-command counters.
+    pub fn new(
+        config: Live,
+        workers: usize,
+        command_count: usize,
+        hasher: KeyHasher,
+        effects: Option<Box<dyn EffectSink>>,
+    ) -> Engine {
+        let databases = config.load().databases.min(u32::from(u16::MAX)) as u16;
+        let now_ms = clock::unix_ms();
+        Engine {
+            keyspace: Keyspace::new(databases, hasher),
+            config,
+            clients: Clients::default(),
+            gate: Gate::new(workers),
+            pause: Pause::default(),
+            shutdown: Shutdown::default(),
+            workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
+            stats: SharedStats::default(),
+            error_codes: Mutex::default(),
+            slow_log: SlowLog::default(),
+            latency: LatencyEvents::default(),
+            effects,
+            run_id: random::hex_id(20),
+            started_ms: now_ms,
+            last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
+            used_memory_bytes: AtomicU64::new(0),
+            active_expiry: AtomicBool::new(true),
+        }
+    }
+
+    /// Adds one counter up over all workers.
+    pub fn total(&self, counter: impl Fn(&WorkerStats) -> u64) -> u64 {
+        self.workers.iter().map(|worker| counter(worker)).sum()
+    }
+
+    /// Counts an error reply by its code word.
+    pub fn count_error(&self, code: &str) {
+        /// Codes remembered apart, so that scripts cannot fill the memory with codes of their own.
+        const CODES_MAX: usize = 128;
+        self.stats.total_error_replies.add(1);
+        let mut codes = self.error_codes.lock();
+        if let Some(count) = codes.get_mut(code) {
+            *count += 1;
+        } else if codes.len() < CODES_MAX {
+            codes.insert(code.to_owned(), 1);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The request parser: a borrowing, non-allocating reader of RESP arrays of bulk strings and of inline commands.
+//!
+//! It is called again from the start of a request when more bytes have come: it keeps no state of its own, so a
+//! request split at any byte gives the same result. A caller that waits for a huge bulk learns how many bytes the
+//! request needs at the least ([`Parsed::Incomplete`]) and need not call again before they are there.
+//! Source: the Redis serialization protocol specification; limits and error texts are those of Redis 7.2.
+
+use crate::base::number::parse_i64;
+use crate::base::quoting::split_arguments;
+
+/// Most arguments of one request.
+pub const ARGUMENTS_MAX: i64 = 1024 * 1024;
+/// Longest inline request, and longest header line (`*3`, `$5`) of a multibulk one, in bytes.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Before a client has authenticated: most arguments, and longest bulk in bytes.
+pub const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
+pub const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
+
+/// What bounds a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest bulk string in bytes (`proto-max-bulk-len`).
+    pub bulk_bytes_max: i64,
+    /// Whether the client may send more than the small requests that precede authentication.
+    pub authenticated: bool,
+}
+
+/// The outcome of reading one request from the front of a buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A whole request of `consumed` bytes; its arguments were appended (none for an empty request).
+    Complete { consumed: usize },
+    /// A whole inline request. Its quotes are undone, so its arguments are copies: it is rare and typed by hand.
+    Inline { consumed: usize, arguments: Vec<Vec<u8>> },
+    /// More bytes are needed: at least `needed` in all, counted from the start of this request.
+    Incomplete { needed: usize },
+    /// The bytes cannot be a request. The connection gets the error and is closed.
+    Malformed(ProtocolError),
+}
+
+/// Why bytes cannot be a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    InlineTooBig,
+    UnbalancedQuotes,
+    MultibulkHeaderTooBig,
+    MultibulkLength,
+    MultibulkLengthUnauthenticated,
+    BulkHeaderTooBig,
+    /// Another byte stood where `$` was expected.
+    ExpectedDollar(u8),
+    BulkLength,
+    BulkLengthUnauthenticated,
+}
+
+impl ProtocolError {
+    /// The text after `-ERR Protocol error: `.
+    pub fn text(self) -> String {
+        match self {
+            ProtocolError::InlineTooBig => "too big inline request".into(),
+            ProtocolError::UnbalancedQuotes => "unbalanced quotes in request".into(),
+            ProtocolError::MultibulkHeaderTooBig => "too big mbulk count string".into(),
+            ProtocolError::MultibulkLength => "invalid multibulk length".into(),
+            ProtocolError::MultibulkLengthUnauthenticated => "unauthenticated multibulk length".into(),
+            ProtocolError::BulkHeaderTooBig => "too big bulk count string".into(),
+            ProtocolError::ExpectedDollar(byte) => {
+                format!("expected '$', got '{}'", char::from(byte))
+            }
+            ProtocolError::BulkLength => "invalid bulk length".into(),
+            ProtocolError::BulkLengthUnauthenticated => "unauthenticated bulk length".into(),
+        }
+    }
+}
+
+/// Reads one request from the front of `input`, appending its arguments to `arguments`.
+/// On anything but [`Parsed::Complete`], `arguments` may hold a partial request past its old length.
+#[inline]
+pub fn parse<'a>(input: &'a [u8], limits: Limits, arguments: &mut Vec<&'a [u8]>) -> Parsed {
+    match input.first() {
+        None => Parsed::Incomplete { needed: 1 },
+        Some(b'*') => parse_multibulk(input, limits, arguments),
+        Some(_) => parse_inline(input),
+    }
+}
+
+/// A header line's number: `Ok(None)` when the line has not ended yet.
+#[inline]
+fn header(input: &[u8], too_big: ProtocolError, invalid: ProtocolError) -> Result<Option<(i64, usize)>, ProtocolError> {
+    // The common case, one or two digits and the line's end, without a search.
+    if let [_, digit, b'\r', b'\n', ..] = *input
+        && digit.is_ascii_digit()
+    {
+        return Ok(Some((i64::from(digit - b'0'), 4)));
+    }
+    if let [_, tens, digit, b'\r', b'\n', ..] = *input
+        && tens.is_ascii_digit()
+        && tens != b'0'
+        && digit.is_ascii_digit()
+    {
+        return Ok(Some((i64::from(tens - b'0') * 10 + i64::from(digit - b'0'), 5)));
+    }
+    let searched = &input[..input.len().min(INLINE_BYTES_MAX + 1)];
+    let Some(end) = memchr::memchr(b'\r', searched) else {
+        return if input.len() > INLINE_BYTES_MAX { Err(too_big) } else { Ok(None) };
+    };
+    // The line feed is taken on trust, as Redis does, but it must have arrived.
+    if end + 2 > input.len() {
+        return Ok(None);
+    }
+    match parse_i64(&input[1..end]) {
+        Some(value) => Ok(Some((value, end + 2))),
+        None => Err(invalid),
+    }
+}
+
+#[inline]
+fn parse_multibulk<'a>(input: &'a [u8], limits: Limits, arguments: &mut Vec<&'a [u8]>) -> Parsed {
+    let (count, mut at) = match header(input, ProtocolError::MultibulkHeaderTooBig, ProtocolError::MultibulkLength) {
+        Ok(Some(header)) => header,
+        Ok(None) => {
+            return Parsed::Incomplete { needed: input.len() + 1 };
+        }
+        Err(error) => return Parsed::Malformed(error),
+    };
+    if count > ARGUMENTS_MAX {
+        return Parsed::Malformed(ProtocolError::MultibulkLength);
+    }
+    if count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits.authenticated {
+        return Parsed::Malformed(ProtocolError::MultibulkLengthUnauthenticated);
+    }
+    for _ in 0..count {
+        let rest = &input[at..];
+        match rest.first() {
+            None => return Parsed::Incomplete { needed: at + 1 },
+            Some(b'$') => {}
+            Some(_) if memchr::memchr(b'\r', &rest[..rest.len().min(INLINE_BYTES_MAX + 1)]).is_none() => {
+                // Redis looks for the end of the line before it looks at the first byte.
+                return if rest.len() > INLINE_BYTES_MAX {
+                    Parsed::Malformed(ProtocolError::BulkHeaderTooBig)
+                } else {
+                    Parsed::Incomplete { needed: input.len() + 1 }
+                };
+            }
+            Some(&other) => return Parsed::Malformed(ProtocolError::ExpectedDollar(other)),
+        }
+        let (length, used) = match header(rest, ProtocolError::BulkHeaderTooBig, ProtocolError::BulkLength) {
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                return Parsed::Incomplete { needed: input.len() + 1 };
+            }
+            Err(error) => return Parsed::Malformed(error),
+        };
+        if length < 0 || length > limits.bulk_bytes_max {
+            return Parsed::Malformed(ProtocolError::BulkLength);
+        }
+        if length > UNAUTHENTICATED_BULK_BYTES_MAX && !limits.authenticated {
+            return Parsed::Malformed(ProtocolError::BulkLengthUnauthenticated);
+        }
+        let start = at + used;
+        let end = start + length as usize;
+        if end + 2 > input.len() {
+            return Parsed::Incomplete { needed: end + 2 };
+        }
+        arguments.push(&input[start..end]);
+        at = end + 2;
+    }
+    Parsed::Complete { consumed: at }
+}
+
+fn parse_inline(input: &[u8]) -> Parsed {
+    let searched = &input[..input.len().min(INLINE_BYTES_MAX + 1)];
+    let Some(newline) = memchr::memchr(b'\n', searched) else {
+        return if input.len() > INLINE_BYTES_MAX {
+            Parsed::Malformed(ProtocolError::InlineTooBig)
+        } else {
+            Parsed::Incomplete { needed: input.len() + 1 }
+        };
+    };
+    let line = &input[..newline];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match split_arguments(line) {
+        Some(arguments) => Parsed::Inline { consumed: newline + 1, arguments },
+        None => Parsed::Malformed(ProtocolError::UnbalancedQuotes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Limits = Limits { bulk_bytes_max: 512 * 1024 * 1024, authenticated: true };
+
+    fn read(input: &[u8]) -> (Parsed, Vec<&[u8]>) {
+        let mut arguments = Vec::new();
+        let parsed = parse(input, OPEN, &mut arguments);
+        (parsed, arguments)
+    }
+
+    #[test]
+    fn a_request_needs_every_byte_and_takes_no_more() {
+        let request = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nhello\r\nworld\r\n";
+        for cut in 0..request.len() {
+            let (parsed, _) = read(&request[..cut]);
+            let Parsed::Incomplete { needed } = parsed else { panic!("cut at {cut}: {parsed:?}") };
+            assert!(needed > cut && needed <= request.len());
+        }
+        let mut more = request.to_vec();
+        more.extend_from_slice(b"*1\r\n");
+        let (parsed, arguments) = read(&more);
+        assert_eq!(parsed, Parsed::Complete { consumed: request.len() });
+        assert_eq!(arguments, [b"SET".as_slice(), b"k", b"hello\r\nworld"]);
+    }
+
+    #[test]
+    fn empty_and_negative_counts_are_requests_without_arguments() {
+        assert_eq!(read(b"*0\r\n"), (Parsed::Complete { consumed: 4 }, vec![]));
+        assert_eq!(read(b"*-10\r\n"), (Parsed::Complete { consumed: 6 }, vec![]));
+        assert_eq!(read(b"\r\n").0, Parsed::Inline { consumed: 2, arguments: vec![] });
+    }
+
+    #[test]
+    fn malformed_requests_have_their_own_errors() {
+        let malformed = |input: &[u8]| match read(input).0 {
+            Parsed::Malformed(error) => error,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(malformed(b"*1048577\r\n"), ProtocolError::MultibulkLength);
+        assert_eq!(malformed(b"*x\r\n"), ProtocolError::MultibulkLength);
+        assert_eq!(malformed(b"*1\r\n$-1\r\n"), ProtocolError::BulkLength);
+        assert_eq!(malformed(b"*1\r\n$536870913\r\n"), ProtocolError::BulkLength);
+        assert_eq!(malformed(b"*1\r\nfoo\r\n"), ProtocolError::ExpectedDollar(b'f'));
+        assert_eq!(malformed(b"GET \"k\r\n"), ProtocolError::UnbalancedQuotes);
+        assert_eq!(malformed(&[b'a'; INLINE_BYTES_MAX + 1]), ProtocolError::InlineTooBig);
+        let limits = Limits { authenticated: false, ..OPEN };
+        assert_eq!(
+            parse(b"*11\r\n", limits, &mut Vec::new()),
+            Parsed::Malformed(ProtocolError::MultibulkLengthUnauthenticated)
+        );
+        assert_eq!(
+            parse(b"*2\r\n$16385\r\n", limits, &mut Vec::new()),
+            Parsed::Malformed(ProtocolError::BulkLengthUnauthenticated)
+        );
+    }
+
+    #[test]
+    fn an_inline_request_undoes_its_quotes() {
+        let expected = vec![b"SET".to_vec(), b"k".to_vec(), b"a b\x01".to_vec()];
+        assert_eq!(read(b"SET k \"a b\\x01\"\r\nPING").0, Parsed::Inline { consumed: 17, arguments: expected });
+    }
+}

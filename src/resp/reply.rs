@@ -1,0 +1,223 @@
+//! The reply writer: RESP2 and RESP3 onto one output buffer.
+//!
+//! Every method writes one complete element; aggregates announce their length and the caller writes that many elements
+//! after. Where RESP2 lacks a type, the method writes what Redis writes for RESP2 clients.
+
+use super::error::ReplyError;
+use crate::base::number::Decimal;
+
+/// Which protocol a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Protocol {
+    #[default]
+    Resp2,
+    Resp3,
+}
+
+impl Protocol {
+    pub fn number(self) -> i64 {
+        match self {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        }
+    }
+}
+
+/// Writes replies to the end of a buffer that its owner keeps.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    pub protocol: Protocol,
+}
+
+impl<'a> Reply<'a> {
+    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Reply<'a> {
+        Reply { out, protocol }
+    }
+
+    /// Bytes in the buffer, earlier replies included.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Takes back everything after `len`, for a command that fails midway or whose reply is suppressed.
+    pub fn truncate(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
+    /// Appends bytes that are a reply already.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, number: i64) {
+        if (0..10).contains(&number) {
+            self.out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']);
+        } else {
+            self.out.push(kind);
+            self.out.extend_from_slice(Decimal::new(number).as_bytes());
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    #[inline]
+    pub fn ok(&mut self) {
+        self.out.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A status line; `text` must hold no line end.
+    pub fn simple(&mut self, text: &str) {
+        self.out.push(b'+');
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    pub fn integer(&mut self, value: i64) {
+        self.header(b':', value);
+    }
+
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.out.reserve(bytes.len() + 32);
+        self.header(b'$', bytes.len() as i64);
+        self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    pub fn bulk_text(&mut self, text: &str) {
+        self.bulk(text.as_bytes());
+    }
+
+    /// An integer as a bulk string.
+    pub fn bulk_integer(&mut self, value: i64) {
+        self.bulk(Decimal::new(value).as_bytes());
+    }
+
+    /// A bulk string, or null.
+    pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    #[inline]
+    pub fn null(&mut self) {
+        match self.protocol {
+            Protocol::Resp2 => self.out.extend_from_slice(b"$-1\r\n"),
+            Protocol::Resp3 => self.out.extend_from_slice(b"_\r\n"),
+        }
+    }
+
+    pub fn null_array(&mut self) {
+        match self.protocol {
+            Protocol::Resp2 => self.out.extend_from_slice(b"*-1\r\n"),
+            Protocol::Resp3 => self.out.extend_from_slice(b"_\r\n"),
+        }
+    }
+
+    #[inline]
+    pub fn array(&mut self, length: usize) {
+        self.header(b'*', length as i64);
+    }
+
+    /// `pairs` keys and values follow.
+    pub fn map(&mut self, pairs: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', 2 * pairs as i64),
+            Protocol::Resp3 => self.header(b'%', pairs as i64),
+        }
+    }
+
+    pub fn set(&mut self, length: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', length as i64),
+            Protocol::Resp3 => self.header(b'~', length as i64),
+        }
+    }
+
+    /// An out-of-band message; RESP2 clients see an array.
+    pub fn push(&mut self, length: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', length as i64),
+            Protocol::Resp3 => self.header(b'>', length as i64),
+        }
+    }
+
+    pub fn boolean(&mut self, value: bool) {
+        match self.protocol {
+            Protocol::Resp2 => self.integer(i64::from(value)),
+            Protocol::Resp3 => self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
+        }
+    }
+
+    /// A floating point number with 17 significant digits at the most, as Redis prints doubles.
+    pub fn double(&mut self, value: f64) {
+        let text = crate::base::number::double_text(value);
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => {
+                self.out.push(b',');
+                self.out.extend_from_slice(text.as_bytes());
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// A text with its format (`txt` or `mkd`); RESP2 clients see a bulk string.
+    pub fn verbatim(&mut self, format: &str, text: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => {
+                self.header(b'=', text.len() as i64 + 4);
+                self.out.extend_from_slice(format.as_bytes());
+                self.out.push(b':');
+                self.out.extend_from_slice(text.as_bytes());
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    pub fn error(&mut self, error: &ReplyError) {
+        self.error_text(error.text());
+    }
+
+    /// An error line. Line ends inside `text` (it may quote a client's argument) become spaces.
+    pub fn error_text(&mut self, text: &str) {
+        self.out.push(b'-');
+        self.out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(protocol: Protocol, write: impl Fn(&mut Reply)) -> String {
+        let mut out = Vec::new();
+        write(&mut Reply::new(&mut out, protocol));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_type_in_both_protocols() {
+        let both = |write: &dyn Fn(&mut Reply)| (written(Protocol::Resp2, write), written(Protocol::Resp3, write));
+        assert_eq!(both(&|reply| reply.null()), ("$-1\r\n".into(), "_\r\n".into()));
+        assert_eq!(both(&|reply| reply.null_array()), ("*-1\r\n".into(), "_\r\n".into()));
+        assert_eq!(both(&|reply| reply.map(2)), ("*4\r\n".into(), "%2\r\n".into()));
+        assert_eq!(both(&|reply| reply.set(2)), ("*2\r\n".into(), "~2\r\n".into()));
+        assert_eq!(both(&|reply| reply.boolean(true)), (":1\r\n".into(), "#t\r\n".into()));
+        assert_eq!(both(&|reply| reply.double(0.5)), ("$3\r\n0.5\r\n".into(), ",0.5\r\n".into()));
+        assert_eq!(both(&|reply| reply.verbatim("txt", "hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
+        assert_eq!(written(Protocol::Resp2, |reply| reply.integer(-12)), ":-12\r\n");
+        assert_eq!(written(Protocol::Resp2, |reply| reply.bulk(&[b'x'; 10])), "$10\r\nxxxxxxxxxx\r\n");
+        assert_eq!(written(Protocol::Resp2, |reply| reply.error_text("ERR a\r\nb")), "-ERR a  b\r\n");
+    }
+}

@@ -1,0 +1,508 @@
+//! One key with its value: a single allocation, shaped to fit the allocator's small size classes.
+//!
+//! ```text
+//! 0    3 bytes  access clock: seconds (LRU) or minutes and counter (LFU)
+//! 3    1 byte   type (bits 0-2), HAS_EXPIRY, LONG_KEY, EXTERNAL, string form (bits 6-7)
+//! 4    2 bytes  key length; with LONG_KEY unused
+//! 6    2 bytes  value length; with EXTERNAL unused
+//! 8    8 bytes  only with HAS_EXPIRY: expiry in Unix milliseconds
+//! ..   key      the key, or with LONG_KEY its pointer and length (16 bytes)
+//! ..   value    the value, or with EXTERNAL the pointer, length and capacity of a vector (24 bytes)
+//! ```
+//! Nothing after the header is aligned; multi-byte fields are read unaligned. The allocation is rounded up to its size
+//! class, so a value that changes within the class is overwritten in place, and the size can be computed again when
+//! the entry is freed. Owned by the word of the table that points at it, and touched only under its slot's lock.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+
+/// Longest value kept inside the entry, in bytes. Longer ones grow in a vector of their own.
+pub const INLINE_VALUE_BYTES_MAX: usize = 4096;
+/// Longest key kept inside the entry, in bytes.
+const INLINE_KEY_BYTES_MAX: usize = u16::MAX as usize;
+const HEADER_BYTES: usize = 8;
+const EXPIRY_BYTES: usize = 8;
+const LONG_KEY_BYTES: usize = 16;
+const EXTERNAL_BYTES: usize = 24;
+/// Longest string that Redis reports as `embstr`, in bytes.
+const EMBEDDED_STRING_BYTES_MAX: usize = 44;
+
+const TYPE_MASK: u8 = 0b111;
+const HAS_EXPIRY: u8 = 1 << 3;
+const LONG_KEY: u8 = 1 << 4;
+const EXTERNAL: u8 = 1 << 5;
+const FORM_SHIFT: u8 = 6;
+
+/// The type of a value, as TYPE tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ValueType {
+    String = 0,
+}
+
+impl ValueType {
+    pub fn name(self) -> &'static str {
+        match self {
+            ValueType::String => "string",
+        }
+    }
+}
+
+/// How a string came to be, which decides what OBJECT ENCODING calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StringForm {
+    /// Stored whole: an integer when it reads as one, else embedded or raw by its length.
+    Auto = 0,
+    /// Edited in place: always raw.
+    Raw = 1,
+    /// Written by the server as text: never an integer.
+    Text = 2,
+}
+
+/// An entry that its table or its owner keeps, to be read.
+#[derive(Clone, Copy)]
+pub struct EntryRef<'a> {
+    address: NonNull<u8>,
+    owner: PhantomData<&'a Entry>,
+}
+
+impl<'a> EntryRef<'a> {
+    /// The entry at an address, for as long as the borrow of its owner lasts.
+    ///
+    /// # Safety
+    /// `address` came from [`Entry::into_address`], and whoever owns it now is borrowed for `'a`.
+    #[inline]
+    pub(super) unsafe fn at(address: usize) -> EntryRef<'a> {
+        // SAFETY: the caller's promise; an entry's address is never null.
+        EntryRef { address: unsafe { NonNull::new_unchecked(address as *mut u8) }, owner: PhantomData }
+    }
+
+    #[inline]
+    fn read<const N: usize>(self, at: usize) -> [u8; N] {
+        debug_assert!(at + N <= self.inline_bytes());
+        // SAFETY: every caller reads a field that this entry's header says is there.
+        unsafe { ptr::read_unaligned(self.address.as_ptr().add(at).cast()) }
+    }
+
+    #[inline]
+    fn slice(self, at: usize, len: usize) -> &'a [u8] {
+        // SAFETY: callers pass ranges within the initialised part of the allocation.
+        unsafe { std::slice::from_raw_parts(self.address.as_ptr().add(at), len) }
+    }
+
+    #[inline]
+    fn meta(self) -> u8 {
+        self.read::<1>(3)[0]
+    }
+
+    #[inline]
+    fn key_len_field(self) -> u16 {
+        u16::from_ne_bytes(self.read(4))
+    }
+
+    #[inline]
+    fn value_len_field(self) -> u16 {
+        u16::from_ne_bytes(self.read(6))
+    }
+
+    #[inline]
+    fn key_at(self) -> usize {
+        if self.meta() & HAS_EXPIRY != 0 { HEADER_BYTES + EXPIRY_BYTES } else { HEADER_BYTES }
+    }
+
+    #[inline]
+    fn value_at(self) -> usize {
+        let key_bytes = if self.meta() & LONG_KEY != 0 { LONG_KEY_BYTES } else { usize::from(self.key_len_field()) };
+        self.key_at() + key_bytes
+    }
+
+    fn inline_bytes(self) -> usize {
+        // SAFETY: the header is always initialised.
+        let header: [u8; HEADER_BYTES] = unsafe { ptr::read_unaligned(self.address.as_ptr().cast()) };
+        size_of_parts(header[3], u16::from_ne_bytes([header[4], header[5]]), u16::from_ne_bytes([header[6], header[7]]))
+    }
+
+    fn allocated_bytes(self) -> usize {
+        size_class(self.inline_bytes())
+    }
+
+    fn long_key_parts(self) -> (*mut u8, usize) {
+        let at = self.key_at();
+        (usize::from_ne_bytes(self.read(at)) as *mut u8, usize::from_ne_bytes(self.read(at + 8)))
+    }
+
+    fn external_parts(self) -> (*mut u8, usize, usize) {
+        let at = self.value_at();
+        let word = |index: usize| usize::from_ne_bytes(self.read(at + 8 * index));
+        (word(0) as *mut u8, word(1), word(2))
+    }
+
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        if self.meta() & LONG_KEY != 0 {
+            let (pointer, len) = self.long_key_parts();
+            // SAFETY: `new` stored the parts of a boxed slice that lives as long as the entry.
+            unsafe { std::slice::from_raw_parts(pointer, len) }
+        } else {
+            self.slice(self.key_at(), usize::from(self.key_len_field()))
+        }
+    }
+
+    /// The bytes of a string value.
+    #[inline]
+    pub fn value(self) -> &'a [u8] {
+        if self.meta() & EXTERNAL != 0 {
+            let (pointer, len, _) = self.external_parts();
+            // SAFETY: `put_external` stored the parts of a vector that lives as long as the entry.
+            unsafe { std::slice::from_raw_parts(pointer, len) }
+        } else {
+            self.slice(self.value_at(), usize::from(self.value_len_field()))
+        }
+    }
+
+    pub fn value_type(self) -> ValueType {
+        debug_assert_eq!(self.meta() & TYPE_MASK, ValueType::String as u8);
+        ValueType::String
+    }
+
+    /// Expiry in Unix milliseconds.
+    #[inline]
+    pub fn expiry_ms(self) -> Option<u64> {
+        (self.meta() & HAS_EXPIRY != 0).then(|| u64::from_ne_bytes(self.read(HEADER_BYTES)))
+    }
+
+    #[inline]
+    pub fn is_expired(self, now_ms: u64) -> bool {
+        self.expiry_ms().is_some_and(|expiry_ms| expiry_ms <= now_ms)
+    }
+
+    /// The 24-bit access clock.
+    pub fn access(self) -> u32 {
+        u32::from_le_bytes(self.read(0)) & 0x00ff_ffff
+    }
+
+    pub fn form(self) -> StringForm {
+        match self.meta() >> FORM_SHIFT {
+            0 => StringForm::Auto,
+            1 => StringForm::Raw,
+            _ => StringForm::Text,
+        }
+    }
+
+    /// What OBJECT ENCODING says.
+    pub fn encoding(self) -> &'static str {
+        let value = self.value();
+        match self.form() {
+            StringForm::Auto if value.len() <= 20 && crate::base::number::parse_i64(value).is_some() => "int",
+            StringForm::Auto | StringForm::Text if value.len() <= EMBEDDED_STRING_BYTES_MAX => "embstr",
+            _ => "raw",
+        }
+    }
+
+    /// Bytes that the allocator gave for this entry, its key and its value.
+    pub fn memory_bytes(self) -> usize {
+        let key = if self.meta() & LONG_KEY != 0 { size_class(self.long_key_parts().1) } else { 0 };
+        let value = if self.meta() & EXTERNAL != 0 { size_class(self.external_parts().2) } else { 0 };
+        self.allocated_bytes() + key + value
+    }
+}
+
+/// An owned entry. Dropping it frees the key and the value.
+pub struct Entry(NonNull<u8>);
+
+// SAFETY: an entry owns its allocation alone and holds no thread-bound state.
+unsafe impl Send for Entry {}
+
+impl Entry {
+    pub fn new(key: &[u8], value: &[u8], expiry_ms: Option<u64>, form: StringForm, access: u32) -> Entry {
+        let long_key = key.len() > INLINE_KEY_BYTES_MAX;
+        let external = value.len() > INLINE_VALUE_BYTES_MAX;
+        let mut meta = ValueType::String as u8 | (form as u8) << FORM_SHIFT;
+        meta |= if expiry_ms.is_some() { HAS_EXPIRY } else { 0 };
+        meta |= if long_key { LONG_KEY } else { 0 } | if external { EXTERNAL } else { 0 };
+        let key_len = if long_key { 0 } else { key.len() as u16 };
+        let value_len = if external { 0 } else { value.len() as u16 };
+        let mut entry = Entry::allocate(meta, key_len, value_len, access);
+        if let Some(expiry_ms) = expiry_ms {
+            entry.write(HEADER_BYTES, &expiry_ms.to_ne_bytes());
+        }
+        if long_key {
+            let raw = Box::into_raw(Box::<[u8]>::from(key));
+            entry.write_pair(entry.view().key_at(), raw.cast::<u8>() as usize, key.len());
+        } else {
+            entry.write(entry.view().key_at(), key);
+        }
+        if external {
+            entry.put_external(value.to_vec());
+        } else {
+            entry.write(entry.view().value_at(), value);
+        }
+        entry
+    }
+
+    fn allocate(meta: u8, key_len: u16, value_len: u16, access: u32) -> Entry {
+        let size = size_of_parts(meta, key_len, value_len);
+        // SAFETY: the size is at least the header's, so not zero.
+        let raw = unsafe { alloc(layout(size)) };
+        let Some(raw) = NonNull::new(raw) else { handle_alloc_error(layout(size)) };
+        let mut entry = Entry(raw);
+        let mut header = [0; HEADER_BYTES];
+        header[..4].copy_from_slice(&(access & 0x00ff_ffff | u32::from(meta) << 24).to_le_bytes());
+        header[4..6].copy_from_slice(&key_len.to_ne_bytes());
+        header[6..].copy_from_slice(&value_len.to_ne_bytes());
+        entry.write(0, &header);
+        entry
+    }
+
+    #[inline]
+    pub fn view(&self) -> EntryRef<'_> {
+        EntryRef { address: self.0, owner: PhantomData }
+    }
+
+    // ---- raw access -------------------------------------------------------------------------------------------
+
+    #[inline]
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        debug_assert!(at == 0 || at + bytes.len() <= self.view().allocated_bytes());
+        // SAFETY: every caller writes within the size class that `allocate` asked for; `bytes` cannot overlap an
+        // allocation that `self` borrows uniquely.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr().add(at), bytes.len()) }
+    }
+
+    fn write_pair(&mut self, at: usize, first: usize, second: usize) {
+        self.write(at, &first.to_ne_bytes());
+        self.write(at + 8, &second.to_ne_bytes());
+    }
+
+    fn set_meta(&mut self, meta: u8) {
+        self.write(3, &[meta]);
+    }
+
+    /// Takes the external vector out for editing; it must be put back before anything else touches the value.
+    fn take_external(&mut self) -> Vec<u8> {
+        let (pointer, len, capacity) = self.view().external_parts();
+        // SAFETY: these are the parts of the vector that `put_external` stored, and the caller puts one back.
+        unsafe { Vec::from_raw_parts(pointer, len, capacity) }
+    }
+
+    fn put_external(&mut self, value: Vec<u8>) {
+        let mut value = ManuallyDrop::new(value);
+        let at = self.view().value_at();
+        self.write_pair(at, value.as_mut_ptr() as usize, value.len());
+        self.write(at + 16, &value.capacity().to_ne_bytes());
+    }
+
+    // ---- the table's handle -----------------------------------------------------------------------------------
+
+    /// The address, giving up ownership to whoever keeps it.
+    pub(super) fn into_address(self) -> usize {
+        ManuallyDrop::new(self).0.as_ptr() as usize
+    }
+
+    /// Takes ownership back from an address.
+    ///
+    /// # Safety
+    /// `address` came from [`Entry::into_address`] and nobody else takes it back.
+    pub(super) unsafe fn from_address(address: usize) -> Entry {
+        // SAFETY: the caller's promise; an entry's address is never null.
+        Entry(unsafe { NonNull::new_unchecked(address as *mut u8) })
+    }
+
+    // ---- changing ---------------------------------------------------------------------------------------------
+
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        let bytes = access.to_le_bytes();
+        self.write(0, &bytes[..3]);
+    }
+
+    /// Replaces the value, keeping the expiry.
+    #[inline]
+    pub fn set_value(&mut self, value: &[u8], form: StringForm) {
+        let fits = value.len() <= INLINE_VALUE_BYTES_MAX && self.view().meta() & EXTERNAL == 0 && {
+            let others = self.view().inline_bytes() - usize::from(self.view().value_len_field());
+            size_class(others + value.len()) == self.view().allocated_bytes()
+        };
+        if fits {
+            self.write(self.view().value_at(), value);
+            self.write(6, &(value.len() as u16).to_ne_bytes());
+            self.set_form(form);
+        } else {
+            *self = Entry::new(self.view().key(), value, self.view().expiry_ms(), form, self.view().access());
+        }
+    }
+
+    fn set_form(&mut self, form: StringForm) {
+        self.set_meta(self.view().meta() & !(0b11 << FORM_SHIFT) | (form as u8) << FORM_SHIFT);
+    }
+
+    /// Makes the value `len` bytes long, with zero bytes where it grows, and gives it for editing. It becomes raw.
+    pub fn edit_value(&mut self, len: usize) -> &mut [u8] {
+        let old_len = self.view().value().len();
+        if self.view().meta() & EXTERNAL != 0 {
+            let mut value = self.take_external();
+            value.resize(len, 0);
+            self.put_external(value);
+        } else if len != old_len {
+            let mut value = Vec::with_capacity(len);
+            value.extend_from_slice(&self.view().value()[..old_len.min(len)]);
+            value.resize(len, 0);
+            if len > INLINE_VALUE_BYTES_MAX {
+                let mut grown =
+                    Entry::new(self.view().key(), b"", self.view().expiry_ms(), StringForm::Raw, self.view().access());
+                grown.become_external(value);
+                *self = grown;
+            } else {
+                self.set_value(&value, StringForm::Raw);
+            }
+        }
+        self.set_form(StringForm::Raw);
+        let value = self.view().value();
+        // SAFETY: `self` is borrowed uniquely for as long as the slice lives, and the value is its own memory.
+        unsafe { std::slice::from_raw_parts_mut(value.as_ptr().cast_mut(), value.len()) }
+    }
+
+    /// Moves an entry with an empty inline value to an external one.
+    fn become_external(&mut self, value: Vec<u8>) {
+        let key_len = self.view().key_len_field();
+        let mut moved = Entry::allocate(self.view().meta() | EXTERNAL, key_len, 0, self.view().access());
+        moved.write(HEADER_BYTES, self.view().slice(HEADER_BYTES, self.view().value_at() - HEADER_BYTES));
+        moved.put_external(value);
+        // A long key's box now belongs to `moved`; without the flag, freeing the old entry leaves it alone.
+        let shell = std::mem::replace(self, moved);
+        shell.free_shell();
+    }
+
+    /// Sets, moves or clears the expiry.
+    pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
+        match expiry_ms {
+            Some(expiry_ms) if self.view().meta() & HAS_EXPIRY != 0 => {
+                self.write(HEADER_BYTES, &expiry_ms.to_ne_bytes())
+            }
+            None if self.view().meta() & HAS_EXPIRY == 0 => {}
+            changed => {
+                let meta = self.view().meta() & !HAS_EXPIRY | if changed.is_some() { HAS_EXPIRY } else { 0 };
+                let mut moved = Entry::allocate(
+                    meta,
+                    self.view().key_len_field(),
+                    self.view().value_len_field(),
+                    self.view().access(),
+                );
+                if let Some(expiry_ms) = changed {
+                    moved.write(HEADER_BYTES, &expiry_ms.to_ne_bytes());
+                }
+                let from = self.view().key_at();
+                moved.write(moved.view().key_at(), self.view().slice(from, self.view().inline_bytes() - from));
+                // The long key's box and the external vector, if any, now belong to `moved`.
+                let shell = std::mem::replace(self, moved);
+                shell.free_shell();
+            }
+        }
+    }
+
+    /// Frees the entry's own allocation but nothing that it points at.
+    fn free_shell(self) {
+        let shell = ManuallyDrop::new(self);
+        // SAFETY: the allocation was made with this layout, and `ManuallyDrop` keeps `drop` from freeing it again.
+        unsafe { dealloc(shell.0.as_ptr(), layout(shell.view().inline_bytes())) }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.view().meta() & LONG_KEY != 0 {
+            let (pointer, len) = self.view().long_key_parts();
+            // SAFETY: the parts of the box that `new` gave up, taken back once.
+            drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(pointer, len)) });
+        }
+        if self.view().meta() & EXTERNAL != 0 {
+            drop(self.take_external());
+        }
+        // SAFETY: the allocation was made with this layout and is freed once.
+        unsafe { dealloc(self.0.as_ptr(), layout(self.view().inline_bytes())) }
+    }
+}
+
+#[inline]
+fn size_of_parts(meta: u8, key_len: u16, value_len: u16) -> usize {
+    let expiry = if meta & HAS_EXPIRY != 0 { EXPIRY_BYTES } else { 0 };
+    let key = if meta & LONG_KEY != 0 { LONG_KEY_BYTES } else { usize::from(key_len) };
+    let value = if meta & EXTERNAL != 0 { EXTERNAL_BYTES } else { usize::from(value_len) };
+    HEADER_BYTES + expiry + key + value
+}
+
+/// Rounds up to the allocator's size class: steps of 16 bytes up to 128, then four steps per doubling.
+#[inline]
+pub fn size_class(size: usize) -> usize {
+    if size <= 128 {
+        size.next_multiple_of(16).max(16)
+    } else {
+        let step = 1usize << ((size - 1).ilog2() - 2);
+        size.next_multiple_of(step)
+    }
+}
+
+#[inline]
+fn layout(size: usize) -> Layout {
+    // SAFETY: 8 is a power of two, and a class of at most a few keys' and values' bytes is far below `isize::MAX`.
+    unsafe { Layout::from_size_align_unchecked(size_class(size), 8) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_are_the_allocators() {
+        let classes =
+            [(1, 16), (16, 16), (17, 32), (128, 128), (129, 160), (160, 160), (161, 192), (257, 320), (1025, 1280)];
+        for (size, class) in classes {
+            assert_eq!(size_class(size), class, "{size}");
+        }
+    }
+
+    #[test]
+    fn every_shape_keeps_key_value_and_expiry() {
+        for key_len in [0, 1, 16, 300, 65_535, 65_536, 100_000] {
+            for value_len in [0, 1, 44, 45, 4096, 4097, 70_000] {
+                let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
+                let mut entry = Entry::new(&key, &value, None, StringForm::Auto, 77);
+                for expiry_ms in [None, Some(5), Some(6), None, Some(7)] {
+                    entry.set_expiry(expiry_ms);
+                    assert_eq!((entry.view().key(), entry.view().value()), (&key[..], &value[..]));
+                    assert_eq!((entry.view().expiry_ms(), entry.view().access()), (expiry_ms, 77));
+                }
+                for new_len in [0, 3, 4096, 5000, 10] {
+                    entry.edit_value(new_len).fill(b'x');
+                    assert_eq!((entry.view().key(), entry.view().value()), (&key[..], &vec![b'x'; new_len][..]));
+                    assert_eq!(entry.view().expiry_ms(), Some(7));
+                    entry.set_value(&value, StringForm::Auto);
+                    assert_eq!(entry.view().value(), &value[..]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn growth_is_filled_with_zeros_and_keeps_what_was_there() {
+        let mut entry = Entry::new(b"k", b"ab", None, StringForm::Auto, 0);
+        assert_eq!(entry.edit_value(4), b"ab\0\0");
+        assert_eq!(&entry.edit_value(5000)[..4], b"ab\0\0");
+        assert_eq!(entry.edit_value(1), b"a");
+    }
+
+    #[test]
+    fn encodings_follow_how_a_string_was_made() {
+        let entry = |value: &[u8], form| Entry::new(b"k", value, None, form, 0).view().encoding();
+        assert_eq!(entry(b"12", StringForm::Auto), "int");
+        assert_eq!(entry(b"012", StringForm::Auto), "embstr");
+        assert_eq!(entry(&[b'x'; 45], StringForm::Auto), "raw");
+        assert_eq!(entry(b"12", StringForm::Raw), "raw");
+        assert_eq!(entry(b"12", StringForm::Text), "embstr");
+    }
+}

@@ -1,0 +1,43 @@
+//! The whole keyspace: the array of slots and what all of them share.
+
+use super::slot::{DbIndex, Slot, SlotGuard};
+use crate::base::hash::KeyHasher;
+use crate::base::key_slot::{SLOT_COUNT, SlotId};
+
+pub struct Keyspace {
+    slots: Box<[Slot]>,
+    hasher: KeyHasher,
+    databases: DbIndex,
+}
+
+/// What INFO's keyspace section tells of a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DbCounts {
+    pub keys: u64,
+    pub expiring: u64,
+}
+
+impl Keyspace {
+    pub fn new(databases: DbIndex, hasher: KeyHasher) -> Keyspace {
+        Keyspace { slots: (0..SLOT_COUNT).map(|_| Slot::default()).collect(), hasher, databases }
+    }
+
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// How many databases there are.
+    pub fn databases(&self) -> DbIndex {
+        self.databases
+    }
+
+    #[inline]
+    pub fn slot(&self, id: SlotId) -> &Slot {
+        &self.slots[id.index()]
+    }
+
+    #[inline]
+    pub fn lock(&self, id: SlotId) -> SlotGuard<'_> {
+        self.slot(id).lock()
+    }
+}

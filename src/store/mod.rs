@@ -1,0 +1,18 @@
+//! The keyspace in memory: 16,384 individually locked slots, each with a compact hash table per database.
+//!
+//! ```text
+//! Keyspace -> [Slot; 16384] -> lock -> Db per database -> Table -> buckets of words -> Entry (one allocation)
+//! ```
+//! No I/O and no protocol here; time is an argument.
+
+mod buckets;
+pub mod entry;
+pub mod keyspace;
+pub mod lock;
+pub mod reclaim;
+pub mod slot;
+pub mod table;
+
+pub use entry::{Entry, EntryRef, StringForm, ValueType};
+pub use keyspace::Keyspace;
+pub use slot::{Db, DbIndex, SlotData, SlotGuard, WatchFlag};

@@ -1,0 +1,76 @@
+//! Freeing away from the workers: what is large is queued here and dropped by a background thread, so that no client
+//! waits while memory goes back to the system.
+
+use parking_lot::{Condvar, Mutex};
+
+/// Something large that nobody can reach any more.
+pub type Garbage = Box<dyn Send>;
+
+/// The queue between those who retire memory and the thread that frees it. One per process.
+#[derive(Default)]
+pub struct Reclaimer {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    garbage: Vec<Garbage>,
+    /// Taken by the thread and not yet freed.
+    in_progress: usize,
+    /// Freed since the process started or the counters were reset.
+    freed_count: u64,
+    closed: bool,
+}
+
+/// The process's queue.
+pub static RECLAIMER: std::sync::LazyLock<Reclaimer> = std::sync::LazyLock::new(Reclaimer::default);
+
+impl Reclaimer {
+    pub fn retire(&self, garbage: Garbage) {
+        self.queue.lock().garbage.push(garbage);
+        self.arrived.notify_one();
+    }
+
+    /// Frees what arrives until [`Reclaimer::close`]; run on a thread of its own.
+    pub fn run(&self) {
+        loop {
+            let batch = {
+                let mut queue = self.queue.lock();
+                while queue.garbage.is_empty() && !queue.closed {
+                    self.arrived.wait(&mut queue);
+                }
+                if queue.garbage.is_empty() {
+                    return;
+                }
+                queue.in_progress = queue.garbage.len();
+                std::mem::take(&mut queue.garbage)
+            };
+            for item in batch {
+                drop(item);
+                let mut queue = self.queue.lock();
+                queue.in_progress -= 1;
+                queue.freed_count += 1;
+            }
+        }
+    }
+
+    /// Lets [`Reclaimer::run`] return once the queue is empty.
+    pub fn close(&self) {
+        self.queue.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    pub fn pending_count(&self) -> usize {
+        let queue = self.queue.lock();
+        queue.garbage.len() + queue.in_progress
+    }
+
+    pub fn freed_count(&self) -> u64 {
+        self.queue.lock().freed_count
+    }
+
+    pub fn reset_freed_count(&self) {
+        self.queue.lock().freed_count = 0;
+    }
+}

@@ -1,0 +1,313 @@
+//! One hash slot: the unit of locking. A slot holds a table per database; database 0 stands in the slot itself, the
+//! others and the rarer things are allocated when first needed, so that a slot is one cache line.
+
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use smallvec::SmallVec;
+
+use super::buckets::prefetch;
+use super::entry::{Entry, EntryRef};
+use super::lock::SpinLock;
+use super::table::{At, Table};
+use crate::base::hash::KeyHasher;
+
+/// A database's number, below the `databases` directive.
+pub type DbIndex = u16;
+
+/// Raised when a key that a transaction watches changes.
+pub type WatchFlag = Arc<AtomicBool>;
+
+/// What stands for "no key expires" in [`Db::soonest_expiry_ms`].
+pub const NEVER_MS: u64 = u64::MAX;
+
+/// The keys of one database inside one slot.
+pub struct Db {
+    table: Table,
+    /// A lower bound of the expiries in this table, so that the expiry cycle passes slots where nothing is due.
+    soonest_expiry_ms: u64,
+    expiring: u32,
+}
+
+impl Default for Db {
+    fn default() -> Db {
+        Db { table: Table::default(), soonest_expiry_ms: NEVER_MS, expiring: 0 }
+    }
+}
+
+impl Db {
+    #[inline]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// How many keys have an expiry.
+    pub fn expiring_count(&self) -> usize {
+        self.expiring as usize
+    }
+
+    pub fn soonest_expiry_ms(&self) -> u64 {
+        self.soonest_expiry_ms
+    }
+
+    /// Told by the expiry cycle once it has seen every entry: nothing in the table expires before `bound_ms`.
+    pub fn set_soonest_expiry_ms(&mut self, bound_ms: u64) {
+        self.soonest_expiry_ms = bound_ms;
+    }
+
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
+        self.table.find(hash, key)
+    }
+
+    #[inline]
+    pub fn entry(&self, at: At) -> EntryRef<'_> {
+        self.table.entry(at)
+    }
+
+    fn note_expiry(&mut self, before: Option<u64>, after: Option<u64>) {
+        self.expiring += u32::from(after.is_some());
+        self.expiring -= u32::from(before.is_some());
+        if let Some(after_ms) = after {
+            self.soonest_expiry_ms = self.soonest_expiry_ms.min(after_ms);
+        }
+    }
+
+    /// Adds an entry whose key is not there.
+    #[inline]
+    pub fn insert(&mut self, hash: u64, entry: Entry, hasher: &KeyHasher) -> At {
+        self.note_expiry(None, entry.view().expiry_ms());
+        self.table.insert(hash, entry, hasher)
+    }
+
+    pub fn remove(&mut self, at: At, hasher: &KeyHasher) -> Entry {
+        let entry = self.table.remove(at, hasher);
+        self.note_expiry(entry.view().expiry_ms(), None);
+        entry
+    }
+
+    /// Changes value or expiry of an entry; its key must stay.
+    #[inline]
+    pub fn update<R>(&mut self, at: At, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let (before, after, result) = self.table.update(at, |entry| {
+            let before = entry.view().expiry_ms();
+            let result = change(entry);
+            (before, entry.view().expiry_ms(), result)
+        });
+        if before != after {
+            self.note_expiry(before, after);
+        }
+        result
+    }
+
+    /// Sets an entry's access clock, which moves nothing.
+    #[inline]
+    pub fn set_access(&mut self, at: At, access: u32) {
+        self.table.update(at, |entry| entry.set_access(access));
+    }
+
+    /// Moves a few entries of a table that is changing size; true while there is more to move.
+    pub fn advance(&mut self, hasher: &KeyHasher) -> bool {
+        self.table.advance(hasher)
+    }
+}
+
+/// What a slot's lock guards.
+#[derive(Default)]
+pub struct SlotData {
+    first: Db,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few slots have: keys in other databases than 0, and watched keys.
+#[derive(Default)]
+struct Extra {
+    /// Database `n` stands at `n - 1`.
+    others: Vec<Db>,
+    watchers: HashMap<(DbIndex, Box<[u8]>), SmallVec<[WatchFlag; 1]>>,
+}
+
+impl Extra {
+    fn is_idle(&self) -> bool {
+        self.watchers.is_empty() && self.others.iter().all(|db| db.is_empty() && db.table.memory_bytes() == 0)
+    }
+}
+
+impl SlotData {
+    /// The database, if this slot ever held a key of it.
+    #[inline]
+    pub fn db(&self, index: DbIndex) -> Option<&Db> {
+        match index {
+            0 => Some(&self.first),
+            _ => self.extra.as_ref()?.others.get(usize::from(index) - 1),
+        }
+    }
+
+    #[inline]
+    pub fn db_mut(&mut self, index: DbIndex) -> &mut Db {
+        if index == 0 {
+            return &mut self.first;
+        }
+        let others = &mut self.extra.get_or_insert_default().others;
+        let at = usize::from(index) - 1;
+        if others.len() <= at {
+            others.resize_with(at + 1, Db::default);
+        }
+        &mut others[at]
+    }
+
+    /// The databases that hold or held keys, with their numbers.
+    pub fn dbs(&self) -> impl Iterator<Item = (DbIndex, &Db)> {
+        let others = self.extra.as_ref().map_or(&[][..], |extra| &extra.others);
+        std::iter::once(&self.first).chain(others).enumerate().map(|(index, db)| (index as DbIndex, db))
+    }
+
+    /// Brings the home bucket of a key of database 0 towards the cache.
+    #[inline]
+    pub fn prefetch_home(&self, hash: u64) {
+        self.first.table.prefetch_home(hash);
+    }
+
+    /// Brings the entry of a key of database 0 towards the cache.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        self.first.table.prefetch_entry(hash);
+    }
+
+    /// Takes all keys of a database out, leaving it empty.
+    pub fn take_db(&mut self, index: DbIndex) -> Db {
+        let taken = if self.db(index).is_some() { std::mem::take(self.db_mut(index)) } else { Db::default() };
+        self.drop_idle_extra();
+        taken
+    }
+
+    pub fn put_db(&mut self, index: DbIndex, db: Db) {
+        if index == 0 || self.db(index).is_some() || db.table.memory_bytes() > 0 {
+            *self.db_mut(index) = db;
+        }
+    }
+
+    fn drop_idle_extra(&mut self) {
+        if self.extra.as_ref().is_some_and(|extra| extra.is_idle()) {
+            self.extra = None;
+        }
+    }
+
+    // ---- watched keys -----------------------------------------------------------------------------------------
+
+    pub fn watch(&mut self, db: DbIndex, key: &[u8], flag: &WatchFlag) {
+        let watchers = &mut self.extra.get_or_insert_default().watchers;
+        watchers.entry((db, key.into())).or_default().push(flag.clone());
+    }
+
+    pub fn unwatch(&mut self, db: DbIndex, key: &[u8], flag: &WatchFlag) {
+        let Some(extra) = &mut self.extra else { return };
+        let watched = (db, Box::<[u8]>::from(key));
+        if let Some(flags) = extra.watchers.get_mut(&watched) {
+            flags.retain(|other| !Arc::ptr_eq(other, flag));
+            if flags.is_empty() {
+                extra.watchers.remove(&watched);
+            }
+        }
+        self.drop_idle_extra();
+    }
+
+    /// Tells the transactions that watch `key` that it changed.
+    #[inline]
+    pub fn touch(&self, db: DbIndex, key: &[u8]) {
+        if let Some(extra) = &self.extra
+            && !extra.watchers.is_empty()
+        {
+            extra.touch(db, key);
+        }
+    }
+
+    /// The watched keys of this slot.
+    pub fn watched_keys(&self) -> impl Iterator<Item = (DbIndex, &[u8])> {
+        self.extra.iter().flat_map(|extra| extra.watchers.keys().map(|(db, key)| (*db, &key[..])))
+    }
+}
+
+impl Extra {
+    #[cold]
+    fn touch(&self, db: DbIndex, key: &[u8]) {
+        for flag in self.watchers.get(&(db, Box::from(key))).into_iter().flatten() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A slot and its lock, in one cache line.
+#[derive(Default)]
+#[repr(align(64))]
+pub struct Slot {
+    lock: SpinLock,
+    data: UnsafeCell<SlotData>,
+}
+
+const _: () = assert!(size_of::<Slot>() == 64);
+
+// SAFETY: `data` is reached only through a guard, which holds the lock.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    #[inline]
+    pub fn lock(&self) -> SlotGuard<'_> {
+        self.lock.lock();
+        SlotGuard(self)
+    }
+
+    /// Brings the slot towards the cache.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(std::ptr::from_ref(self).cast());
+    }
+
+    /// The guard, unless somebody else holds the lock.
+    #[inline]
+    pub fn try_lock(&self) -> Option<SlotGuard<'_>> {
+        self.lock.try_lock().then(|| SlotGuard(self))
+    }
+}
+
+/// A locked slot; dropping it unlocks.
+pub struct SlotGuard<'a>(&'a Slot);
+
+impl Deref for SlotGuard<'_> {
+    type Target = SlotData;
+
+    #[inline]
+    fn deref(&self) -> &SlotData {
+        // SAFETY: the guard holds the lock, and `self` is borrowed for as long as the result.
+        unsafe { &*self.0.data.get() }
+    }
+}
+
+impl DerefMut for SlotGuard<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut SlotData {
+        // SAFETY: the guard holds the lock, and `self` is borrowed uniquely for as long as the result.
+        unsafe { &mut *self.0.data.get() }
+    }
+}
+
+impl Drop for SlotGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.lock.unlock();
+    }
+}
