@@ -3,10 +3,10 @@
 //! Clients key on the exact shape of these replies: which elements are maps, sets, arrays, status lines or bulk
 //! strings. Commands are listed by name; hidden flags are not shown; a renamed command keeps its first name here.
 
+use super::Cx;
 use super::keys::{self, BeginSearch, FindKeys, KeyFlags, KeyRefs, KeySpec};
 use super::registry::Command;
 use super::spec::{ArgKind, ArgSpec, Categories, NO_MANDATORY_KEYS, category};
-use super::Cx;
 use crate::base::glob;
 use crate::resp::{Reply, ReplyError};
 
