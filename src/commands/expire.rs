@@ -155,3 +155,98 @@ pub fn persist(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     cx.reply.integer(i64::from(expires));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::base::clock;
+    use crate::commands::testing::TestServer;
+
+    fn number(reply: String) -> i64 {
+        reply.trim_start_matches(':').trim_end().parse().unwrap()
+    }
+
+    #[test]
+    fn every_form_sets_and_tells() {
+        let mut server = TestServer::new();
+        server.expect(&[("SET k v", "+OK\r\n"), ("TTL k", ":-1\r\n"), ("PTTL none", ":-2\r\n")]);
+        let far_seconds = clock::unix_ms() as i64 / 1000 + 1000;
+        for (line, left_ms) in [
+            ("EXPIRE k 100".to_owned(), 100_000),
+            ("PEXPIRE k 50000".to_owned(), 50_000),
+            (format!("EXPIREAT k {far_seconds}"), 1_000_000),
+            (format!("PEXPIREAT k {far_seconds}000"), 1_000_000),
+        ] {
+            assert_eq!(server.run(&line), ":1\r\n", "{line}");
+            let left = number(server.run("PTTL k"));
+            assert!((left_ms - 2000..=left_ms).contains(&left), "{line}: {left}");
+            assert!((left / 1000 - number(server.run("TTL k"))).abs() <= 1);
+        }
+        assert_eq!(number(server.run("EXPIRETIME k")), far_seconds);
+        assert_eq!(number(server.run("PEXPIRETIME k")), far_seconds * 1000);
+        server.expect(&[
+            ("PERSIST k", ":1\r\n"),
+            ("PERSIST k", ":0\r\n"),
+            ("PERSIST none", ":0\r\n"),
+            ("EXPIRETIME k", ":-1\r\n"),
+            ("EXPIRE none 100", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn conditions() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("SET k v", "+OK\r\n"),
+            ("EXPIRE k 100 XX", ":0\r\n"),
+            ("EXPIRE k 100 GT", ":0\r\n"),
+            ("EXPIRE k 100 xx lt", ":0\r\n"),
+            ("EXPIRE k 100 NX", ":1\r\n"),
+            ("EXPIRE k 200 NX", ":0\r\n"),
+            ("EXPIRE k 50 GT", ":0\r\n"),
+            ("EXPIRE k 200 GT", ":1\r\n"),
+            ("EXPIRE k 300 LT", ":0\r\n"),
+            ("EXPIRE k 150 XX LT", ":1\r\n"),
+            ("PERSIST k", ":1\r\n"),
+            ("EXPIRE k 100 LT", ":1\r\n"),
+            ("EXPIRE k 1 nx xx", "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n"),
+            ("EXPIRE k 1 GT LT", "-ERR GT and LT options at the same time are not compatible\r\n"),
+            ("EXPIRE k x AB", "-ERR Unsupported option AB\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn what_the_clock_cannot_hold() {
+        let mut server = TestServer::new();
+        for (line, name) in [
+            ("EXPIRE k 9223372036854775807", "expire"),
+            ("EXPIRE k -9223372036854775808", "expire"),
+            ("EXPIREAT k 9223372036854775", ""),
+            ("EXPIREAT k 9223372036854776", "expireat"),
+            ("PEXPIRE k 9223372036854775807", "pexpire"),
+            ("PEXPIREAT k 9223372036854775807", ""),
+        ] {
+            server.run("SET k v");
+            let expected = match name {
+                "" => ":1\r\n".to_owned(),
+                name => format!("-ERR invalid expire time in '{name}' command\r\n"),
+            };
+            assert_eq!(server.run(line), expected, "{line}");
+        }
+        server.expect(&[
+            ("PEXPIREAT k 9223372036854775807", ":1\r\n"),
+            ("EXPIRETIME k", ":9223372036854776\r\n"),
+            ("EXPIRE k 1.5", "-ERR value is not an integer or out of range\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn effects_are_absolute_and_a_past_expiry_deletes() {
+        let mut server = TestServer::new();
+        server.run("SET k v");
+        server.effects();
+        server.expect(&[("EXPIREAT k 4000000000 XX", ":0\r\n"), ("EXPIREAT k 4000000000 NX", ":1\r\n")]);
+        assert_eq!(server.effects(), ["PEXPIREAT k 4000000000000"]);
+        server.expect(&[("PERSIST k", ":1\r\n"), ("EXPIRE k -1", ":1\r\n"), ("EXISTS k", ":0\r\n")]);
+        assert_eq!(server.effects(), ["PERSIST k", "DEL k"]);
+    }
+}

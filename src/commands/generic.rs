@@ -204,3 +204,129 @@ pub fn swapdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     cx.reply.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+    use crate::store::reclaim::RECLAIMER;
+
+    #[test]
+    fn deleting_counting_and_naming_types() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("SET a 1", "+OK\r\n"),
+            ("SET b 2", "+OK\r\n"),
+            ("EXISTS a b a none", ":3\r\n"),
+            ("TOUCH a a none", ":2\r\n"),
+            ("TYPE a", "+string\r\n"),
+            ("TYPE none", "+none\r\n"),
+            ("DEL a none a", ":1\r\n"),
+            ("UNLINK b none", ":1\r\n"),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+        assert_eq!(server.effects(), ["SET a 1", "SET b 2", "DEL a none a", "UNLINK b none"]);
+        assert_eq!(server.engine.total(|worker| worker.keyspace_hits.get()), 6);
+        server.plant_expired(0, "old");
+        server.expect(&[("DEL old", ":0\r\n")]);
+        assert_eq!(server.effects(), ["DEL old"]);
+    }
+
+    #[test]
+    fn renaming_takes_value_and_expiry_along() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("SET a 1 PXAT 4000000000000", "+OK\r\n"),
+            ("SET b 2", "+OK\r\n"),
+            ("RENAMENX a b", ":0\r\n"),
+            ("RENAMENX a a", ":0\r\n"),
+            ("RENAME a a", "+OK\r\n"),
+            ("RENAME none none", "-ERR no such key\r\n"),
+            ("RENAMENX none b", "-ERR no such key\r\n"),
+        ]);
+        server.effects();
+        let before = server.engine.total(|worker| worker.dirty.get());
+        server.expect(&[
+            ("RENAME a b", "+OK\r\n"),
+            ("PEXPIRETIME b", ":4000000000000\r\n"),
+            ("RENAMENX b c", ":1\r\n"),
+            ("GET c", "$1\r\n1\r\n"),
+            ("DBSIZE", ":1\r\n"),
+        ]);
+        assert_eq!(server.effects(), ["RENAME a b", "RENAMENX b c"]);
+        assert_eq!(server.engine.total(|worker| worker.dirty.get()) - before, 2);
+    }
+
+    #[test]
+    fn a_large_value_changes_hands_and_is_freed_elsewhere() {
+        let mut server = TestServer::new();
+        let value = vec![b'x'; 100_000];
+        server.call(&[b"SET", b"a", &value]);
+        server.call(&[b"SET", b"b", &value]);
+        let freed_later = RECLAIMER.pending_count();
+        server.expect(&[("RENAME a b", "+OK\r\n"), ("MOVE b 3", ":1\r\n"), ("EXISTS a b", ":0\r\n")]);
+        assert!(RECLAIMER.pending_count() > freed_later);
+        let data = server.data_set();
+        assert_eq!(data.len(), 1);
+        assert_eq!(data[&(3, b"b".to_vec())].value, value);
+    }
+
+    #[test]
+    fn moving_and_copying_between_databases() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("SET a 1 PXAT 4000000000000", "+OK\r\n"),
+            ("MOVE a 0", "-ERR source and destination objects are the same\r\n"),
+            ("MOVE a 16", "-ERR DB index is out of range\r\n"),
+            ("MOVE a -1", "-ERR DB index is out of range\r\n"),
+            ("MOVE a x", "-ERR value is not an integer or out of range\r\n"),
+            ("MOVE none 1", ":0\r\n"),
+            ("COPY a b", ":1\r\n"),
+            ("COPY a b", ":0\r\n"),
+            ("COPY a a", "-ERR source and destination objects are the same\r\n"),
+            ("COPY a a DB 1", ":1\r\n"),
+            ("COPY none b REPLACE", ":0\r\n"),
+            ("COPY a b NOSUCH", "-ERR syntax error\r\n"),
+            ("COPY a b DB", "-ERR syntax error\r\n"),
+            ("COPY a b DB 16", "-ERR DB index is out of range\r\n"),
+            ("MOVE a 1", ":0\r\n"),
+            ("MOVE b 1", ":1\r\n"),
+            ("SET a 2", "+OK\r\n"),
+            ("COPY a b REPLACE DB 1", ":1\r\n"),
+            ("SWAPDB 0 1", "+OK\r\n"),
+            ("PEXPIRETIME a", ":4000000000000\r\n"),
+            ("GET b", "$1\r\n2\r\n"),
+            ("TTL b", ":-1\r\n"),
+        ]);
+        let effects = server.effects();
+        assert_eq!(effects[1..5], ["COPY a b", "COPY a a DB 1", "MOVE b 1", "SET a 2"]);
+    }
+
+    #[test]
+    fn whole_databases() {
+        let mut server = TestServer::new();
+        for number in 0..100 {
+            server.run(&format!("SET key:{number} v"));
+            server.run(&format!("COPY key:{number} key:{number} DB 5"));
+        }
+        server.effects();
+        let before = server.engine.total(|worker| worker.dirty.get());
+        server.expect(&[
+            ("FLUSHDB NOSUCH", "-ERR syntax error\r\n"),
+            ("FLUSHALL SYNC ASYNC", "-ERR syntax error\r\n"),
+            ("SWAPDB x 1", "-ERR invalid first DB index\r\n"),
+            ("SWAPDB 1 4294967296", "-ERR invalid second DB index\r\n"),
+            ("SWAPDB 99 y", "-ERR invalid second DB index\r\n"),
+            ("SWAPDB 0 16", "-ERR DB index is out of range\r\n"),
+            ("SWAPDB 3 3", "+OK\r\n"),
+            ("FLUSHDB sync", "+OK\r\n"),
+            ("DBSIZE", ":0\r\n"),
+            ("SWAPDB 0 5", "+OK\r\n"),
+            ("DBSIZE", ":100\r\n"),
+            ("FLUSHALL async", "+OK\r\n"),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+        assert_eq!(server.effects(), ["SWAPDB 3 3", "FLUSHDB sync", "SWAPDB 0 5", "FLUSHALL async"]);
+        assert_eq!(server.engine.total(|worker| worker.dirty.get()) - before, 202);
+        assert!(server.data_set().is_empty());
+    }
+}

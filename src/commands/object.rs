@@ -97,3 +97,41 @@ pub fn help(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+    use crate::config::choices::MaxmemoryPolicy;
+
+    #[test]
+    fn encodings_references_and_idle_times() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("SET int 9999", "+OK\r\n"),
+            ("SET large 10000", "+OK\r\n"),
+            ("SET text hello", "+OK\r\n"),
+            ("OBJECT ENCODING int", "$3\r\nint\r\n"),
+            ("OBJECT ENCODING text", "$6\r\nembstr\r\n"),
+            ("OBJECT ENCODING none", "$-1\r\n"),
+            ("OBJECT REFCOUNT int", ":2147483647\r\n"),
+            ("OBJECT REFCOUNT large", ":1\r\n"),
+            ("OBJECT REFCOUNT text", ":1\r\n"),
+            ("OBJECT IDLETIME text", ":0\r\n"),
+            ("OBJECT FREQ none", "$-1\r\n"),
+        ]);
+        assert!(server.run("OBJECT FREQ text").starts_with("-ERR An LFU maxmemory policy is not selected"));
+        assert!(server.run("OBJECT HELP").starts_with("*11\r\n+OBJECT <subcommand>"));
+        assert!(server.run("OBJECT NOSUCH x").starts_with("-ERR unknown subcommand 'NOSUCH'. Try OBJECT HELP."));
+    }
+
+    #[test]
+    fn policies_decide_what_is_tracked() {
+        let mut server = TestServer::with_config(|config| {
+            config.maxmemory = 1 << 40;
+            config.maxmemory_policy = MaxmemoryPolicy::AllkeysLfu;
+        });
+        server.expect(&[("SET int 7", "+OK\r\n"), ("OBJECT REFCOUNT int", ":1\r\n")]);
+        assert!(server.run("OBJECT IDLETIME int").starts_with("-ERR An LFU maxmemory policy is selected"));
+        assert!(server.run("OBJECT FREQ int").starts_with(':'));
+    }
+}

@@ -131,3 +131,156 @@ fn run_queue(cx: &mut Cx<'_>, transaction: &Transaction) {
     cx.space.effect = Effect::default();
     cx.space.changes = changes_before;
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::registry;
+    use crate::commands::testing::TestServer;
+
+    #[test]
+    fn queued_commands_run_as_one() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("MULTI", "+OK\r\n"),
+            ("SET a 1", "+QUEUED\r\n"),
+            ("DEL a b", "+QUEUED\r\n"),
+            ("TYPE a", "+QUEUED\r\n"),
+            ("EXPIRE a x", "+QUEUED\r\n"),
+            ("EXEC", "*4\r\n+OK\r\n:1\r\n+none\r\n-ERR value is not an integer or out of range\r\n"),
+            ("EXEC", "-ERR EXEC without MULTI\r\n"),
+        ]);
+        assert_eq!(server.effects(), ["begin", "SET a 1", "DEL a b", "end"]);
+        assert_eq!(server.engine.total(|worker| worker.dirty.get()), 2);
+        let stats = |name: &str| {
+            let id = registry::all().find(|command| command.full_name == name).unwrap().id;
+            let own = &server.engine.workers[0].commands[id.index()];
+            (own.calls.get(), own.failed_calls.get())
+        };
+        assert_eq!((stats("set"), stats("expire"), stats("exec")), ((1, 0), (1, 1), (2, 1)));
+    }
+
+    #[test]
+    fn an_empty_transaction_and_one_over_the_whole_keyspace() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("MULTI", "+OK\r\n"),
+            ("EXEC", "*0\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("SET a 1", "+QUEUED\r\n"),
+            ("DBSIZE", "+QUEUED\r\n"),
+            ("KEYS *", "+QUEUED\r\n"),
+            ("FLUSHALL", "+QUEUED\r\n"),
+            ("DBSIZE", "+QUEUED\r\n"),
+            ("EXEC", "*5\r\n+OK\r\n:1\r\n*1\r\n$1\r\na\r\n+OK\r\n:0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn what_may_not_be_done() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("DISCARD", "-ERR DISCARD without MULTI\r\n"),
+            ("UNWATCH", "+OK\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("MULTI", "-ERR MULTI calls can not be nested\r\n"),
+            ("WATCH a", "-ERR WATCH inside MULTI is not allowed\r\n"),
+            ("SET a 1", "+QUEUED\r\n"),
+            ("EXEC", "*1\r\n+OK\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("DEL", "-ERR wrong number of arguments for 'del' command\r\n"),
+            ("SET a 2", "+QUEUED\r\n"),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("SET a 3", "+QUEUED\r\n"),
+            ("DISCARD", "+OK\r\n"),
+            ("OBJECT ENCODING a", "$3\r\nint\r\n"),
+            ("KEYS *", "*1\r\n$1\r\na\r\n"),
+        ]);
+        assert_eq!(server.effects(), ["begin", "SET a 1", "end"]);
+    }
+
+    /// Whether a transaction of client 0 that watches `k` goes through although `lines` run in between as client 1.
+    fn goes_through(server: &mut TestServer, lines: &[&str]) -> bool {
+        assert_eq!(server.run("WATCH k other"), "+OK\r\n");
+        for line in lines {
+            let reply = server.run_as(1, line);
+            assert!(!reply.starts_with('-'), "{line}: {reply}");
+        }
+        server.expect(&[("MULTI", "+OK\r\n"), ("TYPE nosuch", "+QUEUED\r\n")]);
+        match server.run("EXEC").as_str() {
+            "*-1\r\n" => false,
+            "*1\r\n+none\r\n" => true,
+            reply => panic!("{reply}"),
+        }
+    }
+
+    #[test]
+    fn watched_keys() {
+        for (before, meanwhile, expected) in [
+            (&["SET k 1"][..], &["TYPE k"][..], true),
+            (&["SET k 1"], &["SET x 1"], true),
+            (&["SET k 1"], &["SET k 1"], false),
+            (&["SET k 1"], &["DEL k"], false),
+            (&[], &["DEL k"], true),
+            (&[], &["SET k 1"], false),
+            (&["SET k 1"], &["EXPIRE k 100"], false),
+            (&["SET k 1"], &["EXPIRE k 100 XX"], true),
+            (&["SET k 1"], &["PERSIST k"], true),
+            (&["SET k 1"], &["RENAME k x"], false),
+            (&["SET x 1"], &["RENAME x k"], false),
+            (&["SET k 1"], &["COPY k x"], true),
+            (&["SET x 1"], &["COPY x k"], false),
+            (&["SET k 1"], &["MOVE k 1"], false),
+            (&["SET k 1"], &["FLUSHALL"], false),
+            (&["SET k 1"], &["FLUSHDB"], false),
+            (&["SET x 1"], &["FLUSHALL"], true),
+            (&["SET k 1"], &["SWAPDB 0 1"], false),
+            (&["SET k 1"], &["SWAPDB 2 1"], true),
+            (&["SET k 1", "MOVE k 1"], &["SWAPDB 0 1"], false),
+            (&["SET x 1"], &["SWAPDB 1 0"], true),
+        ] {
+            let mut server = TestServer::new();
+            before.iter().for_each(|line| drop(server.run(line)));
+            assert_eq!(goes_through(&mut server, meanwhile), expected, "{before:?} {meanwhile:?}");
+            assert!(goes_through(&mut server, &[]), "watching goes on after EXEC");
+        }
+    }
+
+    #[test]
+    fn expired_watched_keys() {
+        // Expired when watching begins: its removal is no change.
+        for meanwhile in [&[][..], &["EXISTS k"], &["FLUSHDB"], &["SWAPDB 0 1"]] {
+            let mut server = TestServer::new();
+            server.plant_expired(0, "k");
+            assert!(goes_through(&mut server, meanwhile), "{meanwhile:?}");
+        }
+        // No key, or an expired one, gives way to an expired one.
+        for both in [false, true] {
+            let mut server = TestServer::new();
+            server.plant_expired(1, "k");
+            if both {
+                server.plant_expired(0, "k");
+            }
+            assert!(goes_through(&mut server, &["SWAPDB 0 1", "EXISTS k"]));
+        }
+        // Expires while it is watched.
+        let mut server = TestServer::new();
+        server.run("SET k v");
+        server.run("WATCH k");
+        server.run("MULTI");
+        server.plant_expired(0, "k");
+        assert_eq!(server.run("EXEC"), "*-1\r\n");
+    }
+
+    #[test]
+    fn watching_ends() {
+        for end in ["UNWATCH", "MULTI|DISCARD", "MULTI|EXEC"] {
+            let mut server = TestServer::new();
+            server.run("WATCH k");
+            server.run_as(1, "SET k 1");
+            end.split('|').for_each(|line| drop(server.run(line)));
+            assert!(goes_through(&mut server, &[]), "{end}");
+            assert_eq!(server.session(0).watched().len(), 0);
+        }
+    }
+}
