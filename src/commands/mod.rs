@@ -10,6 +10,8 @@ pub mod registry;
 pub mod spec;
 mod stubs;
 mod table;
+#[cfg(test)]
+pub mod testing;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};
