@@ -260,8 +260,8 @@ mod tests {
     fn a_large_value_changes_hands_and_is_freed_elsewhere() {
         let mut server = TestServer::new();
         let value = vec![b'x'; 100_000];
-        server.call(&[b"SET", b"a", &value]);
-        server.call(&[b"SET", b"b", &value]);
+        server.call(&[b"SET", b"a", &value[..]]);
+        server.call(&[b"SET", b"b", &value[..]]);
         let freed_later = RECLAIMER.pending_count();
         server.expect(&[("RENAME a b", "+OK\r\n"), ("MOVE b 3", ":1\r\n"), ("EXISTS a b", ":0\r\n")]);
         assert!(RECLAIMER.pending_count() > freed_later);

@@ -15,6 +15,8 @@ mod scan;
 pub mod spec;
 mod stubs;
 mod table;
+#[cfg(test)]
+pub mod testing;
 mod transactions;
 
 pub use context::{Cx, Handler, Outcome};

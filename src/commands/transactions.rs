@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(server.effects(), ["begin", "SET a 1", "DEL a b", "end"]);
         assert_eq!(server.engine.total(|worker| worker.dirty.get()), 2);
         let stats = |name: &str| {
-            let id = registry::all().find(|command| command.full_name == name).unwrap().id;
+            let id = registry::all().iter().find(|command| command.full_name == name).unwrap().id;
             let own = &server.engine.workers[0].commands[id.index()];
             (own.calls.get(), own.failed_calls.get())
         };
