@@ -67,19 +67,7 @@ pub fn start(
 ) -> std::io::Result<WorkerHandle> {
     let (inbox, arrivals) = unbounded_channel();
     let connections = Arc::new(AtomicUsize::new(0));
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(Default::default())?;
     let counted = connections.clone();
-    // The local runtime may not move between threads, so it is built again on the worker's own; building one here
-    // first tells of a lack of file descriptors before the server says that it is ready.
-    drop(runtime);
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        if let Some(cpu) = cpu
-            && let Err(error) = process::pin_to_cpu(cpu)
-        {
-            tracing::warn!("Worker {index} cannot be pinned to CPU {cpu}: {error}");
-        }
-        let counted = connections.clone();
     let (ready, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         if let Some(cpu) = cpu

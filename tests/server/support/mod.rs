@@ -10,9 +10,7 @@ mod script;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Protocol};
-pub use process::{
-    Exit, Server, free_port, raise_file_limit, run_to_exit, server_binary, temporary_directory,
-};
+pub use process::{Exit, Server, free_port, raise_file_limit, run_to_exit, server_binary, temporary_directory};
 pub use random::{Random, seed_from_environment};
 pub use reply::Reply;
 pub use script::{Expectation, check, encode_command, escape, split_line};
