@@ -5,6 +5,7 @@ pub mod digest;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;
+pub mod memory;
 pub mod number;
 pub mod process;
 pub mod quoting;

@@ -1,70 +1,76 @@
-//! What the operating system and the allocator tell about this process.
+//! What the operating system tells of this process, and lets it change about itself.
 //!
-//! Readings come from /proc and from the allocator's counters. A reading that the system does not offer is zero or
-//! empty: it is there for people and monitors to look at, and nothing depends on it.
+//! A reading that the system does not offer is zero or empty: readings are for people and monitors to look at, and
+//! nothing depends on them.
+
+#![allow(unsafe_code)]
 
 use std::fs;
-use std::io::Read;
-
-use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats, stats_print, version};
+use std::io;
 
 /// Bytes in a page of memory: what /proc counts in on the machines that Cairn is built for.
 const PAGE_BYTES: u64 = 4096;
-/// /proc gives processor time in hundredths of a second.
-const CPU_TICKS_PER_SECOND: u64 = 100;
 
-/// The allocator's view of memory, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AllocatorUse {
-    /// Handed out and not given back.
-    pub allocated_bytes: u64,
-    /// In pages that hold anything handed out.
-    pub active_bytes: u64,
-    /// Mapped and, as far as the allocator knows, backed by memory.
-    pub resident_bytes: u64,
+/// Has the calling thread run on one CPU only.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    // SAFETY: the set is plain data, zeroed and then filled by the macro's function within its bounds.
+    let outcome = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if cpu >= libc::CPU_SETSIZE as usize {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Asks the allocator anew. Takes some ten microseconds.
-pub fn allocator_use() -> AllocatorUse {
-    // Statistics stand still until the epoch moves.
-    if epoch::advance().is_err() {
-        return AllocatorUse::default();
+/// Raises the limit of open files to `wanted` if the system allows; gives the limit in force.
+pub fn raise_open_files_limit(wanted: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live, writable rlimit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
     }
-    let bytes = |reading: Result<usize, _>| reading.map_or(0, |bytes: usize| bytes as u64);
-    AllocatorUse {
-        allocated_bytes: bytes(stats::allocated::read().map_err(drop)),
-        active_bytes: bytes(stats::active::read().map_err(drop)),
-        resident_bytes: bytes(stats::resident::read().map_err(drop)),
+    if limit.rlim_cur >= wanted {
+        return Ok(limit.rlim_cur);
     }
-}
-
-/// The allocator's name and version, such as `jemalloc-5.3.0`.
-pub fn allocator_name() -> String {
-    let full = version::read().unwrap_or("unknown");
-    format!("jemalloc-{}", full.split('-').next().unwrap_or_default())
-}
-
-/// The allocator's own report, for people.
-pub fn allocator_report() -> String {
-    let mut report = Vec::new();
-    match stats_print::stats_print(&mut report, stats_print::Options::default()) {
-        Ok(()) => String::from_utf8_lossy(&report).into_owned(),
-        Err(error) => format!("The allocator gave no statistics: {error}\n"),
+    let raised = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
+    // SAFETY: the pointer is to a live rlimit.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0 {
+        return Ok(wanted);
     }
+    let raised = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), rlim_max: limit.rlim_max };
+    // SAFETY: as above.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0 { Ok(raised.rlim_cur) } else { Ok(limit.rlim_cur) }
 }
 
-/// Has the allocator give unused pages back to the system.
-pub fn purge_allocator() -> Result<(), String> {
-    let count: u32 = arenas::narenas::read().map_err(|error| error.to_string())?;
-    for index in 0..count {
-        let name = format!("arena.{index}.dirty_decay_ms\0");
-        let name = name.as_str().name();
-        // Arenas that were never used have no decay time. Setting it to zero purges at once.
-        let Ok(before) = Access::<isize>::update(name, 0) else { continue };
-        Access::<isize>::write(name, before).map_err(|error| error.to_string())?;
+/// Goes to the background: a child without a terminal lives on, the caller's process ends. Threads do not follow, so
+/// this must come before the first one.
+pub fn detach() -> io::Result<()> {
+    // SAFETY: called before any thread is started, so the child is a whole process.
+    match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => {}
+        _ => std::process::exit(0),
+    }
+    // SAFETY: plain system calls on valid arguments; the descriptors replaced are the standard ones.
+    unsafe {
+        libc::setsid();
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+        if null >= 0 {
+            for descriptor in 0..3 {
+                libc::dup2(null, descriptor);
+            }
+            if null > 2 {
+                libc::close(null);
+            }
+        }
     }
     Ok(())
 }
+
+// ---- readings ----------------------------------------------------------------------------------------------------
 
 /// Memory of this process that is backed by the machine's.
 pub fn resident_bytes() -> u64 {
@@ -90,55 +96,44 @@ fn kilobytes_of(path: &str, name: &str) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-/// Processor time, in microseconds.
+/// Processor time used, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {
     pub system_us: u64,
     pub user_us: u64,
-    /// Of child processes that ended.
-    pub children_system_us: u64,
-    pub children_user_us: u64,
 }
 
-/// What this process used so far.
-pub fn process_cpu() -> CpuTime {
-    cpu_of("/proc/self/stat")
+/// Whose processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuUser {
+    Process,
+    /// Child processes that ended.
+    Children,
+    Thread,
 }
 
-/// What the calling thread used so far.
-pub fn thread_cpu() -> CpuTime {
-    cpu_of("/proc/thread-self/stat")
-}
-
-fn cpu_of(path: &str) -> CpuTime {
-    cpu_in(&fs::read_to_string(path).unwrap_or_default())
-}
-
-/// Reads a line of /proc/.../stat: the second field is a name in parentheses that may hold anything.
-fn cpu_in(stat: &str) -> CpuTime {
-    let Some((_, fields)) = stat.rsplit_once(") ") else { return CpuTime::default() };
-    let fields: Vec<&str> = fields.split(' ').collect();
-    // proc(5) counts from 1 and starts with the process id: utime is field 14, and the third is first here.
-    let time_us = |field: usize| {
-        let ticks: u64 = fields.get(field - 3).and_then(|ticks| ticks.parse().ok()).unwrap_or(0);
-        ticks * (1_000_000 / CPU_TICKS_PER_SECOND)
+pub fn cpu_time(user: CpuUser) -> CpuTime {
+    let who = match user {
+        CpuUser::Process => libc::RUSAGE_SELF,
+        CpuUser::Children => libc::RUSAGE_CHILDREN,
+        CpuUser::Thread => libc::RUSAGE_THREAD,
     };
-    CpuTime {
-        user_us: time_us(14),
-        system_us: time_us(15),
-        children_user_us: time_us(16),
-        children_system_us: time_us(17),
-    }
+    // SAFETY: the structure is plain data, and the pointer is to a live, writable one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        if libc::getrusage(who, &mut usage) != 0 {
+            return CpuTime::default();
+        }
+        usage
+    };
+    let time_us = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    CpuTime { system_us: time_us(usage.ru_stime), user_us: time_us(usage.ru_utime) }
 }
 
 /// The operating system as `uname` names it: system, release, machine.
 pub fn system_name() -> String {
-    let kernel = |name: &str| {
-        let mut text = String::new();
-        // An unreadable name stays empty.
-        let _ = fs::File::open(format!("/proc/sys/kernel/{name}")).and_then(|mut file| file.read_to_string(&mut text));
-        text.trim().to_owned()
-    };
+    let kernel =
+        |name: &str| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned();
     format!("{} {} {}", kernel("ostype"), kernel("osrelease"), std::env::consts::ARCH)
 }
 
@@ -157,17 +152,6 @@ mod tests {
         assert!(system_memory_bytes() > resident_bytes());
         assert!(system_name().starts_with("Linux "));
         assert!(!executable().is_empty());
-        assert!(allocator_name().starts_with("jemalloc-5."));
-        assert!(allocator_use().resident_bytes > 0);
-        assert!(allocator_report().contains("jemalloc"));
-        assert_eq!(purge_allocator(), Ok(()));
-    }
-
-    #[test]
-    fn a_process_name_does_not_shift_the_fields() {
-        let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 1 2 3 4 150 25 3 4 20 0 5 0";
-        let expected =
-            CpuTime { system_us: 250_000, user_us: 1_500_000, children_system_us: 40_000, children_user_us: 30_000 };
-        assert_eq!(cpu_in(stat), expected);
+        assert!(cpu_time(CpuUser::Process).user_us >= cpu_time(CpuUser::Thread).user_us / 2);
     }
 }

@@ -16,7 +16,8 @@ use super::keys::{self, KeyRefs, KeyShape};
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
 use super::spec::{
-    ADMIN, ALL_SLOTS, DENYOOM, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE, WALKS_SLOTS, WRITE,
+    ADMIN, ALL_SLOTS, DENYOOM, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE, WALKS_SLOTS,
+    WRITE,
 };
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
@@ -436,7 +437,7 @@ fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16
 /// A transaction needs what its commands need, and its watched keys. With a command that reaches beyond its keys it
 /// needs everything.
 fn need_of_transaction(session: &Session) -> Need {
-    let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key, _)| SlotId::of_key(key)).collect();
+    let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key)| SlotId::of_key(key)).collect();
     for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
         let command = registry::by_id(CommandId(queued.command));
         if command.has(ALL_SLOTS | WALKS_SLOTS) {

@@ -1,25 +1,34 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
 pub mod account;
-pub mod client;
+pub mod arguments;
+mod client;
 pub mod command;
-pub mod config;
-pub mod connection;
+mod config;
+mod connection;
 pub mod context;
-pub mod debug;
+mod debug;
+mod debug_data;
 pub mod dispatch;
-pub mod info;
+mod expire;
+mod generic;
+mod info;
 pub mod keys;
-pub mod latency;
-pub mod lolwut;
+mod latency;
+mod lolwut;
 pub mod lookup;
-pub mod memory;
+mod memory;
+mod object;
 pub mod registry;
-pub mod server;
-pub mod slow_log;
+mod scan;
+mod server;
+mod slow_log;
 pub mod spec;
 mod stubs;
 mod table;
+#[cfg(test)]
+pub mod testing;
+mod transactions;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

@@ -12,8 +12,5 @@ macro_rules! stubs {
 
 stubs! {
     bitmap: bitcount bitfield bitfield_ro bitop bitpos getbit setbit;
-    generic: copy dbsize del exists expire expireat expiretime flushall flushdb keys move_key persist pexpire pexpireat pexpiretime pttl randomkey rename renamenx scan swapdb touch ttl type_of unlink;
-    object: encoding freq help idletime refcount;
     string: append decr decrby get getdel getex getrange getset incr incrby incrbyfloat lcs mget mset msetnx psetex set setex setnx setrange strlen substr;
-    transactions: discard exec multi unwatch watch;
 }

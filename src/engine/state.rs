@@ -1,8 +1,8 @@
 //! What all workers share: the keyspace, the configuration, the clients, the gate, the counters that are not a
 //! worker's own. One per process, made at start and never moved.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -10,7 +10,7 @@ use super::clients::Clients;
 use super::effect::EffectSink;
 use super::gate::Gate;
 use crate::base::hash::KeyHasher;
-use crate::base::{clock, process, random};
+use crate::base::{clock, memory, random};
 use crate::config::{Config, Live};
 use crate::metrics::latency::LatencyEvents;
 use crate::metrics::rates::{Rate, Rates};
@@ -74,18 +74,27 @@ pub enum ShutdownKind {
     NoSave,
 }
 
+/// Where the process learns that it is to end.
 #[derive(Default)]
 pub struct Shutdown {
     asked: Mutex<Option<ShutdownKind>>,
+    changed: tokio::sync::Notify,
 }
 
 impl Shutdown {
     pub fn ask(&self, kind: ShutdownKind) {
         *self.asked.lock() = Some(kind);
+        self.changed.notify_one();
     }
 
-    pub fn asked(&self) -> Option<ShutdownKind> {
-        *self.asked.lock()
+    /// Waits until somebody asks. For one waiter.
+    pub async fn wait(&self) -> ShutdownKind {
+        loop {
+            if let Some(kind) = *self.asked.lock() {
+                return kind;
+            }
+            self.changed.notified().await;
+        }
     }
 }
 
@@ -154,7 +163,7 @@ impl Engine {
             started_ms: now_ms,
             last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
             used_memory_bytes: AtomicU64::new(0),
-            startup_memory_bytes: process::allocator_use().allocated_bytes,
+            startup_memory_bytes: memory::allocated_bytes(),
             active_expiry: AtomicBool::new(true),
         }
     }
@@ -166,8 +175,7 @@ impl Engine {
 
     /// Looks at memory and at how fast things go; the background thread calls it ten times a second.
     pub fn sample(&self) {
-        let used_bytes = process::allocator_use().allocated_bytes;
-        self.note_used_memory(used_bytes);
+        self.note_used_memory(memory::allocated_bytes());
         let now_ms = clock::unix_ms();
         let samples: [(Rate, fn(&WorkerStats) -> u64); 4] = [
             (Rate::Commands, |stats| stats.commands_processed.get()),
