@@ -12,7 +12,7 @@ use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
-use crate::store::table::{At, CURSOR_END};
+use crate::store::table::At;
 use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotData, SlotGuard, StringForm};
 
 /// What becomes of a key's expiry when its value is set.
@@ -317,21 +317,6 @@ impl<'a> Space<'a> {
     }
 
     // ---- the whole database ---------------------------------------------------------------------------------------
-
-    /// Visits entries of one slot from hash position `cursor` on; gives the position that follows, or `None` at the
-    /// slot's end. Entries that have expired are left out. The slot is locked for this call unless it is held already.
-    pub fn scan_slot(&mut self, id: SlotId, cursor: u32, mut visit: impl FnMut(EntryRef<'_>)) -> Option<u32> {
-        let (index, now_ms, hasher) = (self.db, self.now_ms, self.keyspace.hasher());
-        self.with_slot(id, |slot| {
-            let db = slot.db(index).filter(|db| !db.is_empty())?;
-            let next = db.table().scan(cursor, hasher, |entry| {
-                if !entry.is_expired(now_ms) {
-                    visit(entry);
-                }
-            });
-            (next < CURSOR_END).then_some(next as u32)
-        })
-    }
 
     /// How many keys the database holds, the expired ones that are not removed yet included.
     pub fn key_count(&mut self) -> u64 {
