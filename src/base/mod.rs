@@ -4,6 +4,7 @@ pub mod clock;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;
+pub mod long_double;
 pub mod number;
 pub mod quoting;
 pub mod random;
