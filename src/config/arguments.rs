@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::text;
+use crate::base::quoting::split_arguments;
 
 /// What the command line asks to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub fn parse_arguments(arguments: &[OsString]) -> Arguments {
             }
             parsed.directives.extend_from_slice(&bytes[2..]);
             parsed.directives.push(b' ');
-            wants_value = text::split_arguments(bytes).is_some_and(|words| words.len() == 1);
+            wants_value = split_arguments(bytes).is_some_and(|words| words.len() == 1);
             let next = arguments.get(index + 1);
             if wants_value
                 && bytes.eq_ignore_ascii_case(b"--save")

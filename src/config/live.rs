@@ -9,13 +9,12 @@
 //! which is why relaxed ordering is enough.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::load::Loaded;
 use super::rewrite::{RewriteError, RewriteOptions, rewrite_file};
 use super::row::{FILE_ONLY, HIDDEN, MULTI, NOT_WHILE_LOADING, PROTECTED, REAPPLY, Reading, Row};
 use super::table::{Config, ROWS, find};
@@ -26,13 +25,7 @@ pub struct Live {
     current: RwLock<Arc<Config>>,
     generation: AtomicU64,
     changing: Mutex<()>,
-    file: RwLock<Option<PathBuf>>,
-}
-
-/// The configuration of this process; the defaults until the server installs what it loaded.
-pub fn live() -> &'static Live {
-    static LIVE: LazyLock<Live> = LazyLock::new(|| Live::new(Config::default(), None));
-    &LIVE
+    file: Option<PathBuf>,
 }
 
 /// Who asks for a change, and when.
@@ -80,19 +73,7 @@ impl std::error::Error for SetError {}
 
 impl Live {
     pub fn new(config: Config, file: Option<PathBuf>) -> Live {
-        Live {
-            current: RwLock::new(Arc::new(config)),
-            generation: AtomicU64::new(1),
-            changing: Mutex::new(()),
-            file: RwLock::new(file),
-        }
-    }
-
-    /// Puts what the server loaded at start in force.
-    pub fn install(&self, loaded: Loaded) {
-        let _changing = self.changing.lock();
-        *self.file.write() = loaded.file;
-        self.publish(loaded.config);
+        Live { current: RwLock::new(Arc::new(config)), generation: AtomicU64::new(1), changing: Mutex::new(()), file }
     }
 
     /// The configuration in force.
@@ -106,8 +87,8 @@ impl Live {
     }
 
     /// The file that the server was started with.
-    pub fn file(&self) -> Option<PathBuf> {
-        self.file.read().clone()
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// CONFIG SET: all of the pairs or none. `apply` is called once with the old and the new configuration before the
@@ -151,37 +132,13 @@ impl Live {
     pub fn rewrite(&self, options: RewriteOptions<'_>) -> Result<(), RewriteError> {
         let _changing = self.changing.lock();
         let file = self.file().ok_or(RewriteError::NoFile)?;
-        rewrite_file(&file, &self.load(), options)
+        rewrite_file(file, &self.load(), options)
     }
 
     fn publish(&self, config: Config) {
         let mut current = self.current.write();
         *current = Arc::new(config);
         self.generation.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A worker's own copy of the configuration in force.
-pub struct Cached {
-    live: &'static Live,
-    generation: u64,
-    config: Arc<Config>,
-}
-
-impl Cached {
-    pub fn new(live: &'static Live) -> Cached {
-        Cached { live, generation: live.generation(), config: live.load() }
-    }
-
-    /// The configuration in force: one relaxed load unless it changed.
-    #[inline]
-    pub fn get(&mut self) -> &Arc<Config> {
-        let generation = self.live.generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.config = self.live.load();
-        }
-        &self.config
     }
 }
 
@@ -399,11 +356,9 @@ mod tests {
     }
 
     #[test]
-    fn workers_see_changes() {
-        let live: &'static Live = Box::leak(Box::new(fresh()));
-        let mut cached = Cached::new(live);
-        assert_eq!(cached.get().timeout, 0);
+    fn the_server_changes_it_too() {
+        let live = fresh();
         live.update(|config| config.timeout = 5);
-        assert_eq!(cached.get().timeout, 5);
+        assert_eq!((live.load().timeout, live.generation()), (5, 2));
     }
 }

@@ -10,6 +10,7 @@ use super::arguments::Arguments;
 use super::row::{FILE_ONLY, MULTI, Reading, Row, Status};
 use super::table::{Config, IGNORED, ROWS, find};
 use super::{include, text};
+use crate::base::quoting::split_arguments;
 
 /// How deep files may include files; a file that includes itself would never end.
 const INCLUDE_DEPTH_MAX: usize = 16;
@@ -231,7 +232,7 @@ enum IncludeError {
 }
 
 fn split_words(line: &[u8]) -> Result<Vec<String>, String> {
-    let words = text::split_arguments(line).ok_or("Unbalanced quotes in configuration line")?;
+    let words = split_arguments(line).ok_or("Unbalanced quotes in configuration line")?;
     let as_text = |word| String::from_utf8(word).map_err(|_| "argument is not valid UTF-8".to_string());
     words.into_iter().map(as_text).collect()
 }

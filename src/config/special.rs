@@ -3,6 +3,7 @@
 use super::row::{Kind, Reading, Row, Written};
 use super::text;
 use super::value::{Value, not_a_word, one_line};
+use crate::base::number::parse_i64;
 
 /// `save`: after so many seconds, if there were so many changes.
 impl Value for Vec<(u64, u64)> {
@@ -78,7 +79,9 @@ impl Value for OutputLimits {
                 "normal" => &mut changed.normal,
                 "replica" | "slave" => &mut changed.replica,
                 "pubsub" => &mut changed.pubsub,
-                _ => return Err("Invalid client class specified in buffer limit configuration.".to_string()),
+                _ => {
+                    return Err("Invalid client class specified in buffer limit configuration.".to_string());
+                }
             };
             let seconds = text::lenient_integer(group[3]).and_then(|seconds| u64::try_from(seconds).ok());
             let (Some(hard_bytes), Some(soft_bytes), Some(soft_seconds)) =
@@ -247,7 +250,8 @@ impl Value for MemoryOrPercent {
             *self = MemoryOrPercent::Bytes(bytes);
             return Ok(());
         }
-        let percent = argument.strip_suffix('%').and_then(text::integer).filter(|percent| *percent >= 0);
+        let percent =
+            argument.strip_suffix('%').and_then(|number| parse_i64(number.as_bytes())).filter(|percent| *percent >= 0);
         let percent = percent.ok_or("argument must be a memory or percent value")?;
         if i128::from(percent) > percent_max {
             return Err(format!("percentage argument must be less or equal to {percent_max}"));
@@ -383,7 +387,9 @@ impl Value for KeyspaceEvents {
             classes |= match known {
                 Some((_, class)) => *class,
                 None if letter == 'A' => Self::ALL,
-                None => return Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_string()),
+                None => {
+                    return Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_string());
+                }
             };
         }
         *self = KeyspaceEvents(classes);

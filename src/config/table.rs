@@ -33,10 +33,7 @@ const NO_SCRIPTS: Status = Accepted("Scripts are not there yet.");
 const NO_ACL: Status = Accepted("Users other than the default one are not there yet.");
 const NO_TYPE: Status = Accepted("The value type that it tunes is not there yet.");
 const NO_FORK: Status = Accepted("Cairn never forks, so there is no child process to pin.");
-const NO_DEFRAG: Status = Accepted(
-    "Cairn does not move live values to other addresses; CONFIG SET activedefrag yes is refused, as by a Redis built \
-     without its own allocator.",
-);
+const NO_DEFRAG: Status = Accepted("Cairn does not move live values to other addresses.");
 const NO_OOM: Status = Accepted("The kernel's out-of-memory score is not adjusted yet.");
 const TEST_AID: Status = Accepted("A test aid of Redis for code that Cairn does not have.");
 
@@ -544,7 +541,8 @@ section "Encodings" {
 
 section "Defragmentation" {
     /// Move values together to give memory back.
-    activedefrag: bool = false, "activedefrag", Bool, [MUTABLE], NO_DEFRAG;
+    activedefrag: bool = false, "activedefrag", Bool, [MUTABLE],
+        Accepted("As in a Redis without its own allocator, CONFIG SET activedefrag yes is refused.");
     /// Start only with so much memory lost.
     active_defrag_ignore_bytes: u64 = 100 << 20, "active-defrag-ignore-bytes", Memory(1, LONG), [MUTABLE], NO_DEFRAG;
     /// The share of lost memory, in percent, at which to start.

@@ -1,69 +1,5 @@
-//! The text forms that configuration uses: quoted arguments, integers, memory sizes, octal, CPU lists. Pure functions.
-
-/// Splits a line into arguments. `"..."` knows \n \r \t \b \a \\ \" and \xHH, `'...'` knows only \'. A closing quote
-/// must end its argument. None means unbalanced quotes.
-pub fn split_arguments(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut arguments = Vec::new();
-    let mut at = 0;
-    loop {
-        while line.get(at).is_some_and(|byte| is_space(*byte)) {
-            at += 1;
-        }
-        if at >= line.len() {
-            return Some(arguments);
-        }
-        let mut current = Vec::new();
-        while let Some(&byte) = line.get(at) {
-            match byte {
-                b' ' | b'\n' | b'\r' | b'\t' => break,
-                b'"' | b'\'' => {
-                    at = quoted(line, at + 1, byte, &mut current)?;
-                    break;
-                }
-                _ => current.push(byte),
-            }
-            at += 1;
-        }
-        arguments.push(current);
-    }
-}
-
-/// Reads a quoted part from `at` up to its closing quote; the position after it.
-fn quoted(line: &[u8], mut at: usize, quote: u8, current: &mut Vec<u8>) -> Option<usize> {
-    loop {
-        let rest = line.get(at..)?;
-        match rest {
-            [] => return None,
-            [b'\\', b'x', high, low, ..] if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                current.push(hex_value(*high) * 16 + hex_value(*low));
-                at += 4;
-            }
-            [b'\\', escaped, ..] if quote == b'"' => {
-                current.push(match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 0x08,
-                    b'a' => 0x07,
-                    other => *other,
-                });
-                at += 2;
-            }
-            [b'\\', b'\'', ..] if quote == b'\'' => {
-                current.push(b'\'');
-                at += 2;
-            }
-            [first, ..] if *first == quote => {
-                let next = line.get(at + 1);
-                return next.is_none_or(|byte| is_space(*byte)).then_some(at + 1);
-            }
-            [other, ..] => {
-                current.push(*other);
-                at += 1;
-            }
-        }
-    }
-}
+//! The text forms that configuration uses: quoting, lenient integers, memory sizes, octal, CPU lists, templates. Pure
+//! functions.
 
 /// Writes bytes as a quoted argument that `split_arguments` reads back to the same bytes.
 pub fn quote(bytes: &[u8]) -> String {
@@ -86,17 +22,6 @@ pub fn quote(bytes: &[u8]) -> String {
     }
     out.push('"');
     out
-}
-
-/// A decimal integer in its one canonical spelling: no plus sign, no leading zeros, no spaces, within 64 bits signed.
-pub fn integer(text: &str) -> Option<i64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let canonical = match digits.as_bytes() {
-        [b'0'] => text.len() == 1,
-        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    if canonical { text.parse().ok() } else { None }
 }
 
 /// A decimal integer as C's strtoll takes it: leading spaces, a sign and leading zeros allowed, nothing after it. The
@@ -210,41 +135,10 @@ pub fn system_reason(error: &std::io::Error) -> String {
     }
 }
 
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
-}
-
-fn hex_value(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'a'..=b'f' => digit - b'a' + 10,
-        _ => digit - b'A' + 10,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn split(line: &str) -> Option<Vec<String>> {
-        let arguments = split_arguments(line.as_bytes())?;
-        Some(arguments.into_iter().map(|argument| String::from_utf8(argument).unwrap()).collect())
-    }
-
-    #[test]
-    fn arguments_split_and_unquote() {
-        assert_eq!(split("  a  b\tc ").unwrap(), ["a", "b", "c"]);
-        assert_eq!(split("").unwrap(), Vec::<String>::new());
-        assert_eq!(split(r#"save "" 'x y'"#).unwrap(), ["save", "", "x y"]);
-        assert_eq!(split(r#"a "q\"\n\x41\z\x4""#).unwrap(), ["a", "q\"\nAzx4"]);
-        assert_eq!(split(r"a 'it\'s \n'").unwrap(), ["a", r"it's \n"]);
-        assert_eq!(split(r#"ab"c d""#).unwrap(), ["abc d"]);
-        assert_eq!(split(r#"a "b"#), None);
-        assert_eq!(split(r#"a "b"c"#), None);
-        assert_eq!(split("a 'b'c"), None);
-        assert_eq!(split("a 'b"), None);
-        assert_eq!(split_arguments(br#""\xff""#).unwrap(), [vec![0xff]]);
-    }
+    use crate::base::quoting::split_arguments;
 
     #[test]
     fn quoting_reads_back() {
@@ -254,13 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_canonical() {
-        assert_eq!(integer("-12"), Some(-12));
-        assert_eq!(integer("9223372036854775807"), Some(i64::MAX));
-        assert_eq!(integer("-9223372036854775808"), Some(i64::MIN));
-        for bad in ["", "+1", "01", "-0", " 1", "1 ", "1k", "9223372036854775808", "-"] {
-            assert_eq!(integer(bad), None, "{bad:?}");
-        }
+    fn lenient_integers() {
         assert_eq!(lenient_integer("007"), Some(7));
         assert_eq!(lenient_integer(" -7"), Some(-7));
         assert_eq!(lenient_integer(""), Some(0));

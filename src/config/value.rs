@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::choices::Choice;
 use super::row::{EMPTY_IS_UNSET, Kind, Reading, Row, TextForm, Written};
 use super::text;
+use crate::base::number::parse_i64;
 
 /// A type that a directive can have.
 pub trait Value: PartialEq + Sized {
@@ -103,7 +104,7 @@ fn bounded_integer(row: &Row, argument: &str) -> Result<i128, String> {
             (i128::from(value), low, high)
         }
         Kind::Integer(low, high) => {
-            let value = text::integer(argument).ok_or("argument couldn't be parsed into an integer")?;
+            let value = parse_i64(argument.as_bytes()).ok_or("argument couldn't be parsed into an integer")?;
             (i128::from(value), low, high)
         }
         _ => return Err("argument couldn't be parsed into an integer".to_string()),
