@@ -67,33 +67,32 @@ pub fn start(
 ) -> std::io::Result<WorkerHandle> {
     let (inbox, arrivals) = unbounded_channel();
     let connections = Arc::new(AtomicUsize::new(0));
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(Default::default())?;
     let counted = connections.clone();
-    // The local runtime may not move between threads, so it is built again on the worker's own; building one here
-    // first tells of a lack of file descriptors before the server says that it is ready.
-    drop(runtime);
+    let (ready, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         if let Some(cpu) = cpu
             && let Err(error) = process::pin_to_cpu(cpu)
         {
             tracing::warn!("Worker {index} cannot be pinned to CPU {cpu}: {error}");
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build_local(Default::default())
-            .expect("a runtime that could be built a moment ago can be built");
-        let executor = Executor::new(Worker::new(engine, index), lookup);
+        let built =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(Default::default());
+        let runtime = match built {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
         let shared = Rc::new(RefCell::new(Shared {
-            executor,
+            executor: Executor::new(Worker::new(engine, index), lookup),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             output: Vec::with_capacity(READ_BUFFER_BYTES),
             arguments: Vec::with_capacity(256),
             ends: Vec::with_capacity(64),
         }));
+        // Whoever starts workers waits for this, or has given up and ends the process.
+        let _ = ready.send(Ok(()));
         runtime.block_on(serve(shared, arrivals, counted));
     })?;
+    started.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))?;
     Ok(WorkerHandle { inbox, connections, thread })
 }
 

@@ -1,0 +1,116 @@
+//! When two different replies mean the same: what depends on time or chance, and the few places where the oracle's
+//! version is older than the one whose behaviour is the target.
+
+use std::fmt;
+
+use crate::support::{Reply, escape};
+
+/// The commands queued in a transaction, so that the parts of EXEC's reply can be told apart.
+#[derive(Default)]
+pub struct Queued {
+    open: bool,
+    commands: Vec<Vec<Vec<u8>>>,
+}
+
+impl Queued {
+    pub fn note(&mut self, command: &[Vec<u8>], reply: &Reply) {
+        match name_of(command).as_slice() {
+            b"MULTI" if *reply == Reply::ok() => {
+                self.open = true;
+                self.commands.clear();
+            }
+            b"EXEC" | b"DISCARD" if command.len() == 1 => self.open = false,
+            _ if self.open && *reply == Reply::Status(b"QUEUED".to_vec()) => self.commands.push(command.to_vec()),
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Queued {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines =
+            self.commands.iter().map(|command| command.iter().map(|word| escape(word)).collect::<Vec<_>>().join(" "));
+        out.write_str(&lines.collect::<Vec<_>>().join("; "))
+    }
+}
+
+fn name_of(command: &[Vec<u8>]) -> Vec<u8> {
+    command[0].to_ascii_uppercase()
+}
+
+/// True when the tested reply is as good as the oracle's.
+pub fn alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply, queued: &Queued) -> bool {
+    if tested == oracle {
+        // Equal as values, but not as bytes: a null of the wrong kind, for instance.
+        return false;
+    }
+    answers_alike(command, tested, oracle) || transactions_alike(command, tested, oracle, queued)
+}
+
+fn transactions_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply, queued: &Queued) -> bool {
+    match (tested, oracle) {
+        (Reply::Array(ours), Reply::Array(theirs)) if name_of(command) == b"EXEC" && queued.open => {
+            let commands = &queued.commands;
+            ours.len() == theirs.len()
+                && commands.len() == ours.len()
+                && (0..ours.len()).all(|index| {
+                    ours[index] == theirs[index] || answers_alike(&commands[index], &ours[index], &theirs[index])
+                })
+        }
+        _ => false,
+    }
+}
+
+fn answers_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
+    let subcommand = command.get(1).map(|word| word.to_ascii_uppercase()).unwrap_or_default();
+    match (name_of(command).as_slice(), tested, oracle) {
+        // Times to live: the servers work a moment apart.
+        (b"TTL" | b"EXPIRETIME", Reply::Integer(ours), Reply::Integer(theirs)) => close(*ours, *theirs, 2),
+        (b"PTTL" | b"PEXPIRETIME", Reply::Integer(ours), Reply::Integer(theirs)) => close(*ours, *theirs, 2000),
+        // Order is free.
+        (b"KEYS", Reply::Array(ours), Reply::Array(theirs)) => same_members(ours, theirs),
+        (b"SCAN", Reply::Array(ours), Reply::Array(theirs)) => scans_alike(command, ours, theirs),
+        // Chance.
+        (b"RANDOMKEY", Reply::Bulk(_), Reply::Bulk(_)) => true,
+        // Keys whose time has come may or may not be reclaimed yet.
+        (b"DBSIZE", Reply::Integer(_), Reply::Integer(_)) => true,
+        (b"TIME", Reply::Array(_), Reply::Array(_)) => true,
+        // Inner accounts.
+        (b"CLIENT", Reply::Integer(_), Reply::Integer(_)) => subcommand == b"ID",
+        (b"OBJECT", Reply::Integer(_), Reply::Integer(_)) => subcommand != b"ENCODING",
+        (b"MEMORY", Reply::Integer(_), Reply::Integer(_)) => true,
+        _ => newer_version(command, tested, oracle),
+    }
+}
+
+/// What 7.2 answers differently from the 7.0 that Debian ships.
+fn newer_version(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
+    let is = |index: usize, word: &str| {
+        command.get(index).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    // One argument fewer is needed, so that another check refuses.
+    let get_keys = is(0, "COMMAND") && is(1, "GETKEYS") && command.len() == 3 && tested.is_error() && oracle.is_error();
+    // A zero byte ends what is checked of a name.
+    let name = is(0, "CLIENT") && is(1, "SETNAME") && command.get(2).is_some_and(|name| name.contains(&0));
+    get_keys || name
+}
+
+fn close(ours: i64, theirs: i64, tolerance: i64) -> bool {
+    ours >= 0 && theirs >= 0 && ours.abs_diff(theirs) <= tolerance as u64
+}
+
+fn same_members(ours: &[Reply], theirs: &[Reply]) -> bool {
+    let sorted = |items: &[Reply]| {
+        let mut bytes: Vec<Vec<u8>> = items.iter().map(|item| item.bytes().to_vec()).collect();
+        bytes.sort();
+        bytes
+    };
+    sorted(ours) == sorted(theirs)
+}
+
+/// One call that covers everything must return the same keys; cursors that mean nothing may return anything.
+fn scans_alike(command: &[Vec<u8>], ours: &[Reply], theirs: &[Reply]) -> bool {
+    let whole = command[1] == b"0"
+        && command.windows(2).any(|pair| pair[0].eq_ignore_ascii_case(b"COUNT") && pair[1] == b"1000000");
+    !whole || (ours[0] == theirs[0] && same_members(ours[1].items(), theirs[1].items()))
+}

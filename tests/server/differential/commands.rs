@@ -1,0 +1,356 @@
+//! Random commands, valid and not: a template for every form of every command, filled from pools of ordinary and
+//! awkward arguments, now and then damaged.
+
+use crate::support::Random;
+
+/// Words in angle brackets are filled in; `A|B` picks one; `{...}` repeats its content none to three times; `[...]` has
+/// it or not. Times are either past or so far ahead that no two servers disagree about them while a test runs.
+const TEMPLATES: &[&str] = &[
+    "GET <key>",
+    "SET <key> <value>",
+    "SET <key> <value> {NX|XX|GET|KEEPTTL}",
+    "SET <key> <value> [NX|XX] [GET] EX|PX|EXAT|PXAT <time>",
+    "SET <key> <value> {NX|XX|GET|KEEPTTL} {EX|PX|EXAT|PXAT <time>}",
+    "SET <key> <integer>",
+    "SETNX <key> <value>",
+    "SETEX|PSETEX <key> <time> <value>",
+    "GETSET <key> <value>",
+    "GETDEL <key>",
+    "GETEX <key> [PERSIST]",
+    "GETEX <key> {EX|PX|EXAT|PXAT <time>} {PERSIST}",
+    "MSET|MSETNX <key> <value> {<key> <value>}",
+    "MGET <key> {<key>}",
+    "APPEND <key> <value>",
+    "STRLEN <key>",
+    "INCR|DECR <key>",
+    "INCRBY|DECRBY <key> <integer>",
+    "INCRBY|DECRBY <key> <integer>",
+    "INCRBYFLOAT <key> <float>",
+    "GETRANGE|SUBSTR <key> <index> <index>",
+    "SETRANGE <key> <offset> <value>",
+    "LCS <key> <key> {LEN|IDX|WITHMATCHLEN} {MINMATCHLEN <index>}",
+    "LCS <key> <key> IDX [WITHMATCHLEN]",
+    "SETBIT <key> <offset> <bit>",
+    "GETBIT <key> <offset>",
+    "BITCOUNT <key> [<index> <index>]",
+    "BITCOUNT <key> <index> <index> [BIT|BYTE]",
+    "BITPOS <key> <bit> [<index>]",
+    "BITPOS <key> <bit> <index> <index> [BIT|BYTE]",
+    "BITOP AND|OR|XOR <key> <key> {<key>}",
+    "BITOP NOT <key> <key>",
+    "BITFIELD <key> {GET <field> <position>} {SET|INCRBY <field> <position> <integer>}",
+    "BITFIELD <key> OVERFLOW WRAP|SAT|FAIL {SET|INCRBY <field> <position> <integer>} {GET <field> <position>}",
+    "BITFIELD_RO <key> {GET <field> <position>}",
+    "BITFIELD_RO <key> SET|INCRBY <field> <position> <integer>",
+    "DEL|UNLINK|EXISTS|TOUCH <key> {<key>}",
+    "TYPE <key>",
+    "EXPIRE|PEXPIRE|EXPIREAT|PEXPIREAT <key> <time>",
+    "EXPIRE|PEXPIRE|EXPIREAT|PEXPIREAT <key> <time> {NX|XX|GT|LT}",
+    "TTL|PTTL|EXPIRETIME|PEXPIRETIME <key>",
+    "PERSIST <key>",
+    "RENAME|RENAMENX <key> <key>",
+    "COPY <key> <key> [REPLACE]",
+    "COPY <key> <key> {DB <database>} {REPLACE}",
+    "MOVE <key> <database>",
+    "KEYS <pattern>",
+    "SCAN 0 COUNT 1000000 {MATCH <pattern>} {TYPE string|list|junk}",
+    "SCAN <integer> {COUNT <index>}",
+    "RANDOMKEY",
+    "DBSIZE",
+    "OBJECT ENCODING|REFCOUNT|IDLETIME|FREQ|JUNK <key>",
+    "SWAPDB <database> <database>",
+    "FLUSHDB [SYNC|ASYNC]",
+    "FLUSHALL [SYNC|ASYNC]",
+    "SELECT <database>",
+    "MULTI",
+    "MULTI",
+    "EXEC",
+    "EXEC",
+    "EXEC",
+    "DISCARD",
+    "WATCH <key> {<key>}",
+    "UNWATCH",
+    "PING [<value>]",
+    "ECHO <value>",
+    "TIME <value>",
+    "CLIENT GETNAME",
+    "CLIENT SETNAME <value>",
+    "CLIENT ID <value>",
+    "CLIENT UNBLOCK <integer> [TIMEOUT|ERROR|JUNK]",
+    "CLIENT NO-EVICT ON|OFF|JUNK",
+    "CLIENT CACHING YES|NO|JUNK",
+    "CLIENT KILL ID -1|0|junk",
+    "CLIENT LIST TYPE junk",
+    "CLIENT JUNK <value>",
+    "COMMAND GETKEYS GET|SET|MSET|BITOP|COPY|EXPIRE|OBJECT|PING|JUNK <value> <value> <value>",
+    "COMMAND GETKEYS MGET {<key>}",
+    "CONFIG GET databases|timeout|junk",
+    "CONFIG SET timeout|hz|databases|maxmemory-policy|junk junk",
+    "SLOWLOG LEN|JUNK <value>",
+    "MEMORY USAGE <key> {SAMPLES <index>}",
+    "JUNK <value> <value>",
+    "GETX",
+];
+
+const KEYS: &[&[u8]] = &[
+    b"a",
+    b"b",
+    b"c",
+    b"d",
+    b"{t}1",
+    b"{t}2",
+    b"{t}3",
+    b"{t}4",
+    b"",
+    b"bin\x00\xff\r\n",
+    b"{}x",
+    b"a long name of a key",
+];
+
+const AWKWARD_INTEGERS: &[&str] = &[
+    "",
+    " ",
+    "1 ",
+    " 1",
+    "+1",
+    "-0",
+    "00",
+    "01",
+    "0x10",
+    "1.0",
+    "1e3",
+    "abc",
+    "--1",
+    "2147483647",
+    "2147483648",
+    "-2147483649",
+    "4294967295",
+    "4294967296",
+    "9223372036854775806",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775807",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551615",
+    "18446744073709551616",
+    "99999999999999999999",
+    "1\x00",
+];
+
+const AWKWARD_FLOATS: &[&str] = &[
+    "",
+    " 1",
+    "1 ",
+    "+1",
+    "-0",
+    "0x10",
+    "0x1p3",
+    "1e400",
+    "-1e400",
+    "1e5000",
+    "nan",
+    "NaN",
+    "inf",
+    "-inf",
+    "+infinity",
+    "abc",
+    "1,5",
+    ".5",
+    "5.",
+    ".",
+    "1e",
+    "1e+2",
+    "1E2",
+    "1.0e-3",
+    "00.10",
+    "1e-400",
+    "0.1",
+    "0.2",
+    "3.14159265358979323846",
+    "1e17",
+    "123456789012345678",
+    "99999999999999999.9",
+    "1_000",
+];
+
+const AWKWARD_OFFSETS: &[&str] = &[
+    "-1",
+    "8388607",
+    "8388608",
+    "1048575",
+    "1048576",
+    "4294967295",
+    "4294967296",
+    "536870911",
+    "536870912",
+    "",
+    "abc",
+    "01",
+    "+1",
+    "1.5",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+];
+
+const AWKWARD_FIELDS: &[&str] =
+    &["u64", "i65", "u0", "i0", "x8", "u", "i", "8", "", "u8x", "u-1", "i+8", "u 8", "i9223372036854775808"];
+
+const AWKWARD_POSITIONS: &[&str] =
+    &["-1", "#-1", "#", "", "#abc", "8388600", "8388601", "#1048575", "#1048576", "##1", "1.5", "#4294967296"];
+
+const PATTERNS: &[&str] = &[
+    "*", "a", "?", "{t}*", "[ab]", "[^ab]", "[a-c]", "[c-a]", "*1", "a*b", "\\a", "[", "[a", "**", "", "\\", "{*}?",
+    "*[1-3]",
+];
+
+/// One command as its arguments.
+pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
+    let mut template = random.pick(TEMPLATES);
+    // What empties everything or moves databases about stays rare, or there would be nothing to compare.
+    if (template.starts_with("FLUSH") || template.starts_with("SWAPDB") || template.starts_with("SELECT"))
+        && random.chance(85)
+    {
+        template = "GET <key>";
+    }
+    let mut command = Vec::new();
+    expand(template, random, &mut command);
+    if random.chance(6) {
+        damage(&mut command, random);
+    }
+    command
+}
+
+fn expand(template: &str, random: &mut Random, command: &mut Vec<Vec<u8>>) {
+    let mut rest = template;
+    while !rest.is_empty() {
+        rest = rest.trim_start();
+        if let Some(inner) = rest.strip_prefix('{') {
+            let (content, after) = inner.split_once('}').expect("a closing brace");
+            for _ in 0..random.below(4) {
+                expand(content, random, command);
+            }
+            rest = after;
+        } else if let Some(inner) = rest.strip_prefix('[') {
+            let (content, after) = inner.split_once(']').expect("a closing bracket");
+            if random.chance(50) {
+                expand(content, random, command);
+            }
+            rest = after;
+        } else {
+            let end = rest.find(' ').unwrap_or(rest.len());
+            let word = &rest[..end];
+            if !word.is_empty() {
+                let choices: Vec<&str> = word.split('|').collect();
+                command.push(fill(random.pick(&choices), random));
+            }
+            rest = &rest[end..];
+        }
+    }
+}
+
+fn fill(word: &str, random: &mut Random) -> Vec<u8> {
+    match word {
+        "<key>" => random.pick(KEYS).to_vec(),
+        "<value>" => value(random),
+        "<integer>" => integer(random),
+        "<float>" => match random.below(3) {
+            0 => random.pick(AWKWARD_FLOATS).as_bytes().to_vec(),
+            1 => random.between(-20, 20).to_string().into_bytes(),
+            _ => format!("{}{}.{}", random.pick(&["", "-"]), random.below(1000), random.below(1000)).into_bytes(),
+        },
+        "<index>" => match random.below(5) {
+            0 => random.pick(AWKWARD_INTEGERS).as_bytes().to_vec(),
+            _ => random.between(-25, 25).to_string().into_bytes(),
+        },
+        "<offset>" => match random.below(25) {
+            0 => random.pick(AWKWARD_OFFSETS).as_bytes().to_vec(),
+            _ => random.below(200).to_string().into_bytes(),
+        },
+        "<bit>" => random.pick(&["0", "1", "0", "1", "0", "1", "2", "-1", "", "x", "01"]).as_bytes().to_vec(),
+        "<field>" => match random.below(12) {
+            0 => random.pick(AWKWARD_FIELDS).as_bytes().to_vec(),
+            _ => format!("{}{}", random.pick(&["u", "i"]), 1 + random.below(64)).into_bytes(),
+        },
+        "<position>" => match random.below(20) {
+            0 => random.pick(AWKWARD_POSITIONS).as_bytes().to_vec(),
+            1..5 => format!("#{}", random.below(20)).into_bytes(),
+            _ => random.below(150).to_string().into_bytes(),
+        },
+        "<time>" => time(random),
+        "<database>" => random
+            .pick(&["0", "0", "0", "1", "1", "2", "15", "16", "-1", "x", "", "01", "4294967296"])
+            .as_bytes()
+            .to_vec(),
+        "<pattern>" => random.pick(PATTERNS).as_bytes().to_vec(),
+        other => match random.below(10) {
+            0 => other.to_lowercase().into_bytes(),
+            _ => other.as_bytes().to_vec(),
+        },
+    }
+}
+
+fn integer(random: &mut Random) -> Vec<u8> {
+    match random.below(4) {
+        0 => random.pick(AWKWARD_INTEGERS).as_bytes().to_vec(),
+        _ => random.between(-100, 100).to_string().into_bytes(),
+    }
+}
+
+fn value(random: &mut Random) -> Vec<u8> {
+    match random.below(10) {
+        0 => random.pick(AWKWARD_INTEGERS).as_bytes().to_vec(),
+        1 => random.pick(AWKWARD_FLOATS).as_bytes().to_vec(),
+        2..4 => random.between(-200, 20_000).to_string().into_bytes(),
+        4 => random.next().to_string().into_bytes(),
+        5 => (0..random.below(30)).map(|_| random.next() as u8).collect(),
+        6 => vec![random.pick(b"xyz"); 30 + random.below(40)],
+        7 => vec![random.pick(b"\x00\xff\x0f"); random.below(40)],
+        _ => (0..random.below(12)).map(|_| random.pick(b"abcd")).collect(),
+    }
+}
+
+/// Past or far ahead as a relative and as an absolute time, in seconds and in milliseconds. The far ones are drawn
+/// from so wide a range that two of them never meet within the few milliseconds by which two servers differ.
+fn time(random: &mut Random) -> Vec<u8> {
+    match random.below(12) {
+        0 => random.pick(&["0", "-1", "-100", "-9223372036854775808", "-9223372036854775"]).as_bytes().to_vec(),
+        1 => random.pick(&["", "abc", "1.5", " 1", "+100000000000", "0x10"]).as_bytes().to_vec(),
+        2 => random
+            .pick(&[
+                "9223372036854775807",
+                "9223372036854775808",
+                "9223372036854776",
+                "9223372036854775",
+                "-9223372036854775809",
+            ])
+            .as_bytes()
+            .to_vec(),
+        _ => random.between(100_000_000_000, 9_000_000_000_000).to_string().into_bytes(),
+    }
+}
+
+/// Drops, adds, doubles or replaces an argument.
+fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
+    let at = random.below(command.len());
+    // A short time to live would end on one server while the other still answers.
+    let name = command[0].to_ascii_uppercase();
+    let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG"].contains(&name.as_slice())
+        || name.windows(2).any(|part| part == b"EX");
+    let junk = |random: &mut Random| {
+        if timed { b"junk".to_vec() } else { value(random) }
+    };
+    match random.below(5) {
+        0 if command.len() > 1 => {
+            command.pop();
+        }
+        1 if at > 0 => {
+            command.remove(at);
+        }
+        2 => command.push(junk(random)),
+        3 if at > 0 => command[at] = junk(random),
+        4 => command.insert(at + 1, command[at].clone()),
+        _ => {}
+    }
+}

@@ -1,0 +1,247 @@
+//! The same random commands to the server under test and to redis-server, reply by reply, byte by byte.
+//!
+//! CAIRN_DIFF_SEED replays a run, CAIRN_DIFF_SECONDS says how long to go on, CAIRN_DIFF_ORACLE names another oracle than
+//! /usr/bin/redis-server. A difference is cut down to the few commands that show it before it is reported.
+
+mod alike;
+mod commands;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Client, PATIENCE, Protocol, Random, Reply, Server, encode_command, escape, seed_from_environment,
+};
+
+use alike::{Queued, alike};
+use commands::random_command;
+
+/// Commands between two comparisons of everything.
+const SEQUENCE: usize = 400;
+/// Connections a sequence uses; the higher of them speaks RESP3.
+const CONNECTIONS: usize = 3;
+/// How many different differences to collect before giving up.
+const ENOUGH: usize = 12;
+/// Both sides bound values alike, so that no random offset makes a huge one.
+const SHARED_OPTIONS: &[&str] = &["--proto-max-bulk-len", "1mb"];
+
+fn oracle() -> Server {
+    let binary =
+        std::env::var_os("CAIRN_DIFF_ORACLE").map_or_else(|| PathBuf::from("/usr/bin/redis-server"), PathBuf::from);
+    assert!(binary.exists(), "the oracle {} is missing; install redis-server", binary.display());
+    Server::of_binary(&binary, None, SHARED_OPTIONS)
+}
+
+fn seconds(default: u64) -> Duration {
+    let text = std::env::var("CAIRN_DIFF_SECONDS");
+    Duration::from_secs(text.map_or(default, |text| text.parse().expect("CAIRN_DIFF_SECONDS is a number")))
+}
+
+/// One step of a sequence: who says what.
+#[derive(Clone)]
+struct Step {
+    connection: usize,
+    command: Vec<Vec<u8>>,
+}
+
+struct Difference {
+    /// The step that answered differently; None when only the data differed at the end.
+    step: Option<usize>,
+    report: String,
+}
+
+/// A connection to each side, and what is queued in their transaction.
+struct Pair {
+    tested: Client,
+    oracle: Client,
+    queued: Queued,
+}
+
+struct Sides {
+    tested: Server,
+    oracle: Server,
+}
+
+impl Sides {
+    fn connect(&self, protocol: Protocol) -> Pair {
+        let (mut tested, mut oracle) = (self.tested.client(), self.oracle.client());
+        if protocol == Protocol::Resp3 {
+            tested.hello(protocol);
+            oracle.hello(protocol);
+        }
+        Pair { tested, oracle, queued: Queued::default() }
+    }
+
+    /// Runs a whole sequence from empty servers and stops at the first difference.
+    fn run(&self, steps: &[Step]) -> Option<Difference> {
+        let mut control = self.connect(Protocol::Resp2);
+        control.ask(&[b"FLUSHALL".to_vec()]);
+        let protocols = [Protocol::Resp2, Protocol::Resp2, Protocol::Resp3];
+        let mut pairs: Vec<Pair> = (0..CONNECTIONS).map(|index| self.connect(protocols[index])).collect();
+        for (index, step) in steps.iter().enumerate() {
+            if let Some(report) = pairs[step.connection].compare(&step.command) {
+                return Some(Difference { step: Some(index), report });
+            }
+        }
+        control.compare_data().map(|report| Difference { step: None, report })
+    }
+
+    /// Drops steps as long as a difference remains.
+    fn shrink(&self, steps: &[Step]) -> (Vec<Step>, Difference) {
+        let mut kept = steps.to_vec();
+        let mut shown = self.run(&kept).expect("the difference shows again");
+        if let Some(last) = shown.step {
+            kept.truncate(last + 1);
+        }
+        let mut piece = kept.len() / 2;
+        while piece > 0 {
+            let mut start = 0;
+            while start < kept.len() {
+                let end = (start + piece).min(kept.len());
+                let shorter = [&kept[..start], &kept[end..]].concat();
+                match self.run(&shorter) {
+                    Some(difference) if !shorter.is_empty() => {
+                        kept = shorter;
+                        shown = difference;
+                        if let Some(last) = shown.step {
+                            kept.truncate(last + 1);
+                        }
+                    }
+                    _ => start = end,
+                }
+            }
+            piece /= 2;
+        }
+        (kept, shown)
+    }
+}
+
+impl Pair {
+    fn ask(&mut self, command: &[Vec<u8>]) -> [(Reply, Vec<u8>); 2] {
+        let request = encode_command(command);
+        self.tested.send(&request);
+        self.oracle.send(&request);
+        [("tested", &mut self.tested), ("oracle", &mut self.oracle)].map(|(side, client)| {
+            let reply = client.reply_within(PATIENCE);
+            reply.unwrap_or_else(|| {
+                panic!("the {side} server does not answer {}; queued before: {}", shown(command), self.queued)
+            })
+        })
+    }
+
+    /// Sends the command to both; a report when the replies are not alike.
+    fn compare(&mut self, command: &[Vec<u8>]) -> Option<String> {
+        let [tested, oracle] = self.ask(command);
+        let same = tested.1 == oracle.1 || alike(command, &tested.0, &oracle.0, &self.queued);
+        self.queued.note(command, &oracle.0);
+        (!same)
+            .then(|| format!("{}\n    tested {}\n    oracle {}", shown(command), escape(&tested.1), escape(&oracle.1)))
+    }
+
+    /// Compares every key of every database.
+    fn compare_data(&mut self) -> Option<String> {
+        for database in 0..16 {
+            self.ask(&[b"SELECT".to_vec(), database.to_string().into_bytes()]);
+            let everything = [b"KEYS".to_vec(), b"*".to_vec()];
+            if let Some(report) = self.compare(&everything) {
+                return Some(format!("at the end, database {database}: {report}"));
+            }
+            let names = self.oracle.command(&everything);
+            for name in names.items() {
+                for question in ["GET", "TYPE", "PEXPIRETIME", "OBJECT ENCODING"] {
+                    let mut command: Vec<Vec<u8>> = question.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+                    command.push(name.bytes().to_vec());
+                    if let Some(report) = self.compare(&command) {
+                        return Some(format!("at the end, database {database}: {report}"));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+fn shown(command: &[Vec<u8>]) -> String {
+    command.iter().map(|part| format!("\"{}\"", escape(part))).collect::<Vec<_>>().join(" ")
+}
+
+/// What makes two differences the same one: the command's name and what each side answered, roughly.
+fn kind_of(steps: &[Step], difference: &Difference) -> String {
+    let command = steps.last().map(|step| step.command[0].to_ascii_uppercase()).unwrap_or_default();
+    let answers: String =
+        difference.report.lines().skip(1).map(|line| line.chars().take(26).collect::<String>()).collect();
+    format!("{}{answers}", escape(&command))
+}
+
+#[test]
+fn random_commands_are_answered_alike() {
+    let seed = seed_from_environment("CAIRN_DIFF_SEED");
+    println!("CAIRN_DIFF_SEED={seed}");
+    let sides = Sides { tested: Server::with(SHARED_OPTIONS), oracle: oracle() };
+    let deadline = Instant::now() + seconds(20);
+    let mut random = Random::new(seed);
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut compared = 0;
+    while Instant::now() < deadline && found.len() < ENOUGH {
+        let steps: Vec<Step> = (0..SEQUENCE)
+            .map(|_| Step { connection: random.below(CONNECTIONS), command: random_command(&mut random) })
+            .collect();
+        compared += steps.len();
+        if sides.run(&steps).is_none() {
+            continue;
+        }
+        let (steps, difference) = sides.shrink(&steps);
+        let kind = kind_of(&steps, &difference);
+        if found.iter().all(|(known, _)| *known != kind) {
+            let mut report = String::new();
+            for step in &steps {
+                report += &format!("  {}: {}\n", step.connection, shown(&step.command));
+            }
+            found.push((kind, format!("{report}  differs: {}", difference.report)));
+        }
+    }
+    println!("{compared} commands compared");
+    let reports: Vec<String> = found.into_iter().map(|(_, report)| report).collect();
+    assert!(reports.is_empty(), "CAIRN_DIFF_SEED={seed}: {} differences\n{}", reports.len(), reports.join("\n\n"));
+}
+
+/// Requests with damaged bytes draw the same bytes from both, protocol errors and closing included.
+#[test]
+fn damaged_requests_are_answered_alike() {
+    let seed = seed_from_environment("CAIRN_DIFF_SEED");
+    println!("CAIRN_DIFF_SEED={seed}");
+    let mut random = Random::new(seed);
+    let sides = Sides { tested: Server::with(SHARED_OPTIONS), oracle: oracle() };
+    let valid = [
+        encode_command(&["SET", "key", "value"]),
+        b"GET key\r\nECHO \"quoted \\x41\"\r\n".to_vec(),
+        encode_command(&["MGET", "key", "other"]),
+        b"*0\r\n\r\n".to_vec(),
+        encode_command(&["STRLEN", "key"]),
+    ]
+    .concat();
+    let deadline = Instant::now() + seconds(20) / 5;
+    while Instant::now() < deadline {
+        let mut bytes = valid.clone();
+        for _ in 0..1 + random.below(3) {
+            let at = random.below(bytes.len());
+            match random.below(4) {
+                0 => bytes[at] = random.next() as u8,
+                1 => bytes[at] = random.pick(b"*$0123456789-+\r\n\"'\\ \x00"),
+                2 => bytes.insert(at, random.pick(b"*$0123456789-+\r\n\"'\\ \x00")),
+                _ => {
+                    bytes.remove(at);
+                }
+            }
+        }
+        let answers = [&sides.tested, &sides.oracle].map(|server| {
+            let mut client = server.client();
+            client.run("FLUSHALL");
+            client.send(&bytes);
+            client.finish_sending();
+            client.until_closed()
+        });
+        let [tested, oracle] = answers;
+        assert_eq!(escape(&tested), escape(&oracle), "CAIRN_DIFF_SEED={seed}: after {}", escape(&bytes));
+    }
+}
