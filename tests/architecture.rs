@@ -57,10 +57,7 @@ impl Source {
 
     /// Lines of code with their numbers: without comments, and without string literals' contents.
     fn code(&self) -> impl Iterator<Item = (usize, String)> + '_ {
-        self.lines
-            .iter()
-            .enumerate()
-            .map(|(index, line)| (index + 1, strip(line)))
+        self.lines.iter().enumerate().map(|(index, line)| (index + 1, strip(line)))
     }
 }
 
@@ -91,18 +88,9 @@ fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
     collect(&root, &mut paths);
     let read = |path: PathBuf| {
-        let text =
-            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let below = path
-            .strip_prefix(&root)
-            .expect("below src")
-            .to_str()
-            .expect("UTF-8")
-            .replace('\\', "/");
-        Source {
-            path: below,
-            lines: text.lines().map(str::to_owned).collect(),
-        }
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let below = path.strip_prefix(&root).expect("below src").to_str().expect("UTF-8").replace('\\', "/");
+        Source { path: below, lines: text.lines().map(str::to_owned).collect() }
     };
     let sources: Vec<Source> = paths.into_iter().map(read).collect();
     assert!(sources.len() > 3, "no sources found in {}", root.display());
@@ -110,9 +98,7 @@ fn sources() -> Vec<Source> {
 }
 
 fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in
-        fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
-    {
+    for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             collect(&path, paths);
@@ -135,9 +121,10 @@ fn imported_rooms(code: &str) -> Vec<String> {
     let mut rooms = Vec::new();
     for crate_name in ["crate::", "cairn::"] {
         for (at, _) in code.match_indices(crate_name) {
-            let preceded = code[..at].chars().next_back().is_some_and(|character| {
-                character.is_alphanumeric() || character == '_' || character == ':'
-            });
+            let preceded = code[..at]
+                .chars()
+                .next_back()
+                .is_some_and(|character| character.is_alphanumeric() || character == '_' || character == ':');
             if preceded {
                 continue;
             }
@@ -177,12 +164,7 @@ fn imported_rooms(code: &str) -> Vec<String> {
 fn every_room_has_a_rank() {
     let unknown = sources()
         .iter()
-        .filter_map(|source| {
-            source
-                .room()
-                .filter(|room| rank(room).is_none())
-                .map(|_| source.path.clone())
-        })
+        .filter_map(|source| source.room().filter(|room| rank(room).is_none()).map(|_| source.path.clone()))
         .collect();
     report("in a room that has no rank", unknown);
 }
@@ -221,10 +203,7 @@ fn rooms_import_downwards_only() {
 #[test]
 fn time_and_entropy_enter_in_one_room() {
     let mut found = Vec::new();
-    for source in sources()
-        .iter()
-        .filter(|source| source.room() != Some("base"))
-    {
+    for source in sources().iter().filter(|source| source.room() != Some("base")) {
         for (number, code) in source.code() {
             for call in TIME_AND_ENTROPY.iter().filter(|call| code.contains(*call)) {
                 // tokio's Instant is virtual time for its own timers.
@@ -242,27 +221,18 @@ fn time_and_entropy_enter_in_one_room() {
 fn unsafe_code_stands_where_it_may_and_is_argued() {
     let mut found = Vec::new();
     for source in sources() {
-        let allowed = UNSAFE_FILES
-            .iter()
-            .any(|prefix| source.path.starts_with(prefix));
+        let allowed = UNSAFE_FILES.iter().any(|prefix| source.path.starts_with(prefix));
         for (number, code) in source.code() {
-            let words: Vec<&str> = code
-                .split(|character: char| !character.is_alphanumeric() && character != '_')
-                .collect();
+            let words: Vec<&str> =
+                code.split(|character: char| !character.is_alphanumeric() && character != '_').collect();
             if !words.contains(&"unsafe") {
                 continue;
             }
             if !allowed {
-                found.push(format!(
-                    "src/{}:{number} is not among the files that may",
-                    source.path
-                ));
+                found.push(format!("src/{}:{number} is not among the files that may", source.path));
             }
             if !argued(&source.lines, number) {
-                found.push(format!(
-                    "src/{}:{number} has no // SAFETY: comment before it",
-                    source.path
-                ));
+                found.push(format!("src/{}:{number} has no // SAFETY: comment before it", source.path));
             }
         }
     }
@@ -296,19 +266,10 @@ fn argued(lines: &[String], number: usize) -> bool {
 
 #[test]
 fn files_say_what_they_are_for() {
-    let silent = |source: &Source| {
-        !source
-            .lines
-            .first()
-            .is_some_and(|line| line.starts_with("//!"))
-    };
+    let silent = |source: &Source| !source.lines.first().is_some_and(|line| line.starts_with("//!"));
     report(
         "files without a head comment",
-        sources()
-            .iter()
-            .filter(|source| silent(source))
-            .map(|source| source.path.clone())
-            .collect(),
+        sources().iter().filter(|source| silent(source)).map(|source| source.path.clone()).collect(),
     );
 }
 
@@ -316,17 +277,9 @@ fn files_say_what_they_are_for() {
 fn files_stay_readable() {
     let mut found = Vec::new();
     for source in sources() {
-        let limit = if source.room() == Some("bin") {
-            LONGEST_MAIN_FILE
-        } else {
-            LONGEST_FILE
-        };
+        let limit = if source.room() == Some("bin") { LONGEST_MAIN_FILE } else { LONGEST_FILE };
         if source.lines.len() > limit {
-            found.push(format!(
-                "src/{} has {} lines, at most {limit} are wanted",
-                source.path,
-                source.lines.len()
-            ));
+            found.push(format!("src/{} has {} lines, at most {limit} are wanted", source.path, source.lines.len()));
         }
     }
     report("files that grew too long", found);
@@ -336,31 +289,13 @@ fn files_stay_readable() {
 #[test]
 fn the_guard_itself_works() {
     assert_eq!(imported_rooms("use crate::net::listen;"), ["net"]);
-    assert_eq!(
-        imported_rooms("use crate::{base::clock, store::{slot, table}, resp};"),
-        ["base", "store", "resp"]
-    );
-    assert_eq!(
-        imported_rooms("let x = crate::engine::run(mycrate::thing());"),
-        ["engine"]
-    );
-    assert_eq!(
-        strip("let x = \"// no comment \\\" unsafe\"; // unsafe"),
-        "let x = \"\"; "
-    );
+    assert_eq!(imported_rooms("use crate::{base::clock, store::{slot, table}, resp};"), ["base", "store", "resp"]);
+    assert_eq!(imported_rooms("let x = crate::engine::run(mycrate::thing());"), ["engine"]);
+    assert_eq!(strip("let x = \"// no comment \\\" unsafe\"; // unsafe"), "let x = \"\"; ");
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     assert!(argued(&lines("// SAFETY: it is ours.\nunsafe { go() }"), 2));
-    assert!(argued(
-        &lines("// SAFETY: it is ours,\n// and nobody else's.\nlet x =\n    unsafe { go() };"),
-        4
-    ));
-    assert!(argued(
-        &lines("/// # Safety\n/// The caller owns it.\npub unsafe fn go() {}"),
-        3
-    ));
-    assert!(!argued(
-        &lines("// SAFETY: it is ours.\nunsafe { go() };\nunsafe { go() }"),
-        3
-    ));
+    assert!(argued(&lines("// SAFETY: it is ours,\n// and nobody else's.\nlet x =\n    unsafe { go() };"), 4));
+    assert!(argued(&lines("/// # Safety\n/// The caller owns it.\npub unsafe fn go() {}"), 3));
+    assert!(!argued(&lines("// SAFETY: it is ours.\nunsafe { go() };\nunsafe { go() }"), 3));
     assert!(!argued(&lines("let x = 1;\nunsafe { go() }"), 2));
 }

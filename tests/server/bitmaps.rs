@@ -174,14 +174,7 @@ fn bitop_long_operands() {
     let server = Server::start();
     let mut client = server.client();
     let mut random = Random::new(7);
-    for (count, length) in [
-        (2usize, 31usize),
-        (2, 32),
-        (3, 100),
-        (9, 257),
-        (17, 1000),
-        (20, 4096),
-    ] {
+    for (count, length) in [(2usize, 31usize), (2, 32), (3, 100), (9, 257), (17, 1000), (20, 4096)] {
         let operands: Vec<Vec<u8>> = (0..count)
             .map(|_| {
                 let own = length - random.below(length.min(40));
@@ -191,37 +184,21 @@ fn bitop_long_operands() {
         let longest = operands.iter().map(Vec::len).max().expect("operands");
         for (index, operand) in operands.iter().enumerate() {
             assert_eq!(
-                client.command(&[
-                    b"SET".to_vec(),
-                    format!("op{index}").into_bytes(),
-                    operand.clone()
-                ]),
+                client.command(&[b"SET".to_vec(), format!("op{index}").into_bytes(), operand.clone()]),
                 Reply::ok()
             );
         }
-        for (name, combine) in [
-            ("AND", (|a, b| a & b) as fn(u8, u8) -> u8),
-            ("OR", |a, b| a | b),
-            ("XOR", |a, b| a ^ b),
-        ] {
+        for (name, combine) in
+            [("AND", (|a, b| a & b) as fn(u8, u8) -> u8), ("OR", |a, b| a | b), ("XOR", |a, b| a ^ b)]
+        {
             let byte = |operand: &Vec<u8>, at: usize| operand.get(at).copied().unwrap_or(0);
             let expected: Vec<u8> = (0..longest)
-                .map(|at| {
-                    operands
-                        .iter()
-                        .map(|operand| byte(operand, at))
-                        .reduce(combine)
-                        .expect("operands")
-                })
+                .map(|at| operands.iter().map(|operand| byte(operand, at)).reduce(combine).expect("operands"))
                 .collect();
             let mut command = vec!["BITOP".to_string(), name.to_string(), "result".to_string()];
             command.extend((0..count).map(|index| format!("op{index}")));
             assert_eq!(client.command(&command), Reply::Integer(longest as i64));
-            assert_eq!(
-                client.command(&["GET", "result"]).bytes(),
-                expected,
-                "{name} of {count} operands"
-            );
+            assert_eq!(client.command(&["GET", "result"]).bytes(), expected, "{name} of {count} operands");
         }
     }
 }
@@ -232,41 +209,18 @@ fn counting_and_finding_every_range() {
     let server = Server::start();
     let mut client = server.client();
     let value = b"\x00\x80\x01\xff\x00\x10".to_vec();
-    let bits: Vec<bool> = (0..value.len() * 8)
-        .map(|bit| value[bit / 8] >> (7 - bit % 8) & 1 == 1)
-        .collect();
-    assert_eq!(
-        client.command(&[b"SET".to_vec(), b"key".to_vec(), value]),
-        Reply::ok()
-    );
+    let bits: Vec<bool> = (0..value.len() * 8).map(|bit| value[bit / 8] >> (7 - bit % 8) & 1 == 1).collect();
+    assert_eq!(client.command(&[b"SET".to_vec(), b"key".to_vec(), value]), Reply::ok());
     for start in 0..bits.len() {
         for end in start..bits.len() {
             let (first, last) = (start.to_string(), end.to_string());
-            let counted = client
-                .command(&["BITCOUNT", "key", &first, &last, "BIT"])
-                .integer();
-            assert_eq!(
-                counted,
-                bits[start..=end].iter().filter(|bit| **bit).count() as i64,
-                "{start} to {end}"
-            );
+            let counted = client.command(&["BITCOUNT", "key", &first, &last, "BIT"]).integer();
+            assert_eq!(counted, bits[start..=end].iter().filter(|bit| **bit).count() as i64, "{start} to {end}");
             for wanted in [false, true] {
-                let found = client
-                    .command(&[
-                        "BITPOS",
-                        "key",
-                        if wanted { "1" } else { "0" },
-                        &first,
-                        &last,
-                        "BIT",
-                    ])
-                    .integer();
+                let found =
+                    client.command(&["BITPOS", "key", if wanted { "1" } else { "0" }, &first, &last, "BIT"]).integer();
                 let expected = bits[start..=end].iter().position(|bit| *bit == wanted);
-                assert_eq!(
-                    found,
-                    expected.map_or(-1, |at| (at + start) as i64),
-                    "bit {wanted} from {start} to {end}"
-                );
+                assert_eq!(found, expected.map_or(-1, |at| (at + start) as i64), "bit {wanted} from {start} to {end}");
             }
         }
     }

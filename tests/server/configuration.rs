@@ -5,9 +5,7 @@ use std::fs;
 use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{
-    Client, Reply, Server, check, free_port, run_to_exit, temporary_directory, wait_until,
-};
+use crate::support::{Client, Reply, Server, check, free_port, run_to_exit, temporary_directory, wait_until};
 
 #[test]
 fn bad_files_are_refused_with_file_line_and_reason() {
@@ -26,36 +24,19 @@ fn bad_files_are_refused_with_file_line_and_reason() {
         ("timeout -1\n", 1, "timeout"),
         ("dir /nonexistent/directory\n", 1, "/nonexistent/directory"),
         ("requirepass \"unbalanced\n", 1, "requirepass"),
-        (
-            "client-output-buffer-limit normal 1 2\n",
-            1,
-            "client-output-buffer-limit",
-        ),
+        ("client-output-buffer-limit normal 1 2\n", 1, "client-output-buffer-limit"),
         ("save 1\n", 1, "save"),
         ("databases 0\n", 1, "databases"),
         ("loglevel loud\n", 1, "loud"),
-        (
-            "include /nonexistent/file.conf\n",
-            1,
-            "/nonexistent/file.conf",
-        ),
+        ("include /nonexistent/file.conf\n", 1, "/nonexistent/file.conf"),
     ];
     for (text, line, mention) in cases {
         fs::write(&path, text).expect("write the configuration");
         let exit = run_to_exit(&[name], "");
         assert_eq!(exit.code, Some(1), "{text}: {}", exit.output);
-        assert!(
-            exit.output.contains(mention),
-            "{text} should mention {mention}: {}",
-            exit.output
-        );
-        assert!(
-            exit.output.contains(name),
-            "{text} should name the file: {}",
-            exit.output
-        );
-        let told = exit.output.contains(&format!("line {line}"))
-            || exit.output.contains(&format!("{name}:{line}"));
+        assert!(exit.output.contains(mention), "{text} should mention {mention}: {}", exit.output);
+        assert!(exit.output.contains(name), "{text} should name the file: {}", exit.output);
+        let told = exit.output.contains(&format!("line {line}")) || exit.output.contains(&format!("{name}:{line}"));
         assert!(told, "{text} should name line {line}: {}", exit.output);
     }
     fs::remove_dir_all(directory).expect("clean up");
@@ -74,11 +55,7 @@ fn bad_arguments_are_refused() {
         let exit = run_to_exit(&arguments, "");
         assert_eq!(exit.code, Some(1), "{arguments:?}: {}", exit.output);
         let mention = arguments[arguments.len() - 1].trim_start_matches("--");
-        assert!(
-            exit.output.contains(mention),
-            "{arguments:?} should mention {mention}: {}",
-            exit.output
-        );
+        assert!(exit.output.contains(mention), "{arguments:?} should mention {mention}: {}", exit.output);
     }
 }
 
@@ -87,20 +64,12 @@ fn version_and_help() {
     for flag in ["--version", "-v"] {
         let exit = run_to_exit(&[flag], "");
         assert_eq!(exit.code, Some(0), "{flag}: {}", exit.output);
-        assert!(
-            exit.output.contains("v="),
-            "{flag} should print v=...: {}",
-            exit.output
-        );
+        assert!(exit.output.contains("v="), "{flag} should print v=...: {}", exit.output);
         assert_eq!(exit.output.trim().lines().count(), 1);
     }
     for flag in ["--help", "-h"] {
         let exit = run_to_exit(&[flag], "");
-        assert!(
-            exit.output.contains("Usage") && exit.output.contains("--port"),
-            "{flag}: {}",
-            exit.output
-        );
+        assert!(exit.output.contains("Usage") && exit.output.contains("--port"), "{flag}: {}", exit.output);
     }
 }
 
@@ -167,11 +136,7 @@ fn arguments_override_the_file() {
 #[test]
 fn quoting_sizes_and_includes() {
     let directory = temporary_directory();
-    fs::write(
-        directory.join("first.conf"),
-        "timeout 11\ntcp-keepalive 77\n",
-    )
-    .expect("write");
+    fs::write(directory.join("first.conf"), "timeout 11\ntcp-keepalive 77\n").expect("write");
     fs::write(directory.join("second.conf"), "hz 33\n").expect("write");
     let base = directory.to_str().expect("a UTF-8 path");
     let text = format!(
@@ -202,28 +167,15 @@ fn quoting_sizes_and_includes() {
 #[test]
 fn a_stock_redis_configuration_starts() {
     let stock = "/etc/redis/redis.conf";
-    let text = fs::read_to_string(stock)
-        .unwrap_or_else(|error| panic!("{stock}: {error}; install redis-server"));
-    let quiet = [
-        "--daemonize",
-        "no",
-        "--logfile",
-        "",
-        "--pidfile",
-        "",
-        "--supervised",
-        "no",
-        "--unixsocket",
-        "",
-    ];
+    let text = fs::read_to_string(stock).unwrap_or_else(|error| panic!("{stock}: {error}; install redis-server"));
+    let quiet = ["--daemonize", "no", "--logfile", "", "--pidfile", "", "--supervised", "no", "--unixsocket", ""];
     let server = Server::with_file(&text, &quiet);
     assert_eq!(server.client().run("PING").text(), "PONG");
 }
 
 #[test]
 fn rewrite_keeps_comments_and_order() {
-    let text =
-        "# first comment\nmaxclients 500\n\n# about timeouts\ntimeout 30\nhz 10\n# last comment\n";
+    let text = "# first comment\nmaxclients 500\n\n# about timeouts\ntimeout 30\nhz 10\n# last comment\n";
     let server = Server::with_file(text, &[]);
     let mut client = server.client();
     check(
@@ -238,11 +190,7 @@ fn rewrite_keeps_comments_and_order() {
         "#,
     );
     let rewritten = fs::read_to_string(server.path("test.conf")).expect("the file");
-    let position = |part: &str| {
-        rewritten
-            .find(part)
-            .unwrap_or_else(|| panic!("{part} is not in:\n{rewritten}"))
-    };
+    let position = |part: &str| rewritten.find(part).unwrap_or_else(|| panic!("{part} is not in:\n{rewritten}"));
     let order = [
         position("# first comment"),
         position("maxclients 500"),
@@ -261,23 +209,15 @@ fn rewrite_keeps_comments_and_order() {
     assert_eq!(again.trim_end(), rewritten.trim_end());
     let settings = |client: &mut Client| -> BTreeMap<String, String> {
         let reply = client.run("CONFIG GET *");
-        let pairs = reply
-            .items()
-            .chunks(2)
-            .map(|pair| (pair[0].text().to_owned(), pair[1].text().to_owned()));
+        let pairs = reply.items().chunks(2).map(|pair| (pair[0].text().to_owned(), pair[1].text().to_owned()));
         let own = ["port", "dir", "pidfile", "logfile"];
-        pairs
-            .filter(|(name, _)| !own.contains(&name.as_str()))
-            .collect()
+        pairs.filter(|(name, _)| !own.contains(&name.as_str())).collect()
     };
     let restarted = Server::with_file(&rewritten, &[]);
     let mut second = restarted.client();
     second.command(&["AUTH", "with space"]);
     let (before, after) = (settings(&mut client), settings(&mut second));
-    let changed: Vec<&String> = before
-        .keys()
-        .filter(|name| before.get(*name) != after.get(*name))
-        .collect();
+    let changed: Vec<&String> = before.keys().filter(|name| before.get(*name) != after.get(*name)).collect();
     assert!(changed.is_empty(), "changed by the restart: {changed:?}");
 }
 
@@ -287,24 +227,17 @@ fn every_setting_round_trips() {
     let server = Server::start();
     let mut client = server.client();
     let reply = client.run("CONFIG GET *");
-    let names: Vec<(String, Vec<u8>)> = reply
-        .items()
-        .chunks(2)
-        .map(|pair| (pair[0].text().to_owned(), pair[1].bytes().to_vec()))
-        .collect();
+    let names: Vec<(String, Vec<u8>)> =
+        reply.items().chunks(2).map(|pair| (pair[0].text().to_owned(), pair[1].bytes().to_vec())).collect();
     let mut accepted = 0;
     for (name, value) in &names {
         let reply = client.command(&[b"CONFIG".as_slice(), b"SET", name.as_bytes(), value]);
         match &reply {
             Reply::Error(_) => {
                 let error = reply.error();
-                let fixed = error.contains("can't set immutable config")
-                    || error.contains("can't set protected config");
-                assert!(
-                    fixed,
-                    "CONFIG SET {name} {}: {error}",
-                    String::from_utf8_lossy(value)
-                );
+                let fixed =
+                    error.contains("can't set immutable config") || error.contains("can't set protected config");
+                assert!(fixed, "CONFIG SET {name} {}: {error}", String::from_utf8_lossy(value));
             }
             _ => accepted += 1,
         }
@@ -313,11 +246,7 @@ fn every_setting_round_trips() {
     assert!(accepted > 100, "only {accepted} settings can be changed");
     for (name, value) in &names {
         let now = client.command(&["CONFIG", "GET", name]);
-        assert_eq!(
-            now.items()[1].bytes(),
-            value,
-            "{name} is another than before"
-        );
+        assert_eq!(now.items()[1].bytes(), value, "{name} is another than before");
     }
 }
 
@@ -325,30 +254,15 @@ fn every_setting_round_trips() {
 fn unix_socket_with_permissions() {
     let directory = temporary_directory();
     let path = directory.join("socket");
-    let server = Server::with(&[
-        "--unixsocket",
-        path.to_str().expect("UTF-8"),
-        "--unixsocketperm",
-        "750",
-    ]);
+    let server = Server::with(&["--unixsocket", path.to_str().expect("UTF-8"), "--unixsocketperm", "750"]);
     wait_until("the socket is there", || path.exists());
-    assert_eq!(
-        fs::metadata(&path)
-            .expect("the socket")
-            .permissions()
-            .mode()
-            & 0o777,
-        0o750
-    );
+    assert_eq!(fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o750);
     let mut client = Client::connect_unix(&path).expect("connect");
     check(&mut client, "SET key over-unix => +OK\nPING => +PONG");
     assert_eq!(server.client().run("GET key"), Reply::bulk("over-unix"));
     let line = client.run("CLIENT INFO").text().to_owned();
     let expected = format!("addr={}:0 laddr={}:0", path.display(), path.display());
-    assert!(
-        line.contains(&expected) && line.contains("flags=U"),
-        "{line}"
-    );
+    assert!(line.contains(&expected) && line.contains("flags=U"), "{line}");
     client.post("SHUTDOWN NOSAVE");
     client.until_closed();
     wait_until("the socket is removed", || !path.exists());
@@ -361,31 +275,15 @@ fn several_addresses() {
     let server = Server::with(&["--bind", "127.0.0.1", "127.0.0.2", "::1", "-192.0.2.253"]);
     for address in ["127.0.0.1", "127.0.0.2", "::1"] {
         let ip: IpAddr = address.parse().expect("an address");
-        let mut client = Client::connect((ip, server.port()))
-            .unwrap_or_else(|error| panic!("{address}: {error}"));
+        let mut client = Client::connect((ip, server.port())).unwrap_or_else(|error| panic!("{address}: {error}"));
         assert_eq!(client.run("PING").text(), "PONG");
         let line = client.run("CLIENT INFO").text().to_owned();
-        let shown = if ip.is_ipv6() {
-            format!("[{address}]")
-        } else {
-            address.to_owned()
-        };
-        assert!(
-            line.contains(&format!("laddr={shown}:{}", server.port())),
-            "{line}"
-        );
+        let shown = if ip.is_ipv6() { format!("[{address}]") } else { address.to_owned() };
+        assert!(line.contains(&format!("laddr={shown}:{}", server.port())), "{line}");
     }
     assert!(Client::connect(("127.0.0.3", server.port())).is_err());
-    let exit = run_to_exit(
-        &["--port", &free_port().to_string(), "--bind", "192.0.2.253"],
-        "",
-    );
-    assert_eq!(
-        exit.code,
-        Some(1),
-        "an address that is not ours: {}",
-        exit.output
-    );
+    let exit = run_to_exit(&["--port", &free_port().to_string(), "--bind", "192.0.2.253"], "");
+    assert_eq!(exit.code, Some(1), "an address that is not ours: {}", exit.output);
 }
 
 #[test]
@@ -393,32 +291,17 @@ fn listening_changes_at_run_time() {
     let server = Server::start();
     let mut client = server.client();
     let port = free_port();
-    assert_eq!(
-        client.command(&["CONFIG", "SET", "port", &port.to_string()]),
-        Reply::ok()
-    );
+    assert_eq!(client.command(&["CONFIG", "SET", "port", &port.to_string()]), Reply::ok());
     let mut newcomer = Client::connect(("127.0.0.1", port)).expect("the new port");
     assert_eq!(newcomer.run("PING").text(), "PONG");
     assert!(Client::connect(("127.0.0.1", server.port())).is_err());
-    assert_eq!(
-        client.run("PING").text(),
-        "PONG",
-        "who is connected stays connected"
-    );
+    assert_eq!(client.run("PING").text(), "PONG", "who is connected stays connected");
     // A port that is taken is refused and the old one stays.
     let other = Server::start();
-    let error = client
-        .command(&["CONFIG", "SET", "port", &other.port().to_string()])
-        .error();
-    assert!(
-        error.starts_with("ERR CONFIG SET failed (possibly related to argument 'port')"),
-        "{error}"
-    );
+    let error = client.command(&["CONFIG", "SET", "port", &other.port().to_string()]).error();
+    assert!(error.starts_with("ERR CONFIG SET failed (possibly related to argument 'port')"), "{error}");
     Client::connect(("127.0.0.1", port)).expect("still there");
-    assert_eq!(
-        client.run("CONFIG SET bind \"127.0.0.1 127.0.0.5\""),
-        Reply::ok()
-    );
+    assert_eq!(client.run("CONFIG SET bind \"127.0.0.1 127.0.0.5\""), Reply::ok());
     Client::connect(("127.0.0.5", port)).expect("the new address");
 }
 
@@ -429,16 +312,11 @@ fn protected_mode() {
         socket.connect("198.51.100.1:9")?;
         socket.local_addr()
     });
-    let address = probe
-        .expect("an address that is not loopback is needed to seem a stranger")
-        .ip();
+    let address = probe.expect("an address that is not loopback is needed to seem a stranger").ip();
     let server = Server::with(&["--bind", "*"]);
     let mut stranger = Client::connect((address, server.port())).expect("connect");
     let answer = String::from_utf8(stranger.until_closed()).expect("UTF-8");
-    assert!(
-        answer.starts_with("-DENIED ") && answer.contains("protected mode"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("-DENIED ") && answer.contains("protected mode"), "{answer}");
     let mut local = server.client();
     assert_eq!(local.run("CONFIG SET protected-mode no"), Reply::ok());
     let mut stranger = Client::connect((address, server.port())).expect("connect");
@@ -446,10 +324,7 @@ fn protected_mode() {
     assert_eq!(local.run("CONFIG SET protected-mode yes"), Reply::ok());
     assert_eq!(local.run("CONFIG SET requirepass secret"), Reply::ok());
     let mut stranger = Client::connect((address, server.port())).expect("connect");
-    check(
-        &mut stranger,
-        "PING => -NOAUTH Authentication required.\nAUTH secret => +OK\nPING => +PONG",
-    );
+    check(&mut stranger, "PING => -NOAUTH Authentication required.\nAUTH secret => +OK\nPING => +PONG");
 }
 
 #[test]
@@ -470,35 +345,20 @@ fn number_of_databases() {
 fn pid_file_and_log_file() {
     let directory = temporary_directory();
     let (pid, log) = (directory.join("server.pid"), directory.join("server.log"));
-    let arguments = [
-        "--pidfile",
-        pid.to_str().expect("UTF-8"),
-        "--logfile",
-        log.to_str().expect("UTF-8"),
-    ];
+    let arguments = ["--pidfile", pid.to_str().expect("UTF-8"), "--logfile", log.to_str().expect("UTF-8")];
     let server = Server::with(&arguments);
-    wait_until("the process id is written", || {
-        fs::read_to_string(&pid).is_ok_and(|text| !text.trim().is_empty())
-    });
-    assert_eq!(
-        fs::read_to_string(&pid).expect("the file").trim(),
-        server.process_id().to_string()
-    );
+    wait_until("the process id is written", || fs::read_to_string(&pid).is_ok_and(|text| !text.trim().is_empty()));
+    assert_eq!(fs::read_to_string(&pid).expect("the file").trim(), server.process_id().to_string());
     let ready = || {
         let text = fs::read_to_string(&log).unwrap_or_default();
-        text.lines()
-            .find(|line| line.contains("Ready to accept connections"))
-            .map(str::to_owned)
+        text.lines().find(|line| line.contains("Ready to accept connections")).map(str::to_owned)
     };
     wait_until("the log says that it is ready", || ready().is_some());
     let line = ready().expect("the line");
     // process:role day month year time level message
     let words: Vec<&str> = line.split(' ').collect();
     assert_eq!(words[0], format!("{}:M", server.process_id()));
-    assert!(
-        words[4].len() == "00:00:00.000".len() && words[5] == "*",
-        "{line}"
-    );
+    assert!(words[4].len() == "00:00:00.000".len() && words[5] == "*", "{line}");
     server.client().post("SHUTDOWN NOSAVE");
     wait_until("the process id is removed", || !pid.exists());
     drop(server);

@@ -29,14 +29,7 @@ fn simple_commands() {
     let mut client = server.client();
     let long = "x".repeat(300);
     let error = client.command(&[&long, &long, &long]).error();
-    assert_eq!(
-        error,
-        format!(
-            "ERR unknown command '{}', with args beginning with: '{}' ",
-            &long[..128],
-            &long[..128]
-        )
-    );
+    assert_eq!(error, format!("ERR unknown command '{}', with args beginning with: '{}' ", &long[..128], &long[..128]));
 }
 
 #[test]
@@ -159,10 +152,7 @@ fn passwords() {
     assert_eq!(client.reply().field("proto"), &Reply::Integer(3));
     check(&mut client, "CLIENT GETNAME => \"me\"\nPING => +PONG");
     // Changed at run time: who is in stays in, newcomers need the new one; without one, anybody may enter.
-    check(
-        &mut client,
-        "CONFIG SET requirepass other => +OK\nPING => +PONG",
-    );
+    check(&mut client, "CONFIG SET requirepass other => +OK\nPING => +PONG");
     let mut late = server.client();
     check(
         &mut late,
@@ -221,13 +211,8 @@ fn client_names_and_info() {
     let id = client.id();
     let line = client.run("CLIENT INFO").text().to_owned();
     let field = |name: &str| {
-        let found = line
-            .trim_end()
-            .split(' ')
-            .find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-        found
-            .unwrap_or_else(|| panic!("no {name} in {line}"))
-            .to_owned()
+        let found = line.trim_end().split(' ').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("no {name} in {line}")).to_owned()
     };
     assert!(line.ends_with('\n'));
     assert_eq!(field("id"), id.to_string());
@@ -244,21 +229,14 @@ fn client_names_and_info() {
     assert_eq!(field("laddr"), format!("127.0.0.1:{}", server.port()));
     assert!(field("addr").starts_with("127.0.0.1:"));
     // The names and their order, as parsers of this line know them.
-    let names: Vec<&str> = line
-        .trim_end()
-        .split(' ')
-        .map(|part| part.split('=').next().expect("a name"))
-        .collect();
+    let names: Vec<&str> = line.trim_end().split(' ').map(|part| part.split('=').next().expect("a name")).collect();
     assert_eq!(
         names.join(" "),
         "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem \
          tot-mem events cmd user redir resp lib-name lib-ver"
     );
     let help = client.run("CLIENT HELP");
-    assert_eq!(
-        help.items()[0].text(),
-        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    );
+    assert_eq!(help.items()[0].text(), "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     client.run("CLIENT SETNAME \"\"");
     assert_eq!(client.run("CLIENT GETNAME"), Reply::Null);
 }
@@ -270,21 +248,12 @@ fn client_list() {
     let ids: Vec<i64> = clients.iter_mut().map(Client::id).collect();
     assert!(ids[0] < ids[1] && ids[1] < ids[2], "ids grow");
     let listed = |reply: &Reply| -> Vec<i64> {
-        let number = |line: &str| {
-            line.strip_prefix("id=")
-                .and_then(|rest| rest.split(' ').next()?.parse().ok())
-        };
-        reply
-            .text()
-            .lines()
-            .map(|line| number(line).unwrap_or_else(|| panic!("no id in {line}")))
-            .collect()
+        let number = |line: &str| line.strip_prefix("id=").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        reply.text().lines().map(|line| number(line).unwrap_or_else(|| panic!("no id in {line}"))).collect()
     };
     let client = &mut clients[0];
     // Connections made while the server was awaited may still be going.
-    wait_until("three clients are listed", || {
-        listed(&client.run("CLIENT LIST")) == ids
-    });
+    wait_until("three clients are listed", || listed(&client.run("CLIENT LIST")) == ids);
     assert_eq!(listed(&client.run("CLIENT LIST TYPE normal")), ids);
     assert_eq!(client.run("CLIENT LIST TYPE pubsub").text(), "");
     assert_eq!(client.run("CLIENT LIST TYPE master").text(), "");
@@ -313,10 +282,7 @@ fn client_kill() {
     let mut client = server.client();
     let address = |other: &mut Client| {
         let line = other.run("CLIENT INFO").text().to_owned();
-        line.split(' ')
-            .find_map(|part| part.strip_prefix("addr="))
-            .expect("addr")
-            .to_owned()
+        line.split(' ').find_map(|part| part.strip_prefix("addr=")).expect("addr").to_owned()
     };
     check(
         &mut client,
@@ -344,33 +310,18 @@ fn client_kill() {
     wait_until("the old form closes", || other.is_closed());
     let mut other = server.client();
     let id = other.id();
-    assert_eq!(
-        client.run(&format!("CLIENT KILL ID {id}")),
-        Reply::Integer(1)
-    );
+    assert_eq!(client.run(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
     wait_until("ID closes", || other.is_closed());
     let mut other = server.client();
     let victim = address(&mut other);
-    assert_eq!(
-        client.run(&format!("CLIENT KILL ADDR {victim} ID 99999")),
-        Reply::Integer(0)
-    );
-    assert_eq!(
-        client.run(&format!(
-            "CLIENT KILL ADDR {victim} TYPE normal USER default"
-        )),
-        Reply::Integer(1)
-    );
+    assert_eq!(client.run(&format!("CLIENT KILL ADDR {victim} ID 99999")), Reply::Integer(0));
+    assert_eq!(client.run(&format!("CLIENT KILL ADDR {victim} TYPE normal USER default")), Reply::Integer(1));
     wait_until("ADDR closes", || other.is_closed());
     // SKIPME yes is the default: all others go, the caller stays.
     let mut others: Vec<Client> = (0..3).map(|_| server.client()).collect();
-    others
-        .iter_mut()
-        .for_each(|other| assert_eq!(other.run("PING").text(), "PONG"));
+    others.iter_mut().for_each(|other| assert_eq!(other.run("PING").text(), "PONG"));
     assert_eq!(client.run("CLIENT KILL TYPE normal"), Reply::Integer(3));
-    wait_until("all others close", || {
-        others.iter_mut().all(Client::is_closed)
-    });
+    wait_until("all others close", || others.iter_mut().all(Client::is_closed));
     assert_eq!(client.run("PING").text(), "PONG");
     // Killing itself: the reply still arrives.
     let own = client.id();
@@ -459,10 +410,7 @@ fn client_unblock() {
         CLIENT UNBLOCK                               => -ERR wrong number of arguments for 'client|unblock' command
         "#,
     );
-    assert_eq!(
-        client.run(&format!("CLIENT UNBLOCK {own}")),
-        Reply::Integer(0)
-    );
+    assert_eq!(client.run(&format!("CLIENT UNBLOCK {own}")), Reply::Integer(0));
 }
 
 #[test]
@@ -549,10 +497,7 @@ fn client_tracking_in_resp3() {
     client.run("CLIENT TRACKING OFF");
     client.run("CLIENT TRACKING ON OPTIN");
     let error = client.run("CLIENT TRACKING ON OPTOUT").error();
-    assert!(
-        error.starts_with("ERR You can't switch OPTIN/OPTOUT mode before disabling tracking"),
-        "{error}"
-    );
+    assert!(error.starts_with("ERR You can't switch OPTIN/OPTOUT mode before disabling tracking"), "{error}");
     other.run("SET short v PX 50");
     other.run("SET unread v");
     client.run("GET unread");
@@ -566,12 +511,6 @@ fn select_keeps_its_database_per_connection() {
     let server = Server::start();
     let (mut first, mut second) = (server.client(), server.client());
     check(&mut first, "SELECT 7 => +OK\nSET key seven => +OK");
-    check(
-        &mut second,
-        "GET key => nil\nSELECT 7 => +OK\nGET key => \"seven\"",
-    );
-    check(
-        &mut first,
-        "SELECT 99 => -ERR DB index is out of range\nGET key => \"seven\"",
-    );
+    check(&mut second, "GET key => nil\nSELECT 7 => +OK\nGET key => \"seven\"");
+    check(&mut first, "SELECT 99 => -ERR DB index is out of range\nGET key => \"seven\"");
 }

@@ -25,9 +25,7 @@ fn ten_thousand_idle_connections() {
         assert_eq!(connection.raw(7), b"+PONG\r\n");
     }
     let expected = (COUNT + 1).to_string();
-    wait_until("all are counted", || {
-        client.info("clients", "connected_clients") == expected
-    });
+    wait_until("all are counted", || client.info("clients", "connected_clients") == expected);
     let each = server.resident_bytes().saturating_sub(before) / COUNT as u64;
     println!("resident memory per idle connection: {each} bytes");
     assert!(each < 24_000, "an idle connection takes {each} bytes");
@@ -40,19 +38,14 @@ fn ten_thousand_idle_connections() {
         slowest = slowest.max(asked.elapsed());
     }
     let mean = started.elapsed() / 2000;
-    assert!(
-        mean < Duration::from_millis(2),
-        "a GET takes {mean:?} beside idle connections, {slowest:?} at worst"
-    );
+    assert!(mean < Duration::from_millis(2), "a GET takes {mean:?} beside idle connections, {slowest:?} at worst");
     assert_eq!(client.run("CLIENT LIST").text().lines().count(), COUNT + 1);
     // All of them still work, and all go at once.
     for connection in idle.iter_mut().step_by(97) {
         assert_eq!(connection.run("ECHO still-here").text(), "still-here");
     }
     drop(idle);
-    wait_until("all are gone", || {
-        client.info("clients", "connected_clients") == "1"
-    });
+    wait_until("all are gone", || client.info("clients", "connected_clients") == "1");
 }
 
 #[test]
@@ -68,24 +61,14 @@ fn connections_come_and_go() {
         }
     };
     round(&server);
-    wait_until("all are gone", || {
-        control.info("clients", "connected_clients") == "1"
-    });
+    wait_until("all are gone", || control.info("clients", "connected_clients") == "1");
     let before = server.resident_bytes();
     round(&server);
     round(&server);
-    wait_until("all are gone", || {
-        control.info("clients", "connected_clients") == "1"
-    });
+    wait_until("all are gone", || control.info("clients", "connected_clients") == "1");
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(
-        grown < 4 << 20,
-        "2,000 connections left {grown} bytes behind"
-    );
-    let received: i64 = control
-        .info("stats", "total_connections_received")
-        .parse()
-        .expect("a number");
+    assert!(grown < 4 << 20, "2,000 connections left {grown} bytes behind");
+    let received: i64 = control.info("stats", "total_connections_received").parse().expect("a number");
     assert!(received > 3000);
 }
 
@@ -100,11 +83,7 @@ fn many_working_connections() {
         for (index, client) in clients.iter_mut().enumerate() {
             let mut requests = Vec::new();
             for command in [
-                vec![
-                    "SET".to_owned(),
-                    format!("own:{index}"),
-                    format!("{index}-{round}"),
-                ],
+                vec!["SET".to_owned(), format!("own:{index}"), format!("{index}-{round}")],
                 vec!["INCR".to_owned(), "shared".to_owned()],
                 vec!["APPEND".to_owned(), "log".to_owned(), "x".to_owned()],
                 vec!["GET".to_owned(), format!("own:{index}")],
@@ -121,10 +100,7 @@ fn many_working_connections() {
         }
     }
     let total = (CONNECTIONS * ROUNDS) as i64;
-    assert_eq!(
-        clients[0].run("GET shared"),
-        Reply::bulk(&total.to_string())
-    );
+    assert_eq!(clients[0].run("GET shared"), Reply::bulk(&total.to_string()));
     assert_eq!(clients[0].run("STRLEN log"), Reply::Integer(total));
 }
 
@@ -133,23 +109,16 @@ fn maxclients() {
     let server = Server::with(&["--maxclients", "5"]);
     // The connection that found the server ready may linger for a moment.
     let mut admitted = vec![server.client()];
-    wait_until("we are alone", || {
-        admitted[0].info("clients", "connected_clients") == "1"
-    });
+    wait_until("we are alone", || admitted[0].info("clients", "connected_clients") == "1");
     admitted.extend((0..4).map(|_| server.client()));
     let mut refused = server.client();
-    assert_eq!(
-        refused.until_closed(),
-        b"-ERR max number of clients reached\r\n"
-    );
+    assert_eq!(refused.until_closed(), b"-ERR max number of clients reached\r\n");
     assert_eq!(admitted[0].info("stats", "rejected_connections"), "1");
     assert_eq!(admitted[0].run("CONFIG SET maxclients 6"), Reply::ok());
     let mut sixth = server.client();
     assert_eq!(sixth.run("PING").text(), "PONG");
     drop(admitted.pop());
-    wait_until("a place is free", || {
-        admitted[0].info("clients", "connected_clients") == "5"
-    });
+    wait_until("a place is free", || admitted[0].info("clients", "connected_clients") == "5");
     assert_eq!(server.client().run("PING").text(), "PONG");
 }
 
@@ -163,11 +132,7 @@ fn idle_clients_time_out() {
         busy.run("PING");
         idle.is_closed()
     });
-    assert!(
-        started.elapsed() >= Duration::from_millis(900),
-        "closed after {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() >= Duration::from_millis(900), "closed after {:?}", started.elapsed());
     assert_eq!(busy.run("PING").text(), "PONG");
     // Without a timeout nobody is closed.
     assert_eq!(busy.run("CONFIG SET timeout 0"), Reply::ok());

@@ -357,11 +357,7 @@ fn keys_and_patterns() {
     );
     let mut sorted = |pattern: &str| {
         let reply = client.command(&["KEYS", pattern]);
-        let mut names: Vec<String> = reply
-            .items()
-            .iter()
-            .map(|item| item.text().to_owned())
-            .collect();
+        let mut names: Vec<String> = reply.items().iter().map(|item| item.text().to_owned()).collect();
         names.sort();
         names
     };
@@ -372,10 +368,7 @@ fn keys_and_patterns() {
     assert_eq!(sorted("h[e-a]llo"), ["hallo", "hello"]);
     assert_eq!(sorted("*").len(), 7);
     assert_eq!(sorted("x\\\\y"), ["x\\y"]);
-    assert_eq!(
-        sorted("h*o"),
-        ["h*llo", "hallo", "heeeello", "hello", "hxllo"]
-    );
+    assert_eq!(sorted("h*o"), ["h*llo", "hallo", "heeeello", "hello", "hxllo"]);
     assert!(sorted("h[ello").is_empty());
 }
 
@@ -387,11 +380,7 @@ fn pattern_matching_stays_fast() {
     let started = std::time::Instant::now();
     let pattern = format!("{}b", "a*".repeat(40));
     assert_eq!(client.command(&["KEYS", &pattern]), Reply::Array(vec![]));
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "a pattern of many stars took {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(3), "a pattern of many stars took {:?}", started.elapsed());
 }
 
 #[test]
@@ -405,10 +394,7 @@ fn randomkey() {
         seen.insert(client.run("RANDOMKEY").text().to_owned());
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
-    check(
-        &mut client,
-        "RANDOMKEY x => -ERR wrong number of arguments for 'randomkey' command",
-    );
+    check(&mut client, "RANDOMKEY x => -ERR wrong number of arguments for 'randomkey' command");
     // Keys whose time has come are never drawn.
     client.run("FLUSHALL");
     client.run("DEBUG SET-ACTIVE-EXPIRE 0");
@@ -449,10 +435,7 @@ fn object() {
     );
     let help = client.run("OBJECT HELP");
     let first = help.items()[0].text();
-    assert_eq!(
-        first,
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    );
+    assert_eq!(first, "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
 }
 
 #[test]
@@ -460,14 +443,10 @@ fn idle_time_and_touch() {
     let server = Server::start();
     let mut client = server.client();
     client.run("SET key v");
-    crate::support::wait_until("a second of idle time", || {
-        client.run("OBJECT IDLETIME key").integer() >= 1
-    });
+    crate::support::wait_until("a second of idle time", || client.run("OBJECT IDLETIME key").integer() >= 1);
     client.run("TOUCH key");
     assert_eq!(client.run("OBJECT IDLETIME key"), Reply::Integer(0));
-    crate::support::wait_until("a second of idle time", || {
-        client.run("OBJECT IDLETIME key").integer() >= 1
-    });
+    crate::support::wait_until("a second of idle time", || client.run("OBJECT IDLETIME key").integer() >= 1);
     check(
         &mut client,
         r#"
@@ -536,9 +515,6 @@ fn sixteen_databases_are_apart() {
         assert_eq!(client.run("GET key"), Reply::bulk(&database.to_string()));
         assert_eq!(client.run("DBSIZE"), Reply::Integer(2));
         let reply = client.run("SCAN 0 COUNT 1000000 MATCH only:*");
-        assert_eq!(
-            reply.items()[1].items(),
-            [Reply::bulk(&format!("only:{database}"))]
-        );
+        assert_eq!(reply.items()[1].items(), [Reply::bulk(&format!("only:{database}"))]);
     }
 }

@@ -17,9 +17,8 @@ fn longest_wait(command: &(dyn Fn(usize) -> Vec<String> + Sync), server: &Server
         scope.spawn(|| {
             let mut writer = server.client();
             for start in (0..KEYS).step_by(BATCH) {
-                let requests: Vec<u8> = (start..start + BATCH)
-                    .flat_map(|index| encode_command(&command(index)))
-                    .collect();
+                let requests: Vec<u8> =
+                    (start..start + BATCH).flat_map(|index| encode_command(&command(index))).collect();
                 writer.send(&requests);
                 for _ in 0..BATCH {
                     writer.reply();
@@ -49,15 +48,9 @@ fn a_growing_slot_stalls_nobody() {
         let server = Server::with(&["--io-threads", "2"]);
         let mut client = server.client();
         client.run("MSET elsewhere v {huge}:probe v");
-        let growing = longest_wait(
-            &|index| vec!["SET".into(), format!("{{huge}}:{index}"), "value".into()],
-            &server,
-        );
+        let growing = longest_wait(&|index| vec!["SET".into(), format!("{{huge}}:{index}"), "value".into()], &server);
         assert_eq!(client.run("DBSIZE"), Reply::Integer(KEYS as i64 + 2));
-        let shrinking = longest_wait(
-            &|index| vec!["DEL".into(), format!("{{huge}}:{index}")],
-            &server,
-        );
+        let shrinking = longest_wait(&|index| vec!["DEL".into(), format!("{{huge}}:{index}")], &server);
         assert_eq!(client.run("DBSIZE"), Reply::Integer(2));
         println!("longest wait: {growing:?} while growing, {shrinking:?} while shrinking");
         if growing.max(shrinking) < LONGEST_WAIT {
@@ -78,10 +71,6 @@ fn flushing_many_keys_is_quick() {
     let started = Instant::now();
     assert_eq!(client.run("FLUSHALL ASYNC"), Reply::ok());
     assert_eq!(client.run("DBSIZE"), Reply::Integer(0));
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "FLUSHALL ASYNC took {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(1), "FLUSHALL ASYNC took {:?}", started.elapsed());
     assert_eq!(client.run("EXISTS key:1"), Reply::Integer(0));
 }

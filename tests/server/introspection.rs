@@ -8,15 +8,9 @@ use crate::support::{Client, Protocol, Reply, Server, check, escape, run_to_exit
 
 fn info(client: &mut Client, sections: &str) -> BTreeMap<String, String> {
     let reply = client.run(&format!("INFO {sections}"));
-    let lines = reply
-        .text()
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = reply.text().lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
-        .map(|line| {
-            line.split_once(':')
-                .unwrap_or_else(|| panic!("not a field: {line}"))
-        })
+        .map(|line| line.split_once(':').unwrap_or_else(|| panic!("not a field: {line}")))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
@@ -93,10 +87,7 @@ fn info_has_the_fields_that_are_read() {
         ),
         ("commandstats", "cmdstat_set cmdstat_get"),
         ("errorstats", "errorstat_ERR"),
-        (
-            "latencystats",
-            "latency_percentiles_usec_set latency_percentiles_usec_get",
-        ),
+        ("latencystats", "latency_percentiles_usec_set latency_percentiles_usec_get"),
         ("cluster", "cluster_enabled"),
         ("keyspace", "db0"),
     ];
@@ -104,10 +95,7 @@ fn info_has_the_fields_that_are_read() {
     for (section, names) in sections {
         let fields = info(&mut client, section);
         missing.extend(
-            names
-                .split_whitespace()
-                .filter(|name| !fields.contains_key(*name))
-                .map(|name| format!("{section}:{name}")),
+            names.split_whitespace().filter(|name| !fields.contains_key(*name)).map(|name| format!("{section}:{name}")),
         );
     }
     assert!(missing.is_empty(), "INFO lacks {}", missing.join(" "));
@@ -135,10 +123,8 @@ fn info_values() {
         "#,
     );
     let after = info(&mut client, "everything");
-    let grown = |name: &str| {
-        after[name].parse::<i64>().expect("a number")
-            - before[name].parse::<i64>().expect("a number")
-    };
+    let grown =
+        |name: &str| after[name].parse::<i64>().expect("a number") - before[name].parse::<i64>().expect("a number");
     assert_eq!(grown("keyspace_hits"), 2);
     assert_eq!(grown("keyspace_misses"), 1);
     assert_eq!(grown("total_error_replies"), 2);
@@ -158,33 +144,13 @@ fn info_values() {
     assert_eq!(after["connected_clients"], "1");
     assert_eq!(after["cluster_enabled"], "0");
     assert_eq!(after["errorstat_ERR"], "count=2");
-    assert!(
-        after["db0"].starts_with("keys=2,expires=1,avg_ttl="),
-        "{}",
-        after["db0"]
-    );
+    assert!(after["db0"].starts_with("keys=2,expires=1,avg_ttl="), "{}", after["db0"]);
     assert_eq!(after["db4"], "keys=1,expires=0,avg_ttl=0");
     assert!(!after.contains_key("db1"));
-    assert!(
-        after["cmdstat_get"].starts_with("calls=3,usec="),
-        "{}",
-        after["cmdstat_get"]
-    );
-    assert!(
-        after["cmdstat_set"].contains("rejected_calls=1,failed_calls=0"),
-        "{}",
-        after["cmdstat_set"]
-    );
-    assert!(
-        after["cmdstat_info"].starts_with("calls=1"),
-        "{}",
-        after["cmdstat_info"]
-    );
-    assert!(
-        after["latency_percentiles_usec_get"].starts_with("p50="),
-        "{}",
-        after["latency_percentiles_usec_get"]
-    );
+    assert!(after["cmdstat_get"].starts_with("calls=3,usec="), "{}", after["cmdstat_get"]);
+    assert!(after["cmdstat_set"].contains("rejected_calls=1,failed_calls=0"), "{}", after["cmdstat_set"]);
+    assert!(after["cmdstat_info"].starts_with("calls=1"), "{}", after["cmdstat_info"]);
+    assert!(after["latency_percentiles_usec_get"].starts_with("p50="), "{}", after["latency_percentiles_usec_get"]);
     let used: u64 = after["used_memory"].parse().expect("a number");
     let peak: u64 = after["used_memory_peak"].parse().expect("a number");
     assert!(used > 0 && peak >= used / 2);
@@ -193,10 +159,7 @@ fn info_values() {
     assert_eq!(reset["keyspace_hits"], "0");
     assert_eq!(reset["total_error_replies"], "0");
     assert!(!reset.contains_key("errorstat_ERR") && !reset.contains_key("cmdstat_get"));
-    assert!(
-        reset["db0"].starts_with("keys=2"),
-        "resetting statistics touches no key"
-    );
+    assert!(reset["db0"].starts_with("keys=2"), "resetting statistics touches no key");
 }
 
 #[test]
@@ -206,12 +169,7 @@ fn info_sections() {
     let headings = |client: &mut Client, sections: &str| -> Vec<String> {
         let reply = client.run(&format!("INFO {sections}"));
         assert!(reply.text().is_empty() || reply.text().ends_with("\r\n"));
-        reply
-            .text()
-            .lines()
-            .filter_map(|line| line.strip_prefix("# "))
-            .map(str::to_owned)
-            .collect()
+        reply.text().lines().filter_map(|line| line.strip_prefix("# ")).map(str::to_owned).collect()
     };
     let usual = [
         "Server",
@@ -231,19 +189,13 @@ fn info_sections() {
     let all = headings(&mut client, "all");
     assert!(all.contains(&"Commandstats".to_string()) && all.contains(&"Latencystats".to_string()));
     assert_eq!(headings(&mut client, "CLIENTS"), ["Clients"]);
-    assert_eq!(
-        headings(&mut client, "server keyspace clients"),
-        ["Server", "Clients", "Keyspace"]
-    );
+    assert_eq!(headings(&mut client, "server keyspace clients"), ["Server", "Clients", "Keyspace"]);
     assert!(headings(&mut client, "nonsense").is_empty());
     let mut third = server.client();
     third.hello(Protocol::Resp3);
     third.post("INFO server");
     let (reply, bytes) = third.reply_bytes();
-    assert!(
-        matches!(reply, Reply::Verbatim(_)) && bytes.starts_with(b"="),
-        "RESP3 sends INFO as verbatim text"
-    );
+    assert!(matches!(reply, Reply::Verbatim(_)) && bytes.starts_with(b"="), "RESP3 sends INFO as verbatim text");
 }
 
 #[test]
@@ -251,10 +203,7 @@ fn time_and_lolwut() {
     let server = Server::start();
     let mut client = server.client();
     let seconds = |reply: &Reply| reply.items()[0].text().parse::<u64>().expect("seconds");
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let reply = client.run("TIME");
     assert!(seconds(&reply).abs_diff(now) <= 2);
     let micros: u64 = reply.items()[1].text().parse().expect("microseconds");
@@ -277,10 +226,7 @@ fn command_queries() {
     let mut client = server.client();
     let count = client.run("COMMAND COUNT").integer();
     assert_eq!(client.run("COMMAND").items().len() as i64, count);
-    assert!(
-        client.run("COMMAND LIST").items().len() as i64 > count,
-        "the list holds subcommands too"
-    );
+    assert!(client.run("COMMAND LIST").items().len() as i64 > count, "the list holds subcommands too");
     check(
         &mut client,
         r#"
@@ -314,10 +260,7 @@ fn command_queries() {
         "#,
     );
     let help = client.run("COMMAND HELP");
-    assert_eq!(
-        help.items()[0].text(),
-        "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    );
+    assert_eq!(help.items()[0].text(), "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
 }
 
 #[test]
@@ -339,28 +282,14 @@ fn command_info_rows() {
     let container = client.run("COMMAND INFO object");
     let row = &container.items()[0];
     assert_eq!(row.items().len(), 10);
-    let mut subcommands: Vec<&str> = row.items()[9]
-        .items()
-        .iter()
-        .map(|sub| sub.items()[0].text())
-        .collect();
+    let mut subcommands: Vec<&str> = row.items()[9].items().iter().map(|sub| sub.items()[0].text()).collect();
     subcommands.sort_unstable();
-    assert_eq!(
-        subcommands,
-        [
-            "object|encoding",
-            "object|freq",
-            "object|help",
-            "object|idletime",
-            "object|refcount"
-        ]
-    );
+    assert_eq!(subcommands, ["object|encoding", "object|freq", "object|help", "object|idletime", "object|refcount"]);
     // In RESP3 flags, categories and key specifications are sets and maps. The decoding library refuses sets of maps.
     client.hello(Protocol::Resp3);
     client.send(b"COMMAND INFO get\r\nPING\r\n");
     let bytes = client.raw_until(b"+PONG\r\n");
-    let expected =
-        "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~3\r\n";
+    let expected = "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~3\r\n";
     assert!(bytes.starts_with(expected.as_bytes()), "{}", escape(&bytes));
 }
 
@@ -375,10 +304,7 @@ fn command_docs() {
     assert_eq!(docs.field("complexity").text(), "O(1)");
     assert!(!docs.field("summary").text().is_empty());
     let arguments = docs.field("arguments").items();
-    let names: Vec<&str> = arguments
-        .iter()
-        .map(|argument| argument.field("name").text())
-        .collect();
+    let names: Vec<&str> = arguments.iter().map(|argument| argument.field("name").text()).collect();
     assert_eq!(names, ["key", "value", "condition", "get", "expiration"]);
     assert_eq!(arguments[0].field("type").text(), "key");
     assert_eq!(arguments[0].field("key_spec_index"), &Reply::Integer(0));
@@ -388,11 +314,7 @@ fn command_docs() {
     client.hello(Protocol::Resp3);
     client.send(b"COMMAND DOCS get set\r\nPING\r\n");
     let bytes = client.raw_until(b"+PONG\r\n");
-    assert!(
-        bytes.starts_with(b"%2\r\n$3\r\nget\r\n%"),
-        "{}",
-        escape(&bytes)
-    );
+    assert!(bytes.starts_with(b"%2\r\n$3\r\nget\r\n%"), "{}", escape(&bytes));
 }
 
 #[test]
@@ -403,22 +325,11 @@ fn slowlog() {
     client.run("SLOWLOG RESET");
     client.run("SET key value");
     let entries = client.run("SLOWLOG GET");
-    let entry = entries
-        .items()
-        .iter()
-        .find(|entry| entry.items()[3].items()[0].text() == "SET")
-        .expect("the SET")
-        .items();
+    let entry =
+        entries.items().iter().find(|entry| entry.items()[3].items()[0].text() == "SET").expect("the SET").items();
     assert_eq!(entry.len(), 6);
     assert!(entry[1].integer() > 1_600_000_000 && entry[2].integer() >= 0);
-    assert_eq!(
-        entry[3],
-        Reply::Array(vec![
-            Reply::bulk("SET"),
-            Reply::bulk("key"),
-            Reply::bulk("value")
-        ])
-    );
+    assert_eq!(entry[3], Reply::Array(vec![Reply::bulk("SET"), Reply::bulk("key"), Reply::bulk("value")]));
     assert!(entry[4].text().starts_with("127.0.0.1:"));
     assert_eq!(entry[5].text(), "slow");
     for _ in 0..10 {
@@ -428,27 +339,16 @@ fn slowlog() {
     assert_eq!(client.run("SLOWLOG GET 2").items().len(), 2);
     assert_eq!(client.run("SLOWLOG GET -1").items().len(), 5);
     let newest = client.run("SLOWLOG GET 2");
-    assert!(
-        newest.items()[0].items()[0].integer() > newest.items()[1].items()[0].integer(),
-        "newest first"
-    );
+    assert!(newest.items()[0].items()[0].integer() > newest.items()[1].items()[0].integer(), "newest first");
     // Long arguments and long lists are cut in the log.
     client.command(&["ECHO", &"x".repeat(200)]);
     let entries = client.run("SLOWLOG GET 1");
-    assert_eq!(
-        entries.items()[0].items()[3].items()[1].text(),
-        format!("{}... (72 more bytes)", "x".repeat(128))
-    );
-    let many: Vec<String> = std::iter::once("DEL".to_owned())
-        .chain((0..50).map(|index| format!("k{index}")))
-        .collect();
+    assert_eq!(entries.items()[0].items()[3].items()[1].text(), format!("{}... (72 more bytes)", "x".repeat(128)));
+    let many: Vec<String> = std::iter::once("DEL".to_owned()).chain((0..50).map(|index| format!("k{index}"))).collect();
     client.command(&many);
     let entries = client.run("SLOWLOG GET 1");
     let arguments = entries.items()[0].items()[3].items();
-    assert_eq!(
-        (arguments.len(), arguments[31].text()),
-        (32, "... (20 more arguments)")
-    );
+    assert_eq!((arguments.len(), arguments[31].text()), (32, "... (20 more arguments)"));
     check(
         &mut client,
         r#"
@@ -563,37 +463,23 @@ fn memory() {
 fn used_memory_follows_the_data() {
     let server = Server::start();
     let mut client = server.client();
-    let used = |client: &mut Client| {
-        client
-            .info("memory", "used_memory")
-            .parse::<i64>()
-            .expect("a number")
-    };
+    let used = |client: &mut Client| client.info("memory", "used_memory").parse::<i64>().expect("a number");
     let before = used(&mut client);
     let value = "x".repeat(1000);
     for index in 0..5000 {
         client.command(&["SET", &format!("key:{index}"), &value]);
     }
     let full = used(&mut client);
-    assert!(
-        (5_000_000..8_000_000).contains(&(full - before)),
-        "5 MB of values took {} bytes",
-        full - before
-    );
+    assert!((5_000_000..8_000_000).contains(&(full - before)), "5 MB of values took {} bytes", full - before);
     client.run("FLUSHALL");
-    wait_until("memory is given back", || {
-        used(&mut client) - before < 2_000_000
-    });
+    wait_until("memory is given back", || used(&mut client) - before < 2_000_000);
 }
 
 #[test]
 fn monitor() {
     let server = Server::with(&["--requirepass", "secret"]);
     let (mut watcher, mut client) = (server.client(), server.client());
-    assert_eq!(
-        watcher.run("MONITOR").error(),
-        "NOAUTH Authentication required."
-    );
+    assert_eq!(watcher.run("MONITOR").error(), "NOAUTH Authentication required.");
     watcher.run("AUTH secret");
     client.run("AUTH secret");
     assert_eq!(watcher.run("MONITOR"), Reply::ok());
@@ -601,16 +487,11 @@ fn monitor() {
     let line = watcher.reply().text().to_owned();
     let (stamp, rest) = line.split_once(' ').expect("a time");
     assert!(
-        stamp
-            .split_once('.')
-            .is_some_and(|(whole, part)| whole.parse::<u64>().is_ok() && part.len() == 6),
+        stamp.split_once('.').is_some_and(|(whole, part)| whole.parse::<u64>().is_ok() && part.len() == 6),
         "{line}"
     );
     assert!(rest.starts_with("[0 127.0.0.1:"), "{line}");
-    assert!(
-        rest.ends_with(r#"] "SET" "key" "quoted \"text\"\r\n\x01""#),
-        "{line}"
-    );
+    assert!(rest.ends_with(r#"] "SET" "key" "quoted \"text\"\r\n\x01""#), "{line}");
     client.run("SELECT 9");
     assert!(watcher.reply().text().ends_with("\"SELECT\" \"9\""));
     client.run("MULTI");
@@ -618,9 +499,7 @@ fn monitor() {
     client.run("EXEC");
     let lines: Vec<String> = (0..3).map(|_| watcher.reply().text().to_owned()).collect();
     assert!(
-        lines[0].ends_with("\"MULTI\"")
-            && lines[1].contains("[9 ")
-            && lines[1].ends_with("\"INCR\" \"counter\""),
+        lines[0].ends_with("\"MULTI\"") && lines[1].contains("[9 ") && lines[1].ends_with("\"INCR\" \"counter\""),
         "{lines:?}"
     );
     assert!(lines[2].ends_with("\"EXEC\""), "{lines:?}");
@@ -629,10 +508,7 @@ fn monitor() {
     let line = watcher.reply().text().to_owned();
     assert!(line.ends_with("\"AUTH\" \"(redacted)\""), "{line}");
     let listed = client.run("CLIENT LIST");
-    assert!(
-        listed.text().lines().any(|line| line.contains("flags=O")),
-        "{listed:?}"
-    );
+    assert!(listed.text().lines().any(|line| line.contains("flags=O")), "{listed:?}");
     watcher.send(b"RESET\r\n");
     assert_eq!(watcher.reply().text(), "RESET");
     client.run("PING");
@@ -700,15 +576,9 @@ fn config_get_and_set() {
     );
     assert!(client.run("CONFIG GET *").items().len() > 300);
     let several = client.run("CONFIG GET maxclients *max-len");
-    assert!(
-        several.field("maxclients").text() == "10000"
-            && several.field("slowlog-max-len").text() == "99"
-    );
+    assert!(several.field("maxclients").text() == "10000" && several.field("slowlog-max-len").text() == "99");
     let help = client.run("CONFIG HELP");
-    assert_eq!(
-        help.items()[0].text(),
-        "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    );
+    assert_eq!(help.items()[0].text(), "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     client.hello(Protocol::Resp3);
     check(&mut client, "CONFIG GET timeout => {\"timeout\" \"8\"}");
 }
@@ -717,10 +587,7 @@ fn config_get_and_set() {
 fn debug_is_guarded() {
     let server = Server::with(&["--enable-debug-command", "no"]);
     let error = server.client().run("DEBUG SLEEP 0").error();
-    assert!(
-        error.starts_with("ERR DEBUG command not allowed."),
-        "{error}"
-    );
+    assert!(error.starts_with("ERR DEBUG command not allowed."), "{error}");
     let server = Server::with(&["--enable-debug-command", "local"]);
     check(
         &mut server.client(),
@@ -764,14 +631,7 @@ fn shutdown() {
     }
     // A port that is taken is told at start.
     let server = Server::start();
-    let exit = run_to_exit(
-        &["--port", &server.port().to_string(), "--bind", "127.0.0.1"],
-        "",
-    );
+    let exit = run_to_exit(&["--port", &server.port().to_string(), "--bind", "127.0.0.1"], "");
     assert_eq!(exit.code, Some(1));
-    assert!(
-        exit.output.contains("Address already in use") || exit.output.contains("in use"),
-        "{}",
-        exit.output
-    );
+    assert!(exit.output.contains("Address already in use") || exit.output.contains("in use"), "{}", exit.output);
 }

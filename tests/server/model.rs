@@ -32,11 +32,7 @@ fn ok() -> Reply {
 }
 
 fn integer(value: impl TryInto<i64>) -> Reply {
-    Reply::Integer(
-        value
-            .try_into()
-            .unwrap_or_else(|_| panic!("a number that fits")),
-    )
+    Reply::Integer(value.try_into().unwrap_or_else(|_| panic!("a number that fits")))
 }
 
 fn error(text: &str) -> Reply {
@@ -48,10 +44,7 @@ fn bulk_or_null(value: Option<Vec<u8>>) -> Reply {
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_millis() as i64
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
 }
 
 /// A decimal integer exactly as Redis accepts one.
@@ -64,10 +57,7 @@ const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 
 impl Model {
     fn new() -> Model {
-        Model {
-            databases: vec![Database::new(); DATABASES],
-            selected: 0,
-        }
+        Model { databases: vec![Database::new(); DATABASES], selected: 0 }
     }
 
     fn database(&mut self) -> &mut Database {
@@ -82,8 +72,7 @@ impl Model {
         if expires_at.is_some_and(|time| time <= now_ms()) {
             self.database().remove(key);
         } else {
-            self.database()
-                .insert(key.to_vec(), Entry { value, expires_at });
+            self.database().insert(key.to_vec(), Entry { value, expires_at });
         }
     }
 
@@ -146,11 +135,7 @@ impl Model {
                     return error(NOT_AN_INTEGER);
                 };
                 let by = number(2);
-                let sum = if name == "INCRBY" {
-                    old.checked_add(by)
-                } else {
-                    old.checked_sub(by)
-                };
+                let sum = if name == "INCRBY" { old.checked_add(by) } else { old.checked_sub(by) };
                 match sum {
                     Some(sum) => {
                         self.modify(argument(1), sum.to_string().into_bytes());
@@ -177,9 +162,7 @@ impl Model {
                     return Reply::Bulk(Vec::new());
                 }
                 let from = (if first < 0 { first + length } else { first }).max(0);
-                let to = (if last < 0 { last + length } else { last })
-                    .max(0)
-                    .min(length - 1);
+                let to = (if last < 0 { last + length } else { last }).max(0).min(length - 1);
                 if length == 0 || from > to {
                     Reply::Bulk(Vec::new())
                 } else {
@@ -196,54 +179,30 @@ impl Model {
                 self.modify(argument(1), value);
                 integer(old)
             }
-            "BITCOUNT" => integer(
-                self.get(argument(1))
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|byte| byte.count_ones())
-                    .sum::<u32>(),
-            ),
+            "BITCOUNT" => {
+                integer(self.get(argument(1)).unwrap_or_default().iter().map(|byte| byte.count_ones()).sum::<u32>())
+            }
             "MSET" => {
-                command[1..]
-                    .chunks(2)
-                    .for_each(|pair| self.put(&pair[0], pair[1].clone(), None));
+                command[1..].chunks(2).for_each(|pair| self.put(&pair[0], pair[1].clone(), None));
                 ok()
             }
             "MSETNX" => {
-                if command[1..]
-                    .chunks(2)
-                    .any(|pair| self.databases[self.selected].contains_key(&pair[0]))
-                {
+                if command[1..].chunks(2).any(|pair| self.databases[self.selected].contains_key(&pair[0])) {
                     return Reply::Integer(0);
                 }
-                command[1..]
-                    .chunks(2)
-                    .for_each(|pair| self.put(&pair[0], pair[1].clone(), None));
+                command[1..].chunks(2).for_each(|pair| self.put(&pair[0], pair[1].clone(), None));
                 Reply::Integer(1)
             }
-            "MGET" => Reply::Array(
-                command[1..]
-                    .iter()
-                    .map(|key| bulk_or_null(self.get(key)))
-                    .collect(),
-            ),
-            "DEL" | "UNLINK" => integer(
-                command[1..]
-                    .iter()
-                    .filter(|key| self.databases[self.selected].remove(*key).is_some())
-                    .count(),
-            ),
-            "EXISTS" | "TOUCH" => integer(
-                command[1..]
-                    .iter()
-                    .filter(|key| self.databases[self.selected].contains_key(*key))
-                    .count(),
-            ),
-            "TYPE" => Reply::Status(if self.get(argument(1)).is_some() {
-                b"string".to_vec()
-            } else {
-                b"none".to_vec()
-            }),
+            "MGET" => Reply::Array(command[1..].iter().map(|key| bulk_or_null(self.get(key))).collect()),
+            "DEL" | "UNLINK" => {
+                integer(command[1..].iter().filter(|key| self.databases[self.selected].remove(*key).is_some()).count())
+            }
+            "EXISTS" | "TOUCH" => {
+                integer(command[1..].iter().filter(|key| self.databases[self.selected].contains_key(*key)).count())
+            }
+            "TYPE" => {
+                Reply::Status(if self.get(argument(1)).is_some() { b"string".to_vec() } else { b"none".to_vec() })
+            }
             "PEXPIREAT" => self.expire_with_condition(command),
             "PERSIST" => match self.database().get_mut(argument(1)) {
                 Some(entry) => integer(entry.expires_at.take().is_some() as i64),
@@ -331,8 +290,7 @@ impl Model {
             if has(b"KEEPTTL") {
                 self.modify(key, value);
             } else {
-                let time = has(b"PXAT")
-                    .then(|| parse_integer(options[options.len() - 1]).expect("a time"));
+                let time = has(b"PXAT").then(|| parse_integer(options[options.len() - 1]).expect("a time"));
                 self.put(key, value, time);
             }
         }
@@ -367,20 +325,14 @@ impl Model {
 /// Half of the names share a slot, the others are spread.
 fn key(random: &mut Random) -> String {
     let index = random.below(KEYS);
-    if index.is_multiple_of(2) {
-        format!("{{tag}}{index}")
-    } else {
-        format!("key{index}")
-    }
+    if index.is_multiple_of(2) { format!("{{tag}}{index}") } else { format!("key{index}") }
 }
 
 fn value(random: &mut Random) -> Vec<u8> {
     match random.below(6) {
         0 => Vec::new(),
         1 | 2 => random.between(-1000, 1000).to_string().into_bytes(),
-        3 => [i64::MAX, i64::MIN, i64::MAX - 3][random.below(3)]
-            .to_string()
-            .into_bytes(),
+        3 => [i64::MAX, i64::MIN, i64::MAX - 3][random.below(3)].to_string().into_bytes(),
         4 => (0..random.below(20)).map(|_| random.next() as u8).collect(),
         _ => vec![b'x'; random.below(400)],
     }
@@ -411,11 +363,7 @@ fn command(random: &mut Random, inside_transaction: bool) -> Vec<Vec<u8>> {
                 1 => format!(" PXAT {}", time(random)),
                 _ => String::new(),
             };
-            parts.extend(
-                options
-                    .split_whitespace()
-                    .map(|word| word.as_bytes().to_vec()),
-            );
+            parts.extend(options.split_whitespace().map(|word| word.as_bytes().to_vec()));
             return parts;
         }
         8 => format!("GETDEL {}", key(random)),
@@ -423,12 +371,7 @@ fn command(random: &mut Random, inside_transaction: bool) -> Vec<Vec<u8>> {
         10 => format!("GETEX {} PXAT {}", key(random), time(random)),
         11 => format!("STRLEN {}", key(random)),
         12 | 13 => return vec![b"APPEND".to_vec(), key(random).into_bytes(), value(random)],
-        14 | 15 => format!(
-            "{} {} {}",
-            random.pick(&["INCRBY", "DECRBY"]),
-            key(random),
-            random.between(-5, 5)
-        ),
+        14 | 15 => format!("{} {} {}", random.pick(&["INCRBY", "DECRBY"]), key(random), random.between(-5, 5)),
         16 => {
             return vec![
                 b"SETRANGE".to_vec(),
@@ -437,61 +380,21 @@ fn command(random: &mut Random, inside_transaction: bool) -> Vec<Vec<u8>> {
                 value(random),
             ];
         }
-        17 => format!(
-            "GETRANGE {} {} {}",
-            key(random),
-            random.between(-30, 30),
-            random.between(-30, 30)
-        ),
-        18 => format!(
-            "SETBIT {} {} {}",
-            key(random),
-            random.below(500),
-            random.below(2)
-        ),
+        17 => format!("GETRANGE {} {} {}", key(random), random.between(-30, 30), random.between(-30, 30)),
+        18 => format!("SETBIT {} {} {}", key(random), random.below(500), random.below(2)),
         19 => format!("BITCOUNT {}", key(random)),
-        20 => format!(
-            "{} {} 1 {} 22 {} three",
-            random.pick(&["MSET", "MSETNX"]),
-            key(random),
-            key(random),
-            key(random)
-        ),
+        20 => {
+            format!("{} {} 1 {} 22 {} three", random.pick(&["MSET", "MSETNX"]), key(random), key(random), key(random))
+        }
         21 => format!("MGET {} {} {}", key(random), key(random), key(random)),
-        22 => format!(
-            "{} {} {}",
-            random.pick(&["DEL", "UNLINK"]),
-            key(random),
-            key(random)
-        ),
-        23 => format!(
-            "{} {} {} {}",
-            random.pick(&["EXISTS", "TOUCH"]),
-            key(random),
-            key(random),
-            key(random)
-        ),
+        22 => format!("{} {} {}", random.pick(&["DEL", "UNLINK"]), key(random), key(random)),
+        23 => format!("{} {} {} {}", random.pick(&["EXISTS", "TOUCH"]), key(random), key(random), key(random)),
         24 => format!("TYPE {}", key(random)),
-        25 | 26 => format!(
-            "PEXPIREAT {} {} {}",
-            key(random),
-            time(random),
-            random.pick(&["", "NX", "XX", "GT", "LT"])
-        ),
+        25 | 26 => format!("PEXPIREAT {} {} {}", key(random), time(random), random.pick(&["", "NX", "XX", "GT", "LT"])),
         27 => format!("PERSIST {}", key(random)),
         28 => format!("PEXPIRETIME {}", key(random)),
-        29 => format!(
-            "{} {} {}",
-            random.pick(&["RENAME", "RENAMENX"]),
-            key(random),
-            key(random)
-        ),
-        30 => format!(
-            "COPY {} {} DB {database} {}",
-            key(random),
-            key(random),
-            random.pick(&["", "REPLACE"])
-        ),
+        29 => format!("{} {} {}", random.pick(&["RENAME", "RENAMENX"]), key(random), key(random)),
+        30 => format!("COPY {} {} DB {database} {}", key(random), key(random), random.pick(&["", "REPLACE"])),
         31 => return vec![b"GETSET".to_vec(), key(random).into_bytes(), value(random)],
         32 => format!("MOVE {} {database}", key(random)),
         33 => format!("SELECT {database}"),
@@ -502,25 +405,18 @@ fn command(random: &mut Random, inside_transaction: bool) -> Vec<Vec<u8>> {
             _ => format!("SELECT {database}"),
         },
     };
-    line.split_whitespace()
-        .map(|word| word.as_bytes().to_vec())
-        .collect()
+    line.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 fn shown(command: &[Vec<u8>]) -> String {
-    command
-        .iter()
-        .map(|part| escape(part))
-        .collect::<Vec<_>>()
-        .join(" ")
+    command.iter().map(|part| escape(part)).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
 fn random_sequences_match_the_model() {
     let seed = seed_from_environment("CAIRN_MODEL_SEED");
-    let seconds = std::env::var("CAIRN_MODEL_SECONDS").map_or(6, |text| {
-        text.parse().expect("CAIRN_MODEL_SECONDS is a number")
-    });
+    let seconds =
+        std::env::var("CAIRN_MODEL_SECONDS").map_or(6, |text| text.parse().expect("CAIRN_MODEL_SECONDS is a number"));
     println!("CAIRN_MODEL_SEED={seed}");
     let mut random = Random::new(seed);
     let server = Server::start();
@@ -533,19 +429,14 @@ fn random_sequences_match_the_model() {
             // A pipeline, now and then inside MULTI, sometimes discarded.
             let transaction = random.chance(20);
             let discarded = transaction && random.chance(20);
-            let commands: Vec<Vec<Vec<u8>>> =
-                (0..20).map(|_| command(&mut random, transaction)).collect();
+            let commands: Vec<Vec<Vec<u8>>> = (0..20).map(|_| command(&mut random, transaction)).collect();
             let mut requests = Vec::new();
             if transaction {
                 requests.extend_from_slice(b"MULTI\r\n");
             }
             requests.extend(commands.iter().flat_map(|command| encode_command(command)));
             if transaction {
-                requests.extend_from_slice(if discarded {
-                    b"DISCARD\r\n"
-                } else {
-                    b"EXEC\r\n"
-                });
+                requests.extend_from_slice(if discarded { b"DISCARD\r\n" } else { b"EXEC\r\n" });
             }
             client.send(&requests);
             let mut replies: Vec<Reply> = Vec::new();
@@ -561,12 +452,7 @@ fn random_sequences_match_the_model() {
             }
             for (command, reply) in commands.iter().zip(&replies) {
                 let expected = model.apply(command);
-                assert_eq!(
-                    *reply,
-                    expected,
-                    "CAIRN_MODEL_SEED={seed}, step {steps}: {}",
-                    shown(command)
-                );
+                assert_eq!(*reply, expected, "CAIRN_MODEL_SEED={seed}, step {steps}: {}", shown(command));
                 steps += 1;
             }
         }
@@ -574,20 +460,13 @@ fn random_sequences_match_the_model() {
         for index in 0..DATABASES {
             client.command(&["SELECT", &index.to_string()]);
             model.selected = index;
-            let mut names: Vec<Vec<u8>> = client
-                .run("KEYS *")
-                .items()
-                .iter()
-                .map(|name| name.bytes().to_vec())
-                .collect();
+            let mut names: Vec<Vec<u8>> =
+                client.run("KEYS *").items().iter().map(|name| name.bytes().to_vec()).collect();
             names.sort();
             let expected: Vec<Vec<u8>> = model.database().keys().cloned().collect();
             // Keys written with a time that was already past may be counted until they are reclaimed.
             client.wait_for("DBSIZE", &integer(expected.len()));
-            assert_eq!(
-                names, expected,
-                "CAIRN_MODEL_SEED={seed}: the keys of database {index} after {steps} steps"
-            );
+            assert_eq!(names, expected, "CAIRN_MODEL_SEED={seed}: the keys of database {index} after {steps} steps");
             for name in names {
                 for question in ["GET", "PEXPIRETIME"] {
                     let asked = vec![question.as_bytes().to_vec(), name.clone()];

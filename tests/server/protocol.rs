@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{
-    Client, Protocol, Random, Reply, Server, check, encode_command, escape, wait_until,
-};
+use crate::support::{Client, Protocol, Random, Reply, Server, check, encode_command, escape, wait_until};
 
 /// What is sent, and the error it must draw before the server closes.
 const MALFORMED: &[(&[u8], &str)] = &[
@@ -49,12 +47,7 @@ fn malformed_requests_are_told_and_closed() {
         // An error line cannot hold line ends: they are replaced.
         let expected = format!("-ERR Protocol error: {}\r\n", reason.replace('\r', " "));
         let answer = client.until_closed();
-        assert_eq!(
-            escape(&answer),
-            escape(expected.as_bytes()),
-            "after {}",
-            escape(request)
-        );
+        assert_eq!(escape(&answer), escape(expected.as_bytes()), "after {}", escape(request));
     }
     assert_eq!(server.client().run("PING").text(), "PONG");
 }
@@ -65,10 +58,7 @@ fn what_came_before_the_error_is_answered() {
     let mut client = server.client();
     client.send(b"SET key value\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\nPING\r\n*1\r\n$bad\r\nPING\r\n");
     let answer = client.until_closed();
-    assert_eq!(
-        escape(&answer),
-        escape(b"+OK\r\n$5\r\nvalue\r\n+PONG\r\n-ERR Protocol error: invalid bulk length\r\n")
-    );
+    assert_eq!(escape(&answer), escape(b"+OK\r\n$5\r\nvalue\r\n+PONG\r\n-ERR Protocol error: invalid bulk length\r\n"));
 }
 
 #[test]
@@ -86,10 +76,7 @@ fn lines_without_end_are_bounded() {
         // The server may close while we still send.
         let _ = client.try_send(start);
         let answer = client.until_closed();
-        assert_eq!(
-            escape(&answer),
-            escape(format!("-ERR Protocol error: {reason}\r\n").as_bytes())
-        );
+        assert_eq!(escape(&answer), escape(format!("-ERR Protocol error: {reason}\r\n").as_bytes()));
     }
     // A long line that does end is fine when it fits.
     let mut client = server.client();
@@ -117,21 +104,13 @@ fn requests_may_be_cut_anywhere() {
         client.send(&requests[..cut]);
         std::thread::sleep(Duration::from_micros(300));
         client.send(&requests[cut..]);
-        assert_eq!(
-            escape(&client.raw(expected.len())),
-            escape(expected),
-            "cut at {cut}"
-        );
+        assert_eq!(escape(&client.raw(expected.len())), escape(expected), "cut at {cut}");
     }
     for byte in &requests {
         client.send(&[*byte]);
         std::thread::sleep(Duration::from_micros(100));
     }
-    assert_eq!(
-        escape(&client.raw(expected.len())),
-        escape(expected),
-        "byte by byte"
-    );
+    assert_eq!(escape(&client.raw(expected.len())), escape(expected), "byte by byte");
 }
 
 /// Large values cut around their edges: the buffer's growth and its hand-over must keep every byte.
@@ -141,8 +120,7 @@ fn large_requests_may_be_cut_anywhere() {
     let mut client = server.client();
     let mut random = Random::new(11);
     for round in 0..40 {
-        let length =
-            [100, 16_000, 16_384, 33_000, 70_000, 300_000][random.below(6)] + random.below(50);
+        let length = [100, 16_000, 16_384, 33_000, 70_000, 300_000][random.below(6)] + random.below(50);
         let value: Vec<u8> = (0..length).map(|index| (index * 7 + round) as u8).collect();
         let mut requests = encode_command(&[b"SET".as_slice(), b"big", &value]);
         requests.extend(encode_command(&["STRLEN", "big"]));
@@ -158,10 +136,7 @@ fn large_requests_may_be_cut_anywhere() {
         }
         assert_eq!(client.reply(), Reply::ok());
         assert_eq!(client.reply(), Reply::Integer(length as i64));
-        assert!(
-            client.reply().bytes() == value,
-            "{length} bytes came back changed"
-        );
+        assert!(client.reply().bytes() == value, "{length} bytes came back changed");
     }
 }
 
@@ -183,19 +158,11 @@ fn inline_requests() {
         (b"ECHO \xc3\xa9\r\n", b"$2\r\n\xc3\xa9\r\n"),
         (b"ECHO $5\r\n", b"$2\r\n$5\r\n"),
         (b"ECHO a\"b\"\r\n", b"$2\r\nab\r\n"),
-        (
-            b"GET\r\n",
-            b"-ERR wrong number of arguments for 'get' command\r\n",
-        ),
+        (b"GET\r\n", b"-ERR wrong number of arguments for 'get' command\r\n"),
     ];
     for (request, expected) in cases {
         client.send(request);
-        assert_eq!(
-            escape(&client.raw(expected.len())),
-            escape(expected),
-            "after {}",
-            escape(request)
-        );
+        assert_eq!(escape(&client.raw(expected.len())), escape(expected), "after {}", escape(request));
     }
 }
 
@@ -218,26 +185,17 @@ fn a_long_pipeline_keeps_its_order() {
     for index in 0..COUNT {
         match index % 4 {
             0 => {
-                requests.extend(encode_command(&[
-                    "SET",
-                    &format!("key:{}", index % 100),
-                    &index.to_string(),
-                ]));
+                requests.extend(encode_command(&["SET", &format!("key:{}", index % 100), &index.to_string()]));
                 expected.extend_from_slice(b"+OK\r\n");
             }
             1 => {
                 let value = (index - 1).to_string();
-                requests.extend(encode_command(&[
-                    "GET",
-                    &format!("key:{}", (index - 1) % 100),
-                ]));
+                requests.extend(encode_command(&["GET", &format!("key:{}", (index - 1) % 100)]));
                 expected.extend_from_slice(format!("${}\r\n{value}\r\n", value.len()).as_bytes());
             }
             2 => {
                 requests.extend_from_slice(format!("ECHO {index}\r\n").as_bytes());
-                expected.extend_from_slice(
-                    format!("${}\r\n{index}\r\n", index.to_string().len()).as_bytes(),
-                );
+                expected.extend_from_slice(format!("${}\r\n{index}\r\n", index.to_string().len()).as_bytes());
             }
             _ => {
                 requests.extend(encode_command(&["INCR", "counter"]));
@@ -246,10 +204,7 @@ fn a_long_pipeline_keeps_its_order() {
         }
     }
     client.send(&requests);
-    assert!(
-        client.raw(expected.len()) == expected,
-        "replies came changed or out of order"
-    );
+    assert!(client.raw(expected.len()) == expected, "replies came changed or out of order");
 }
 
 #[test]
@@ -286,11 +241,7 @@ fn promises_cost_nothing() {
     let mut other = server.client();
     assert_eq!(other.run("PING").text(), "PONG");
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(
-        grown < 64 << 20,
-        "50 unfinished requests took {} MB",
-        grown >> 20
-    );
+    assert!(grown < 64 << 20, "50 unfinished requests took {} MB", grown >> 20);
     drop(clients);
     assert_eq!(other.run("EXISTS k"), Reply::Integer(0));
 }
@@ -300,15 +251,9 @@ fn proto_max_bulk_len_bounds_arguments() {
     let server = Server::with(&["--proto-max-bulk-len", "1mb"]);
     let mut client = server.client();
     let value = vec![b'x'; 1 << 20];
-    assert_eq!(
-        client.command(&[b"SET".as_slice(), b"key", &value]),
-        Reply::ok()
-    );
+    assert_eq!(client.command(&[b"SET".as_slice(), b"key", &value]), Reply::ok());
     client.send(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1048577\r\n");
-    assert_eq!(
-        escape(&client.until_closed()),
-        escape(b"-ERR Protocol error: invalid bulk length\r\n")
-    );
+    assert_eq!(escape(&client.until_closed()), escape(b"-ERR Protocol error: invalid bulk length\r\n"));
     // It bounds values too.
     check(
         &mut server.client(),
@@ -325,18 +270,9 @@ fn proto_max_bulk_len_bounds_arguments() {
 fn strangers_have_small_limits() {
     let server = Server::with(&["--requirepass", "secret"]);
     let cases: &[(&[u8], &str)] = &[
-        (
-            b"*11\r\n",
-            "-ERR Protocol error: unauthenticated multibulk length\r\n",
-        ),
-        (
-            b"*2\r\n$4\r\nAUTH\r\n$16385\r\n",
-            "-ERR Protocol error: unauthenticated bulk length\r\n",
-        ),
-        (
-            b"*536870912\r\n",
-            "-ERR Protocol error: unauthenticated multibulk length\r\n",
-        ),
+        (b"*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
+        (b"*2\r\n$4\r\nAUTH\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n"),
+        (b"*536870912\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
     ];
     for (request, expected) in cases {
         let mut client = server.client();
@@ -345,10 +281,7 @@ fn strangers_have_small_limits() {
     }
     let mut client = server.client();
     let ten: Vec<&str> = vec!["MGET", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-    assert_eq!(
-        client.command(&ten).error(),
-        "NOAUTH Authentication required."
-    );
+    assert_eq!(client.command(&ten).error(), "NOAUTH Authentication required.");
     let long = "x".repeat(16_384);
     assert!(client.command(&["AUTH", &long]).is_error());
     assert_eq!(client.run("AUTH secret"), Reply::ok());
@@ -362,10 +295,7 @@ fn strangers_have_small_limits() {
 #[test]
 fn http_requests_are_cut_off() {
     let server = Server::start();
-    for request in [
-        "POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSET key v\r\n",
-        "Host: localhost\r\nSET key v\r\n",
-    ] {
+    for request in ["POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSET key v\r\n", "Host: localhost\r\nSET key v\r\n"] {
         let mut client = server.client();
         client.send(request.as_bytes());
         assert_eq!(client.until_closed(), b"", "after {request}");
@@ -391,9 +321,7 @@ fn half_closed_sockets_get_their_replies() {
     assert_eq!(client.until_closed(), b"+PONG\r\n");
     let mut control = server.client();
     assert_eq!(control.run("DBSIZE"), Reply::Integer(100));
-    wait_until("their connections are gone", || {
-        control.info("clients", "connected_clients") == "1"
-    });
+    wait_until("their connections are gone", || control.info("clients", "connected_clients") == "1");
 }
 
 #[test]
@@ -410,9 +338,7 @@ fn clients_that_vanish_are_forgotten() {
             _ => client.post("WATCH big"),
         }
     }
-    wait_until("their connections are gone", || {
-        control.info("clients", "connected_clients") == "1"
-    });
+    wait_until("their connections are gone", || control.info("clients", "connected_clients") == "1");
     assert_eq!(control.run("STRLEN big"), Reply::Integer(1 << 20));
 }
 
@@ -435,13 +361,8 @@ fn slow_readers_are_cut_at_the_hard_limit() {
     let mut control = server.client();
     control.command(&["SET", "big", &"x".repeat(1 << 20)]);
     let mut slow = ask_without_reading(&server, 100);
-    wait_until("the slow reader is cut off", || {
-        control.info("clients", "connected_clients") == "1"
-    });
-    assert!(
-        slow.until_closed().len() < 100 << 20,
-        "it got everything in the end"
-    );
+    wait_until("the slow reader is cut off", || control.info("clients", "connected_clients") == "1");
+    assert!(slow.until_closed().len() < 100 << 20, "it got everything in the end");
     // One that reads may have as much as it likes.
     let mut reader = server.client();
     for _ in 0..60 {
@@ -455,9 +376,7 @@ fn slow_readers_are_cut_at_the_soft_limit() {
     let mut control = server.client();
     control.command(&["SET", "big", &"x".repeat(1 << 20)]);
     let _slow = ask_without_reading(&server, 40);
-    wait_until("the slow reader is cut off", || {
-        control.info("clients", "connected_clients") == "1"
-    });
+    wait_until("the slow reader is cut off", || control.info("clients", "connected_clients") == "1");
 }
 
 #[test]
@@ -486,10 +405,7 @@ fn the_query_buffer_is_bounded() {
     // Requests below it pass, many of them in one pipeline too.
     let mut client = server.client();
     let value = vec![b'x'; 900_000];
-    assert_eq!(
-        client.command(&[b"SET".as_slice(), b"key", &value]),
-        Reply::ok()
-    );
+    assert_eq!(client.command(&[b"SET".as_slice(), b"key", &value]), Reply::ok());
     assert_eq!(client.run("STRLEN key"), Reply::Integer(900_000));
 }
 
@@ -504,16 +420,9 @@ fn garbage_harms_nobody() {
         let mut client = server.client();
         client.set_send_timeout(Duration::from_secs(2));
         let length = 1 + random.below(400);
-        let bytes: Vec<u8> = (0..length)
-            .map(|_| alphabet[random.below(alphabet.len())])
-            .collect();
+        let bytes: Vec<u8> = (0..length).map(|_| alphabet[random.below(alphabet.len())]).collect();
         let _ = client.try_send(&bytes);
-        assert_eq!(
-            witness.run("PING").text(),
-            "PONG",
-            "after {}",
-            escape(&bytes)
-        );
+        assert_eq!(witness.run("PING").text(), "PONG", "after {}", escape(&bytes));
     }
     assert_eq!(witness.run("STRLEN key"), Reply::Integer(1));
 }
@@ -524,11 +433,8 @@ fn damaged_requests_harm_nobody() {
     let server = Server::start();
     let mut random = Random::new(5);
     let mut witness = server.client();
-    let valid = [
-        encode_command(&["SET", "key", "value", "EX", "100"]),
-        encode_command(&["MGET", "a", "b", "c"]),
-    ]
-    .concat();
+    let valid =
+        [encode_command(&["SET", "key", "value", "EX", "100"]), encode_command(&["MGET", "a", "b", "c"])].concat();
     for _ in 0..400 {
         let mut bytes = valid.clone();
         for _ in 0..1 + random.below(3) {
@@ -539,12 +445,7 @@ fn damaged_requests_harm_nobody() {
         client.send(&bytes);
         client.finish_sending();
         client.until_closed();
-        assert_eq!(
-            witness.run("PING").text(),
-            "PONG",
-            "after {}",
-            escape(&bytes)
-        );
+        assert_eq!(witness.run("PING").text(), "PONG", "after {}", escape(&bytes));
     }
 }
 
@@ -578,16 +479,8 @@ fn reply_forms_in_both_protocols() {
     third.hello(Protocol::Resp3);
     for (name, resp2, resp3) in forms {
         second.post(&format!("DEBUG PROTOCOL {name}"));
-        assert_eq!(
-            escape(&second.raw(resp2.len())),
-            escape(resp2),
-            "{name} in RESP2"
-        );
+        assert_eq!(escape(&second.raw(resp2.len())), escape(resp2), "{name} in RESP2");
         third.post(&format!("DEBUG PROTOCOL {name}"));
-        assert_eq!(
-            escape(&third.raw(resp3.len())),
-            escape(resp3),
-            "{name} in RESP3"
-        );
+        assert_eq!(escape(&third.raw(resp3.len())), escape(resp3), "{name} in RESP3");
     }
 }

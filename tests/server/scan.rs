@@ -30,10 +30,7 @@ fn iterate(client: &mut Client, options: &[&str]) -> (HashMap<String, usize>, us
 
 fn pipeline(client: &mut Client, commands: &[Vec<String>]) {
     for batch in commands.chunks(500) {
-        let requests: Vec<u8> = batch
-            .iter()
-            .flat_map(|command| encode_command(command))
-            .collect();
+        let requests: Vec<u8> = batch.iter().flat_map(|command| encode_command(command)).collect();
         client.send(&requests);
         for command in batch {
             assert!(!client.reply().is_error(), "{command:?}");
@@ -54,9 +51,7 @@ fn a_still_keyspace_is_returned_exactly() {
     let server = Server::start();
     let mut client = server.client();
     for size in [0usize, 1, 2, 100, 3000, 30_000] {
-        let commands: Vec<Vec<String>> = (0..size)
-            .map(|index| set(&format!("key:{index}")))
-            .collect();
+        let commands: Vec<Vec<String>> = (0..size).map(|index| set(&format!("key:{index}"))).collect();
         pipeline(&mut client, &commands);
         for count in ["1", "10", "100", "5000", "100000000"] {
             if size > 3000 && count == "1" {
@@ -64,18 +59,12 @@ fn a_still_keyspace_is_returned_exactly() {
             }
             let (found, _) = iterate(&mut client, &["COUNT", count]);
             assert_eq!(found.len(), size, "COUNT {count}");
-            assert!(
-                found.values().all(|times| *times == 1),
-                "nothing changed, yet something came twice"
-            );
+            assert!(found.values().all(|times| *times == 1), "nothing changed, yet something came twice");
         }
     }
     let (found, calls) = iterate(&mut client, &[]);
     assert_eq!(found.len(), 30_000);
-    assert!(
-        (1000..12_000).contains(&calls),
-        "{calls} calls for 30,000 keys with the default COUNT of 10"
-    );
+    assert!((1000..12_000).contains(&calls), "{calls} calls for 30,000 keys with the default COUNT of 10");
     // COUNT bounds what one call returns, roughly.
     let reply = client.run("SCAN 0 COUNT 50");
     assert!(reply.items()[1].items().len() < 1000);
@@ -85,26 +74,20 @@ fn a_still_keyspace_is_returned_exactly() {
 fn filters_narrow_the_result_only() {
     let server = Server::start();
     let mut client = server.client();
-    let commands: Vec<Vec<String>> = (0..5000)
-        .map(|index| set(&format!("{}:{index}", ["user", "item"][index % 2])))
-        .collect();
+    let commands: Vec<Vec<String>> =
+        (0..5000).map(|index| set(&format!("{}:{index}", ["user", "item"][index % 2]))).collect();
     pipeline(&mut client, &commands);
     let (found, _) = iterate(&mut client, &["MATCH", "user:*", "COUNT", "100"]);
     assert_eq!(found.len(), 2500);
     assert!(found.keys().all(|name| name.starts_with("user:")));
     let (found, _) = iterate(&mut client, &["MATCH", "item:77", "COUNT", "100"]);
     assert_eq!(found.len(), 1);
-    let (found, _) = iterate(
-        &mut client,
-        &["TYPE", "string", "COUNT", "100", "MATCH", "*9"],
-    );
+    let (found, _) = iterate(&mut client, &["TYPE", "string", "COUNT", "100", "MATCH", "*9"]);
     assert_eq!(found.len(), 500);
     let (found, _) = iterate(&mut client, &["TYPE", "hash", "COUNT", "100"]);
     assert!(found.is_empty());
     // A pattern that pins the slot must find the keys of that slot.
-    let commands: Vec<Vec<String>> = (0..200)
-        .map(|index| set(&format!("{{tag}}:{index}")))
-        .collect();
+    let commands: Vec<Vec<String>> = (0..200).map(|index| set(&format!("{{tag}}:{index}"))).collect();
     pipeline(&mut client, &commands);
     let (found, _) = iterate(&mut client, &["MATCH", "{tag}:*", "COUNT", "20"]);
     assert_eq!(found.len(), 200);
@@ -129,9 +112,7 @@ fn keys_past_their_time_are_not_returned() {
 fn any_cursor_is_safe() {
     let server = Server::start();
     let mut client = server.client();
-    let commands: Vec<Vec<String>> = (0..2000)
-        .map(|index| set(&format!("key:{index}")))
-        .collect();
+    let commands: Vec<Vec<String>> = (0..2000).map(|index| set(&format!("key:{index}"))).collect();
     pipeline(&mut client, &commands);
     let mut random = Random::new(17);
     for _ in 0..500 {
@@ -143,17 +124,11 @@ fn any_cursor_is_safe() {
 }
 
 /// Scans again and again while a writer lets the keyspace grow and shrink by a factor of twenty.
-fn guarantee_holds(
-    name: &(dyn Fn(&str, usize) -> String + Sync),
-    stable_count: usize,
-    volatile_count: usize,
-) {
+fn guarantee_holds(name: &(dyn Fn(&str, usize) -> String + Sync), stable_count: usize, volatile_count: usize) {
     const ITERATIONS: usize = 6;
     let server = Server::with(&["--io-threads", "2"]);
     let mut client = server.client();
-    let stable: HashSet<String> = (0..stable_count)
-        .map(|index| name("stable", index))
-        .collect();
+    let stable: HashSet<String> = (0..stable_count).map(|index| name("stable", index)).collect();
     let commands: Vec<Vec<String>> = stable.iter().map(|key| set(key)).collect();
     pipeline(&mut client, &commands);
     let done = AtomicBool::new(false);
@@ -182,18 +157,12 @@ fn guarantee_holds(
             while iterations < ITERATIONS || waves.load(Ordering::Relaxed) < 2 {
                 let count = ["7", "20", "100", "1000"][iterations % 4];
                 let (found, _) = iterate(&mut client, &["COUNT", count]);
-                let missed: Vec<&String> = stable
-                    .iter()
-                    .filter(|key| !found.contains_key(*key))
-                    .take(5)
-                    .collect();
+                let missed: Vec<&String> = stable.iter().filter(|key| !found.contains_key(*key)).take(5).collect();
                 assert!(
                     missed.is_empty(),
                     "iteration {iterations} with COUNT {count} missed keys, among them {missed:?}"
                 );
-                let strange = found
-                    .keys()
-                    .find(|key| !stable.contains(*key) && !key.contains("passing"));
+                let strange = found.keys().find(|key| !stable.contains(*key) && !key.contains("passing"));
                 assert!(strange.is_none(), "never written: {strange:?}");
                 iterations += 1;
             }
@@ -212,11 +181,7 @@ fn guarantee_under_growth_and_shrinking() {
 
 #[test]
 fn guarantee_in_one_huge_slot() {
-    guarantee_holds(
-        &|kind, index| format!("{{one}}{kind}:{index}"),
-        2000,
-        40_000,
-    );
+    guarantee_holds(&|kind, index| format!("{{one}}{kind}:{index}"), 2000, 40_000);
 }
 
 /// Values that change type size, or are renamed and copied, move in memory but keep their place in an iteration.
@@ -233,12 +198,7 @@ fn guarantee_while_values_change() {
         let mut found = HashSet::new();
         loop {
             let reply = client.command(&["SCAN", &cursor, "COUNT", "30"]);
-            found.extend(
-                reply.items()[1]
-                    .items()
-                    .iter()
-                    .map(|name| name.text().to_owned()),
-            );
+            found.extend(reply.items()[1].items().iter().map(|name| name.text().to_owned()));
             cursor = reply.items()[0].text().to_owned();
             if cursor == "0" {
                 break;
@@ -251,9 +211,6 @@ fn guarantee_while_values_change() {
                 client.command(&["PERSIST", &names[random.below(names.len())]]);
             }
         }
-        assert_eq!(
-            names.iter().filter(|name| !found.contains(*name)).count(),
-            0
-        );
+        assert_eq!(names.iter().filter(|name| !found.contains(*name)).count(), 0);
     }
 }

@@ -540,33 +540,11 @@ fn encodings() {
 fn large_values_come_back_whole() {
     let server = Server::start();
     let mut client = server.client();
-    for length in [
-        1usize,
-        44,
-        45,
-        64,
-        255,
-        256,
-        1023,
-        16_383,
-        16_384,
-        65_536,
-        1 << 20,
-        8 << 20,
-    ] {
+    for length in [1usize, 44, 45, 64, 255, 256, 1023, 16_383, 16_384, 65_536, 1 << 20, 8 << 20] {
         let value: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
-        assert_eq!(
-            client.command(&[b"SET".as_slice(), b"big", &value]),
-            Reply::ok()
-        );
-        assert_eq!(
-            client.command(&["STRLEN", "big"]),
-            Reply::Integer(length as i64)
-        );
-        assert!(
-            client.command(&["GET", "big"]).bytes() == value,
-            "{length} bytes came back changed"
-        );
+        assert_eq!(client.command(&[b"SET".as_slice(), b"big", &value]), Reply::ok());
+        assert_eq!(client.command(&["STRLEN", "big"]), Reply::Integer(length as i64));
+        assert!(client.command(&["GET", "big"]).bytes() == value, "{length} bytes came back changed");
         let tail = client.command(&["GETRANGE", "big", "-10", "-1"]);
         assert_eq!(tail.bytes(), &value[length.saturating_sub(10)..]);
     }
@@ -581,10 +559,7 @@ fn values_change_size_in_place() {
     lengths.extend((0..200).rev());
     for (round, length) in lengths.into_iter().enumerate() {
         let value = vec![b'a' + (round % 26) as u8; length];
-        assert_eq!(
-            client.command(&[b"SET".as_slice(), b"key", &value]),
-            Reply::ok()
-        );
+        assert_eq!(client.command(&[b"SET".as_slice(), b"key", &value]), Reply::ok());
         assert_eq!(client.command(&["GET", "key"]).bytes(), value);
     }
 }
@@ -601,8 +576,5 @@ fn reply_forms() {
     assert_eq!(client.command_bytes(&["GET", "missing"]), b"_\r\n");
     assert_eq!(client.command_bytes(&["MGET", "missing"]), b"*1\r\n_\r\n");
     assert_eq!(client.command_bytes(&["SET", "k", "1.5"]), b"+OK\r\n");
-    assert_eq!(
-        client.command_bytes(&["INCRBYFLOAT", "k", "1"]),
-        b"$3\r\n2.5\r\n"
-    );
+    assert_eq!(client.command_bytes(&["INCRBYFLOAT", "k", "1"]), b"$3\r\n2.5\r\n");
 }

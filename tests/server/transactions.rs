@@ -189,11 +189,7 @@ fn watch_notices_changes_by_others() {
         client.send(b"*1\r\n$4\r\nEXEC\r\n");
         let (_, bytes) = client.reply_bytes();
         assert_eq!(bytes, b"*-1\r\n", "after {before}, {change} went unnoticed");
-        assert_eq!(
-            client.run("EXISTS touched"),
-            Reply::Integer(0),
-            "after {before}, {change}"
-        );
+        assert_eq!(client.run("EXISTS touched"), Reply::Integer(0), "after {before}, {change}");
     }
 }
 
@@ -229,11 +225,7 @@ fn watch_ignores_what_changes_nothing() {
         other.run(action);
         client.run("MULTI");
         client.run("SET touched yes");
-        assert_eq!(
-            client.run("EXEC"),
-            Reply::Array(vec![Reply::ok()]),
-            "after {before}, {action} counted as a change"
-        );
+        assert_eq!(client.run("EXEC"), Reply::Array(vec![Reply::ok()]), "after {before}, {action} counted as a change");
     }
 }
 
@@ -380,25 +372,14 @@ fn transactions_over_slots_are_atomic() {
             let mut reader = server.client();
             while !done.load(Ordering::Relaxed) {
                 let pair = reader.run("MGET left right");
-                assert_eq!(
-                    pair.items()[0],
-                    pair.items()[1],
-                    "a reader saw half a transaction"
-                );
+                assert_eq!(pair.items()[0], pair.items()[1], "a reader saw half a transaction");
                 reader.send(b"MULTI\r\nGET right\r\nGET left\r\nEXEC\r\n");
                 let replies: Vec<Reply> = (0..4).map(|_| reader.reply()).collect();
-                assert_eq!(
-                    replies[3].items()[0],
-                    replies[3].items()[1],
-                    "a transaction saw half of another"
-                );
+                assert_eq!(replies[3].items()[0], replies[3].items()[1], "a transaction saw half of another");
             }
         });
     });
-    assert_eq!(
-        setup.run("MGET left right"),
-        Reply::Array(vec![Reply::bulk("3000"), Reply::bulk("3000")])
-    );
+    assert_eq!(setup.run("MGET left right"), Reply::Array(vec![Reply::bulk("3000"), Reply::bulk("3000")]));
 }
 
 /// The usual check-and-set loop loses no increment under contention.
@@ -424,10 +405,7 @@ fn optimistic_increments_lose_nothing() {
             });
         }
     });
-    assert_eq!(
-        server.client().run("GET counter"),
-        Reply::bulk(&(3 * EACH).to_string())
-    );
+    assert_eq!(server.client().run("GET counter"), Reply::bulk(&(3 * EACH).to_string()));
 }
 
 #[test]
@@ -436,10 +414,7 @@ fn a_large_transaction() {
     let mut client = server.client();
     client.run("MULTI");
     for index in 0..5000 {
-        assert_eq!(
-            client.command(&["SET", &format!("key:{index}"), "v"]),
-            Reply::Status(b"QUEUED".to_vec())
-        );
+        assert_eq!(client.command(&["SET", &format!("key:{index}"), "v"]), Reply::Status(b"QUEUED".to_vec()));
     }
     assert_eq!(client.run("EXEC").items().len(), 5000);
     assert_eq!(client.run("DBSIZE"), Reply::Integer(5000));

@@ -20,9 +20,7 @@ impl Queued {
                 self.commands.clear();
             }
             b"EXEC" | b"DISCARD" if command.len() == 1 => self.open = false,
-            _ if self.open && *reply == Reply::Status(b"QUEUED".to_vec()) => {
-                self.commands.push(command.to_vec())
-            }
+            _ if self.open && *reply == Reply::Status(b"QUEUED".to_vec()) => self.commands.push(command.to_vec()),
             _ => {}
         }
     }
@@ -30,13 +28,8 @@ impl Queued {
 
 impl fmt::Display for Queued {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.commands.iter().map(|command| {
-            command
-                .iter()
-                .map(|word| escape(word))
-                .collect::<Vec<_>>()
-                .join(" ")
-        });
+        let lines =
+            self.commands.iter().map(|command| command.iter().map(|word| escape(word)).collect::<Vec<_>>().join(" "));
         out.write_str(&lines.collect::<Vec<_>>().join("; "))
     }
 }
@@ -54,22 +47,14 @@ pub fn alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply, queued: &Queue
     answers_alike(command, tested, oracle) || transactions_alike(command, tested, oracle, queued)
 }
 
-fn transactions_alike(
-    command: &[Vec<u8>],
-    tested: &Reply,
-    oracle: &Reply,
-    queued: &Queued,
-) -> bool {
+fn transactions_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply, queued: &Queued) -> bool {
     match (tested, oracle) {
-        (Reply::Array(ours), Reply::Array(theirs))
-            if name_of(command) == b"EXEC" && queued.open =>
-        {
+        (Reply::Array(ours), Reply::Array(theirs)) if name_of(command) == b"EXEC" && queued.open => {
             let commands = &queued.commands;
             ours.len() == theirs.len()
                 && commands.len() == ours.len()
                 && (0..ours.len()).all(|index| {
-                    ours[index] == theirs[index]
-                        || answers_alike(&commands[index], &ours[index], &theirs[index])
+                    ours[index] == theirs[index] || answers_alike(&commands[index], &ours[index], &theirs[index])
                 })
         }
         _ => false,
@@ -77,18 +62,11 @@ fn transactions_alike(
 }
 
 fn answers_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
-    let subcommand = command
-        .get(1)
-        .map(|word| word.to_ascii_uppercase())
-        .unwrap_or_default();
+    let subcommand = command.get(1).map(|word| word.to_ascii_uppercase()).unwrap_or_default();
     match (name_of(command).as_slice(), tested, oracle) {
         // Times to live: the servers work a moment apart.
-        (b"TTL" | b"EXPIRETIME", Reply::Integer(ours), Reply::Integer(theirs)) => {
-            close(*ours, *theirs, 2)
-        }
-        (b"PTTL" | b"PEXPIRETIME", Reply::Integer(ours), Reply::Integer(theirs)) => {
-            close(*ours, *theirs, 2000)
-        }
+        (b"TTL" | b"EXPIRETIME", Reply::Integer(ours), Reply::Integer(theirs)) => close(*ours, *theirs, 2),
+        (b"PTTL" | b"PEXPIRETIME", Reply::Integer(ours), Reply::Integer(theirs)) => close(*ours, *theirs, 2000),
         // Order is free.
         (b"KEYS", Reply::Array(ours), Reply::Array(theirs)) => same_members(ours, theirs),
         (b"SCAN", Reply::Array(ours), Reply::Array(theirs)) => scans_alike(command, ours, theirs),
@@ -108,19 +86,12 @@ fn answers_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
 /// What 7.2 answers differently from the 7.0 that Debian ships.
 fn newer_version(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
     let is = |index: usize, word: &str| {
-        command
-            .get(index)
-            .is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
+        command.get(index).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
     };
     // One argument fewer is needed, so that another check refuses.
-    let get_keys = is(0, "COMMAND")
-        && is(1, "GETKEYS")
-        && command.len() == 3
-        && tested.is_error()
-        && oracle.is_error();
+    let get_keys = is(0, "COMMAND") && is(1, "GETKEYS") && command.len() == 3 && tested.is_error() && oracle.is_error();
     // A zero byte ends what is checked of a name.
-    let name =
-        is(0, "CLIENT") && is(1, "SETNAME") && command.get(2).is_some_and(|name| name.contains(&0));
+    let name = is(0, "CLIENT") && is(1, "SETNAME") && command.get(2).is_some_and(|name| name.contains(&0));
     get_keys || name
 }
 
@@ -140,8 +111,6 @@ fn same_members(ours: &[Reply], theirs: &[Reply]) -> bool {
 /// One call that covers everything must return the same keys; cursors that mean nothing may return anything.
 fn scans_alike(command: &[Vec<u8>], ours: &[Reply], theirs: &[Reply]) -> bool {
     let whole = command[1] == b"0"
-        && command
-            .windows(2)
-            .any(|pair| pair[0].eq_ignore_ascii_case(b"COUNT") && pair[1] == b"1000000");
+        && command.windows(2).any(|pair| pair[0].eq_ignore_ascii_case(b"COUNT") && pair[1] == b"1000000");
     !whole || (ours[0] == theirs[0] && same_members(ours[1].items(), theirs[1].items()))
 }

@@ -194,50 +194,22 @@ const AWKWARD_OFFSETS: &[&str] = &[
     "-9223372036854775808",
 ];
 
-const AWKWARD_FIELDS: &[&str] = &[
-    "u64",
-    "i65",
-    "u0",
-    "i0",
-    "x8",
-    "u",
-    "i",
-    "8",
-    "",
-    "u8x",
-    "u-1",
-    "i+8",
-    "u 8",
-    "i9223372036854775808",
-];
+const AWKWARD_FIELDS: &[&str] =
+    &["u64", "i65", "u0", "i0", "x8", "u", "i", "8", "", "u8x", "u-1", "i+8", "u 8", "i9223372036854775808"];
 
-const AWKWARD_POSITIONS: &[&str] = &[
-    "-1",
-    "#-1",
-    "#",
-    "",
-    "#abc",
-    "8388600",
-    "8388601",
-    "#1048575",
-    "#1048576",
-    "##1",
-    "1.5",
-    "#4294967296",
-];
+const AWKWARD_POSITIONS: &[&str] =
+    &["-1", "#-1", "#", "", "#abc", "8388600", "8388601", "#1048575", "#1048576", "##1", "1.5", "#4294967296"];
 
 const PATTERNS: &[&str] = &[
-    "*", "a", "?", "{t}*", "[ab]", "[^ab]", "[a-c]", "[c-a]", "*1", "a*b", "\\a", "[", "[a", "**",
-    "", "\\", "{*}?", "*[1-3]",
+    "*", "a", "?", "{t}*", "[ab]", "[^ab]", "[a-c]", "[c-a]", "*1", "a*b", "\\a", "[", "[a", "**", "", "\\", "{*}?",
+    "*[1-3]",
 ];
 
 /// One command as its arguments.
 pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
     let mut template = random.pick(TEMPLATES);
     // What empties everything or moves databases about stays rare, or there would be nothing to compare.
-    if (template.starts_with("FLUSH")
-        || template.starts_with("SWAPDB")
-        || template.starts_with("SELECT"))
+    if (template.starts_with("FLUSH") || template.starts_with("SWAPDB") || template.starts_with("SELECT"))
         && random.chance(85)
     {
         template = "GET <key>";
@@ -286,13 +258,7 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
         "<float>" => match random.below(3) {
             0 => random.pick(AWKWARD_FLOATS).as_bytes().to_vec(),
             1 => random.between(-20, 20).to_string().into_bytes(),
-            _ => format!(
-                "{}{}.{}",
-                random.pick(&["", "-"]),
-                random.below(1000),
-                random.below(1000)
-            )
-            .into_bytes(),
+            _ => format!("{}{}.{}", random.pick(&["", "-"]), random.below(1000), random.below(1000)).into_bytes(),
         },
         "<index>" => match random.below(5) {
             0 => random.pick(AWKWARD_INTEGERS).as_bytes().to_vec(),
@@ -302,10 +268,7 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
             0 => random.pick(AWKWARD_OFFSETS).as_bytes().to_vec(),
             _ => random.below(200).to_string().into_bytes(),
         },
-        "<bit>" => random
-            .pick(&["0", "1", "0", "1", "0", "1", "2", "-1", "", "x", "01"])
-            .as_bytes()
-            .to_vec(),
+        "<bit>" => random.pick(&["0", "1", "0", "1", "0", "1", "2", "-1", "", "x", "01"]).as_bytes().to_vec(),
         "<field>" => match random.below(12) {
             0 => random.pick(AWKWARD_FIELDS).as_bytes().to_vec(),
             _ => format!("{}{}", random.pick(&["u", "i"]), 1 + random.below(64)).into_bytes(),
@@ -317,21 +280,7 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
         },
         "<time>" => time(random),
         "<database>" => random
-            .pick(&[
-                "0",
-                "0",
-                "0",
-                "1",
-                "1",
-                "2",
-                "15",
-                "16",
-                "-1",
-                "x",
-                "",
-                "01",
-                "4294967296",
-            ])
+            .pick(&["0", "0", "0", "1", "1", "2", "15", "16", "-1", "x", "", "01", "4294967296"])
             .as_bytes()
             .to_vec(),
         "<pattern>" => random.pick(PATTERNS).as_bytes().to_vec(),
@@ -358,9 +307,7 @@ fn value(random: &mut Random) -> Vec<u8> {
         5 => (0..random.below(30)).map(|_| random.next() as u8).collect(),
         6 => vec![random.pick(b"xyz"); 30 + random.below(40)],
         7 => vec![random.pick(b"\x00\xff\x0f"); random.below(40)],
-        _ => (0..random.below(12))
-            .map(|_| random.pick(b"abcd"))
-            .collect(),
+        _ => (0..random.below(12)).map(|_| random.pick(b"abcd")).collect(),
     }
 }
 
@@ -368,20 +315,8 @@ fn value(random: &mut Random) -> Vec<u8> {
 /// from so wide a range that two of them never meet within the few milliseconds by which two servers differ.
 fn time(random: &mut Random) -> Vec<u8> {
     match random.below(12) {
-        0 => random
-            .pick(&[
-                "0",
-                "-1",
-                "-100",
-                "-9223372036854775808",
-                "-9223372036854775",
-            ])
-            .as_bytes()
-            .to_vec(),
-        1 => random
-            .pick(&["", "abc", "1.5", " 1", "+100000000000", "0x10"])
-            .as_bytes()
-            .to_vec(),
+        0 => random.pick(&["0", "-1", "-100", "-9223372036854775808", "-9223372036854775"]).as_bytes().to_vec(),
+        1 => random.pick(&["", "abc", "1.5", " 1", "+100000000000", "0x10"]).as_bytes().to_vec(),
         2 => random
             .pick(&[
                 "9223372036854775807",
@@ -392,10 +327,7 @@ fn time(random: &mut Random) -> Vec<u8> {
             ])
             .as_bytes()
             .to_vec(),
-        _ => random
-            .between(100_000_000_000, 9_000_000_000_000)
-            .to_string()
-            .into_bytes(),
+        _ => random.between(100_000_000_000, 9_000_000_000_000).to_string().into_bytes(),
     }
 }
 
@@ -407,11 +339,7 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
     let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG"].contains(&name.as_slice())
         || name.windows(2).any(|part| part == b"EX");
     let junk = |random: &mut Random| {
-        if timed {
-            b"junk".to_vec()
-        } else {
-            value(random)
-        }
+        if timed { b"junk".to_vec() } else { value(random) }
     };
     match random.below(5) {
         0 if command.len() > 1 => {

@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Client, PATIENCE, Protocol, Random, Reply, Server, encode_command, escape,
-    seed_from_environment,
+    Client, PATIENCE, Protocol, Random, Reply, Server, encode_command, escape, seed_from_environment,
 };
 
 use alike::{Queued, alike};
@@ -27,21 +26,15 @@ const ENOUGH: usize = 12;
 const SHARED_OPTIONS: &[&str] = &["--proto-max-bulk-len", "1mb"];
 
 fn oracle() -> Server {
-    let binary = std::env::var_os("CAIRN_DIFF_ORACLE")
-        .map_or_else(|| PathBuf::from("/usr/bin/redis-server"), PathBuf::from);
-    assert!(
-        binary.exists(),
-        "the oracle {} is missing; install redis-server",
-        binary.display()
-    );
+    let binary =
+        std::env::var_os("CAIRN_DIFF_ORACLE").map_or_else(|| PathBuf::from("/usr/bin/redis-server"), PathBuf::from);
+    assert!(binary.exists(), "the oracle {} is missing; install redis-server", binary.display());
     Server::of_binary(&binary, None, SHARED_OPTIONS)
 }
 
 fn seconds(default: u64) -> Duration {
     let text = std::env::var("CAIRN_DIFF_SECONDS");
-    Duration::from_secs(text.map_or(default, |text| {
-        text.parse().expect("CAIRN_DIFF_SECONDS is a number")
-    }))
+    Duration::from_secs(text.map_or(default, |text| text.parse().expect("CAIRN_DIFF_SECONDS is a number")))
 }
 
 /// One step of a sequence: who says what.
@@ -76,11 +69,7 @@ impl Sides {
             tested.hello(protocol);
             oracle.hello(protocol);
         }
-        Pair {
-            tested,
-            oracle,
-            queued: Queued::default(),
-        }
+        Pair { tested, oracle, queued: Queued::default() }
     }
 
     /// Runs a whole sequence from empty servers and stops at the first difference.
@@ -88,20 +77,13 @@ impl Sides {
         let mut control = self.connect(Protocol::Resp2);
         control.ask(&[b"FLUSHALL".to_vec()]);
         let protocols = [Protocol::Resp2, Protocol::Resp2, Protocol::Resp3];
-        let mut pairs: Vec<Pair> = (0..CONNECTIONS)
-            .map(|index| self.connect(protocols[index]))
-            .collect();
+        let mut pairs: Vec<Pair> = (0..CONNECTIONS).map(|index| self.connect(protocols[index])).collect();
         for (index, step) in steps.iter().enumerate() {
             if let Some(report) = pairs[step.connection].compare(&step.command) {
-                return Some(Difference {
-                    step: Some(index),
-                    report,
-                });
+                return Some(Difference { step: Some(index), report });
             }
         }
-        control
-            .compare_data()
-            .map(|report| Difference { step: None, report })
+        control.compare_data().map(|report| Difference { step: None, report })
     }
 
     /// Drops steps as long as a difference remains.
@@ -142,11 +124,7 @@ impl Pair {
         [("tested", &mut self.tested), ("oracle", &mut self.oracle)].map(|(side, client)| {
             let reply = client.reply_within(PATIENCE);
             reply.unwrap_or_else(|| {
-                panic!(
-                    "the {side} server does not answer {}; queued before: {}",
-                    shown(command),
-                    self.queued
-                )
+                panic!("the {side} server does not answer {}; queued before: {}", shown(command), self.queued)
             })
         })
     }
@@ -156,14 +134,8 @@ impl Pair {
         let [tested, oracle] = self.ask(command);
         let same = tested.1 == oracle.1 || alike(command, &tested.0, &oracle.0, &self.queued);
         self.queued.note(command, &oracle.0);
-        (!same).then(|| {
-            format!(
-                "{}\n    tested {}\n    oracle {}",
-                shown(command),
-                escape(&tested.1),
-                escape(&oracle.1)
-            )
-        })
+        (!same)
+            .then(|| format!("{}\n    tested {}\n    oracle {}", shown(command), escape(&tested.1), escape(&oracle.1)))
     }
 
     /// Compares every key of every database.
@@ -177,10 +149,7 @@ impl Pair {
             let names = self.oracle.command(&everything);
             for name in names.items() {
                 for question in ["GET", "TYPE", "PEXPIRETIME", "OBJECT ENCODING"] {
-                    let mut command: Vec<Vec<u8>> = question
-                        .split(' ')
-                        .map(|word| word.as_bytes().to_vec())
-                        .collect();
+                    let mut command: Vec<Vec<u8>> = question.split(' ').map(|word| word.as_bytes().to_vec()).collect();
                     command.push(name.bytes().to_vec());
                     if let Some(report) = self.compare(&command) {
                         return Some(format!("at the end, database {database}: {report}"));
@@ -193,25 +162,14 @@ impl Pair {
 }
 
 fn shown(command: &[Vec<u8>]) -> String {
-    command
-        .iter()
-        .map(|part| format!("\"{}\"", escape(part)))
-        .collect::<Vec<_>>()
-        .join(" ")
+    command.iter().map(|part| format!("\"{}\"", escape(part))).collect::<Vec<_>>().join(" ")
 }
 
 /// What makes two differences the same one: the command's name and what each side answered, roughly.
 fn kind_of(steps: &[Step], difference: &Difference) -> String {
-    let command = steps
-        .last()
-        .map(|step| step.command[0].to_ascii_uppercase())
-        .unwrap_or_default();
-    let answers: String = difference
-        .report
-        .lines()
-        .skip(1)
-        .map(|line| line.chars().take(26).collect::<String>())
-        .collect();
+    let command = steps.last().map(|step| step.command[0].to_ascii_uppercase()).unwrap_or_default();
+    let answers: String =
+        difference.report.lines().skip(1).map(|line| line.chars().take(26).collect::<String>()).collect();
     format!("{}{answers}", escape(&command))
 }
 
@@ -219,20 +177,14 @@ fn kind_of(steps: &[Step], difference: &Difference) -> String {
 fn random_commands_are_answered_alike() {
     let seed = seed_from_environment("CAIRN_DIFF_SEED");
     println!("CAIRN_DIFF_SEED={seed}");
-    let sides = Sides {
-        tested: Server::with(SHARED_OPTIONS),
-        oracle: oracle(),
-    };
+    let sides = Sides { tested: Server::with(SHARED_OPTIONS), oracle: oracle() };
     let deadline = Instant::now() + seconds(20);
     let mut random = Random::new(seed);
     let mut found: Vec<(String, String)> = Vec::new();
     let mut compared = 0;
     while Instant::now() < deadline && found.len() < ENOUGH {
         let steps: Vec<Step> = (0..SEQUENCE)
-            .map(|_| Step {
-                connection: random.below(CONNECTIONS),
-                command: random_command(&mut random),
-            })
+            .map(|_| Step { connection: random.below(CONNECTIONS), command: random_command(&mut random) })
             .collect();
         compared += steps.len();
         if sides.run(&steps).is_none() {
@@ -250,12 +202,7 @@ fn random_commands_are_answered_alike() {
     }
     println!("{compared} commands compared");
     let reports: Vec<String> = found.into_iter().map(|(_, report)| report).collect();
-    assert!(
-        reports.is_empty(),
-        "CAIRN_DIFF_SEED={seed}: {} differences\n{}",
-        reports.len(),
-        reports.join("\n\n")
-    );
+    assert!(reports.is_empty(), "CAIRN_DIFF_SEED={seed}: {} differences\n{}", reports.len(), reports.join("\n\n"));
 }
 
 /// Requests with damaged bytes draw the same bytes from both, protocol errors and closing included.
@@ -264,10 +211,7 @@ fn damaged_requests_are_answered_alike() {
     let seed = seed_from_environment("CAIRN_DIFF_SEED");
     println!("CAIRN_DIFF_SEED={seed}");
     let mut random = Random::new(seed);
-    let sides = Sides {
-        tested: Server::with(SHARED_OPTIONS),
-        oracle: oracle(),
-    };
+    let sides = Sides { tested: Server::with(SHARED_OPTIONS), oracle: oracle() };
     let valid = [
         encode_command(&["SET", "key", "value"]),
         b"GET key\r\nECHO \"quoted \\x41\"\r\n".to_vec(),
@@ -298,11 +242,6 @@ fn damaged_requests_are_answered_alike() {
             client.until_closed()
         });
         let [tested, oracle] = answers;
-        assert_eq!(
-            escape(&tested),
-            escape(&oracle),
-            "CAIRN_DIFF_SEED={seed}: after {}",
-            escape(&bytes)
-        );
+        assert_eq!(escape(&tested), escape(&oracle), "CAIRN_DIFF_SEED={seed}: after {}", escape(&bytes));
     }
 }

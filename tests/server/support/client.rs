@@ -40,12 +40,7 @@ impl Client {
     }
 
     fn over(stream: Stream) -> Client {
-        Client {
-            stream,
-            protocol: Protocol::Resp2,
-            received: Vec::new(),
-            consumed: 0,
-        }
+        Client { stream, protocol: Protocol::Resp2, received: Vec::new(), consumed: 0 }
     }
 
     /// Sends one command and waits for its reply.
@@ -72,11 +67,7 @@ impl Client {
 
     /// Switches protocol with HELLO and gives its reply.
     pub fn hello(&mut self, protocol: Protocol) -> Reply {
-        self.post(if protocol == Protocol::Resp3 {
-            "HELLO 3"
-        } else {
-            "HELLO 2"
-        });
+        self.post(if protocol == Protocol::Resp3 { "HELLO 3" } else { "HELLO 2" });
         self.protocol = protocol;
         self.reply()
     }
@@ -87,8 +78,7 @@ impl Client {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        self.try_send(bytes)
-            .unwrap_or_else(|error| panic!("sending {}: {error}", escape(bytes)));
+        self.try_send(bytes).unwrap_or_else(|error| panic!("sending {}: {error}", escape(bytes)));
     }
 
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
@@ -107,10 +97,7 @@ impl Client {
     pub fn reply_bytes(&mut self) -> (Reply, Vec<u8>) {
         match self.reply_within(PATIENCE) {
             Some(found) => found,
-            None => panic!(
-                "no reply; received so far: {:?}",
-                escape(&self.received[self.consumed..])
-            ),
+            None => panic!("no reply; received so far: {:?}", escape(&self.received[self.consumed..])),
         }
     }
 
@@ -124,10 +111,9 @@ impl Client {
             match self.receive(deadline.saturating_duration_since(Instant::now())) {
                 Received::Some => {}
                 Received::Nothing => return None,
-                Received::Closed => panic!(
-                    "closed by the server; received: {:?}",
-                    escape(&self.received[self.consumed..])
-                ),
+                Received::Closed => {
+                    panic!("closed by the server; received: {:?}", escape(&self.received[self.consumed..]))
+                }
             }
         }
     }
@@ -154,10 +140,7 @@ impl Client {
         while !self.received[self.consumed..].ends_with(end) {
             match self.receive(deadline.saturating_duration_since(Instant::now())) {
                 Received::Some => {}
-                Received::Nothing => panic!(
-                    "only received {:?}",
-                    escape(&self.received[self.consumed..])
-                ),
+                Received::Nothing => panic!("only received {:?}", escape(&self.received[self.consumed..])),
                 Received::Closed => {
                     panic!("closed after {:?}", escape(&self.received[self.consumed..]))
                 }
@@ -175,10 +158,7 @@ impl Client {
         while self.received.len() - self.consumed < length {
             match self.receive(deadline.saturating_duration_since(Instant::now())) {
                 Received::Some => {}
-                Received::Nothing => panic!(
-                    "only received {:?}",
-                    escape(&self.received[self.consumed..])
-                ),
+                Received::Nothing => panic!("only received {:?}", escape(&self.received[self.consumed..])),
                 Received::Closed => {
                     panic!("closed after {:?}", escape(&self.received[self.consumed..]))
                 }
@@ -195,10 +175,7 @@ impl Client {
         loop {
             match self.receive(deadline.saturating_duration_since(Instant::now())) {
                 Received::Some => {}
-                Received::Nothing => panic!(
-                    "still open; received {:?}",
-                    escape(&self.received[self.consumed..])
-                ),
+                Received::Nothing => panic!("still open; received {:?}", escape(&self.received[self.consumed..])),
                 Received::Closed => return self.received.split_off(self.consumed),
             }
         }
@@ -248,31 +225,22 @@ impl Client {
     /// One line of INFO.
     pub fn info(&mut self, section: &str, field: &str) -> String {
         let reply = self.run(&format!("INFO {section}"));
-        let found = reply.text().lines().find_map(|line| {
-            line.strip_prefix(field)?
-                .strip_prefix(':')
-                .map(str::to_owned)
-        });
+        let found =
+            reply.text().lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned));
         found.unwrap_or_else(|| panic!("no {field} in INFO {section}: {reply:?}"))
     }
 
     /// Polls until the command answers what is expected.
     pub fn wait_for(&mut self, line: &str, expected: &Reply) {
-        wait_until(&format!("{line} => {expected:?}"), || {
-            self.run(line) == *expected
-        });
+        wait_until(&format!("{line} => {expected:?}"), || self.run(line) == *expected);
     }
 
     fn receive(&mut self, patience: Duration) -> Received {
         let mut chunk = [0u8; 65536];
         let patience = Some(patience.max(Duration::from_millis(1)));
         let outcome = match &mut self.stream {
-            Stream::Tcp(stream) => stream
-                .set_read_timeout(patience)
-                .and_then(|()| stream.read(&mut chunk)),
-            Stream::Unix(stream) => stream
-                .set_read_timeout(patience)
-                .and_then(|()| stream.read(&mut chunk)),
+            Stream::Tcp(stream) => stream.set_read_timeout(patience).and_then(|()| stream.read(&mut chunk)),
+            Stream::Unix(stream) => stream.set_read_timeout(patience).and_then(|()| stream.read(&mut chunk)),
         };
         match outcome {
             Ok(0) => Received::Closed,
@@ -284,9 +252,7 @@ impl Client {
                 self.received.extend_from_slice(&chunk[..length]);
                 Received::Some
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Received::Nothing
-            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Received::Nothing,
             Err(error) if error.kind() == ErrorKind::Interrupted => Received::Some,
             Err(_) => Received::Closed,
         }

@@ -10,9 +10,7 @@ mod script;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Protocol};
-pub use process::{
-    Server, free_port, raise_file_limit, run_to_exit, temporary_directory,
-};
+pub use process::{Server, free_port, raise_file_limit, run_to_exit, temporary_directory};
 pub use random::{Random, seed_from_environment};
 pub use reply::Reply;
 pub use script::{check, encode_command, escape};

@@ -29,10 +29,8 @@ pub struct Exit {
 
 /// The binary that the tests drive.
 pub fn server_binary() -> PathBuf {
-    std::env::var_os("CAIRN_TEST_SERVER").map_or_else(
-        || PathBuf::from(env!("CARGO_BIN_EXE_cairn-server")),
-        PathBuf::from,
-    )
+    std::env::var_os("CAIRN_TEST_SERVER")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cairn-server")), PathBuf::from)
 }
 
 impl Server {
@@ -62,18 +60,8 @@ impl Server {
         }
         let port_text = port.to_string();
         let directory_text = directory.to_str().expect("a UTF-8 path").to_owned();
-        let usual = [
-            "--port",
-            &port_text,
-            "--dir",
-            &directory_text,
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ];
-        let bound =
-            arguments.contains(&"--bind") || file.is_some_and(|text| text.contains("bind "));
+        let usual = ["--port", &port_text, "--dir", &directory_text, "--save", "", "--appendonly", "no"];
+        let bound = arguments.contains(&"--bind") || file.is_some_and(|text| text.contains("bind "));
         command.args(usual).args(["--enable-debug-command", "yes"]);
         if !bound {
             command.args(["--bind", "127.0.0.1"]);
@@ -86,11 +74,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("starting {}: {error}", binary.display()));
-        let mut server = Server {
-            child,
-            directory,
-            port,
-        };
+        let mut server = Server { child, directory, port };
         server.wait_ready();
         server
     }
@@ -101,16 +85,12 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("ask after the server") {
                 panic!("the server ended at start: {status}\n{}", self.log());
             }
-            let answers = Client::connect(("127.0.0.1", self.port))
-                .or_else(|_| Client::connect(("::1", self.port)))
-                .is_ok();
+            let answers =
+                Client::connect(("127.0.0.1", self.port)).or_else(|_| Client::connect(("::1", self.port))).is_ok();
             if answers {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "the server does not accept connections"
-            );
+            assert!(Instant::now() < deadline, "the server does not accept connections");
             std::thread::sleep(Duration::from_millis(3));
         }
     }
@@ -132,47 +112,33 @@ impl Server {
     }
 
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default())
-            .into_owned()
+        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
     }
 
     /// Waits until the process ends by itself and gives its exit code.
     pub fn wait_exit(&mut self) -> Option<i32> {
         let mut code = None;
-        wait_until("the server ends", || {
-            match self.child.try_wait().expect("ask after the server") {
-                Some(status) => {
-                    code = status.code();
-                    true
-                }
-                None => false,
+        wait_until("the server ends", || match self.child.try_wait().expect("ask after the server") {
+            Some(status) => {
+                code = status.code();
+                true
             }
+            None => false,
         });
         code
     }
 
     /// Sends a signal by name, as `kill` spells it.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
-            .status();
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill").success(), "kill -{name} failed");
     }
 
     /// Resident memory in bytes, as the kernel counts it.
     pub fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .expect("the server's status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
-        line.trim()
-            .trim_end_matches(" kB")
-            .trim()
-            .parse::<u64>()
-            .expect("a number")
-            * 1024
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server's status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
     }
 }
 
@@ -184,10 +150,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(60).collect();
-            println!(
-                "--- server {} (ended by itself: {ended:?}), end of its log:",
-                self.child.id()
-            );
+            println!("--- server {} (ended by itself: {ended:?}), end of its log:", self.child.id());
             tail.iter().rev().for_each(|line| println!("{line}"));
         }
         let _ = fs::remove_dir_all(&self.directory);
@@ -204,11 +167,7 @@ pub fn run_to_exit(arguments: &[&str], input: &str) -> Exit {
         .spawn()
         .expect("start the server");
     // The process may end before it reads anything.
-    let _ = child
-        .stdin
-        .take()
-        .expect("a pipe")
-        .write_all(input.as_bytes());
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().expect("ask after the process").is_none() {
         if Instant::now() > deadline {
@@ -219,10 +178,7 @@ pub fn run_to_exit(arguments: &[&str], input: &str) -> Exit {
     }
     let output = child.wait_with_output().expect("collect its output");
     let text = [output.stdout, output.stderr].concat();
-    Exit {
-        code: output.status.code(),
-        output: String::from_utf8_lossy(&text).into_owned(),
-    }
+    Exit { code: output.status.code(), output: String::from_utf8_lossy(&text).into_owned() }
 }
 
 /// A port nobody listens on, below the range that outgoing connections take theirs from.
@@ -243,11 +199,7 @@ pub fn free_port() -> u16 {
 /// A fresh directory that the caller removes.
 pub fn temporary_directory() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "cairn-test-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = format!("cairn-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let directory = std::env::temp_dir().join(name);
     fs::create_dir_all(&directory).expect("create a temporary directory");
     directory
@@ -256,23 +208,13 @@ pub fn temporary_directory() -> PathBuf {
 /// Lets this process, and servers started after, hold `count` open files; panics when the hard limit forbids it.
 #[allow(unsafe_code)]
 pub fn raise_file_limit(count: u64) {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live rlimit, which both calls use only while they run.
     let (read, write) = unsafe {
         let read = libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
-        assert!(
-            limit.rlim_max >= count,
-            "the hard limit of open files is {}, this test needs {count}",
-            limit.rlim_max
-        );
+        assert!(limit.rlim_max >= count, "the hard limit of open files is {}, this test needs {count}", limit.rlim_max);
         limit.rlim_cur = limit.rlim_cur.max(count);
         (read, libc::setrlimit(libc::RLIMIT_NOFILE, &limit))
     };
-    assert!(
-        read == 0 && write == 0,
-        "cannot raise the limit of open files"
-    );
+    assert!(read == 0 && write == 0, "cannot raise the limit of open files");
 }

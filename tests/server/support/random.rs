@@ -42,15 +42,9 @@ impl Random {
 /// The seed in the named environment variable, else one from the clock.
 pub fn seed_from_environment(variable: &str) -> u64 {
     match std::env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
         Err(_) => {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .expect("a clock after 1970")
-                .as_nanos() as u64
-                % 1_000_000_007
+            SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos() as u64 % 1_000_000_007
         }
     }
 }

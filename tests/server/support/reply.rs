@@ -27,16 +27,14 @@ impl Reply {
     /// Decodes the RESP2 reply at the start of `bytes`: the reply and its length, or None while it is incomplete.
     pub fn decode_resp2(bytes: &[u8]) -> Option<(Reply, usize)> {
         let decoded = resp2::decode::decode_range(bytes);
-        let (frame, length) =
-            decoded.unwrap_or_else(|error| panic!("not RESP2: {error:?} in {}", escape(bytes)))?;
+        let (frame, length) = decoded.unwrap_or_else(|error| panic!("not RESP2: {error:?} in {}", escape(bytes)))?;
         Some((from_resp2(&frame, bytes), length))
     }
 
     /// The same for RESP3.
     pub fn decode_resp3(bytes: &[u8]) -> Option<(Reply, usize)> {
         let decoded = resp3::decode::complete::decode_range(bytes);
-        let (frame, length) =
-            decoded.unwrap_or_else(|error| panic!("not RESP3: {error:?} in {}", escape(bytes)))?;
+        let (frame, length) = decoded.unwrap_or_else(|error| panic!("not RESP3: {error:?} in {}", escape(bytes)))?;
         Some((from_resp3(&frame, bytes), length))
     }
 
@@ -90,14 +88,8 @@ impl Reply {
     /// The value beside `name` in a map, or in an array of alternating names and values.
     pub fn field(&self, name: &str) -> &Reply {
         let found = match self {
-            Reply::Map(pairs) => pairs
-                .iter()
-                .find(|(key, _)| key.bytes() == name.as_bytes())
-                .map(|(_, value)| value),
-            Reply::Array(items) => items
-                .chunks(2)
-                .find(|pair| pair[0].bytes() == name.as_bytes())
-                .map(|pair| &pair[1]),
+            Reply::Map(pairs) => pairs.iter().find(|(key, _)| key.bytes() == name.as_bytes()).map(|(_, value)| value),
+            Reply::Array(items) => items.chunks(2).find(|pair| pair[0].bytes() == name.as_bytes()).map(|pair| &pair[1]),
             other => panic!("expected a map, got {other:?}"),
         };
         found.unwrap_or_else(|| panic!("no field {name} in {self:?}"))
@@ -111,40 +103,20 @@ fn from_resp2(frame: &resp2::types::RangeFrame, bytes: &[u8]) -> Reply {
         RangeFrame::Error((start, end)) => Reply::Error(bytes[*start..*end].to_vec()),
         RangeFrame::Integer(value) => Reply::Integer(*value),
         RangeFrame::BulkString((start, end)) => Reply::Bulk(bytes[*start..*end].to_vec()),
-        RangeFrame::Array(frames) => Reply::Array(
-            frames
-                .iter()
-                .map(|frame| from_resp2(frame, bytes))
-                .collect(),
-        ),
+        RangeFrame::Array(frames) => Reply::Array(frames.iter().map(|frame| from_resp2(frame, bytes)).collect()),
         RangeFrame::Null => Reply::Null,
     }
 }
 
 fn from_resp3(frame: &resp3::types::RangeFrame, bytes: &[u8]) -> Reply {
     use resp3::types::RangeFrame;
-    let all = |frames: &[RangeFrame]| {
-        frames
-            .iter()
-            .map(|frame| from_resp3(frame, bytes))
-            .collect::<Vec<_>>()
-    };
+    let all = |frames: &[RangeFrame]| frames.iter().map(|frame| from_resp3(frame, bytes)).collect::<Vec<_>>();
     match frame {
-        RangeFrame::SimpleString {
-            data: (start, end), ..
-        } => Reply::Status(bytes[*start..*end].to_vec()),
-        RangeFrame::SimpleError {
-            data: (start, end), ..
-        } => Reply::Error(bytes[*start..*end].to_vec()),
-        RangeFrame::BlobError {
-            data: (start, end), ..
-        } => Reply::Error(bytes[*start..*end].to_vec()),
-        RangeFrame::BlobString {
-            data: (start, end), ..
-        } => Reply::Bulk(bytes[*start..*end].to_vec()),
-        RangeFrame::VerbatimString {
-            data: (start, end), ..
-        } => Reply::Verbatim(bytes[*start..*end].to_vec()),
+        RangeFrame::SimpleString { data: (start, end), .. } => Reply::Status(bytes[*start..*end].to_vec()),
+        RangeFrame::SimpleError { data: (start, end), .. } => Reply::Error(bytes[*start..*end].to_vec()),
+        RangeFrame::BlobError { data: (start, end), .. } => Reply::Error(bytes[*start..*end].to_vec()),
+        RangeFrame::BlobString { data: (start, end), .. } => Reply::Bulk(bytes[*start..*end].to_vec()),
+        RangeFrame::VerbatimString { data: (start, end), .. } => Reply::Verbatim(bytes[*start..*end].to_vec()),
         RangeFrame::Number { data, .. } => Reply::Integer(*data),
         RangeFrame::Double { data, .. } => Reply::Double(*data),
         RangeFrame::Boolean { data, .. } => Reply::Boolean(*data),
@@ -154,21 +126,13 @@ fn from_resp3(frame: &resp3::types::RangeFrame, bytes: &[u8]) -> Reply {
         RangeFrame::Set { data, .. } => {
             let mut members: Vec<&RangeFrame> = data.iter().collect();
             members.sort_by_key(|member| position(member));
-            Reply::Set(
-                members
-                    .into_iter()
-                    .map(|member| from_resp3(member, bytes))
-                    .collect(),
-            )
+            Reply::Set(members.into_iter().map(|member| from_resp3(member, bytes)).collect())
         }
         RangeFrame::Map { data, .. } => {
             let mut pairs: Vec<(&RangeFrame, &RangeFrame)> = data.iter().collect();
             pairs.sort_by_key(|(key, _)| position(key));
             Reply::Map(
-                pairs
-                    .into_iter()
-                    .map(|(key, value)| (from_resp3(key, bytes), from_resp3(value, bytes)))
-                    .collect(),
+                pairs.into_iter().map(|(key, value)| (from_resp3(key, bytes), from_resp3(value, bytes))).collect(),
             )
         }
         other => panic!("a frame no reply should hold: {other:?}"),
@@ -209,11 +173,7 @@ impl fmt::Debug for Reply {
             Reply::Map(pairs) => {
                 write!(out, "{{")?;
                 for (index, (key, value)) in pairs.iter().enumerate() {
-                    write!(
-                        out,
-                        "{}{key:?} {value:?}",
-                        if index == 0 { "" } else { " " }
-                    )?;
+                    write!(out, "{}{key:?} {value:?}", if index == 0 { "" } else { " " })?;
                 }
                 write!(out, "}}")
             }

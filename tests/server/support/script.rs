@@ -54,16 +54,10 @@ pub enum Expectation {
 
 impl Expectation {
     pub fn parse(text: &str) -> Expectation {
-        let mut reader = Reader {
-            text: text.as_bytes(),
-            at: 0,
-        };
+        let mut reader = Reader { text: text.as_bytes(), at: 0 };
         let parsed = reader.expectation();
         reader.skip_spaces();
-        assert!(
-            reader.at == reader.text.len(),
-            "left over after the expectation: {text}"
-        );
+        assert!(reader.at == reader.text.len(), "left over after the expectation: {text}");
         parsed
     }
 
@@ -74,10 +68,9 @@ impl Expectation {
                 matches!(reply, Reply::Integer(value) if (low..=high).contains(&value))
             }
             Expectation::Contains(part) => match reply {
-                Reply::Bulk(bytes)
-                | Reply::Verbatim(bytes)
-                | Reply::Status(bytes)
-                | Reply::Error(bytes) => bytes.windows(part.len()).any(|window| window == part),
+                Reply::Bulk(bytes) | Reply::Verbatim(bytes) | Reply::Status(bytes) | Reply::Error(bytes) => {
+                    bytes.windows(part.len()).any(|window| window == part)
+                }
                 _ => false,
             },
             Expectation::Anything => true,
@@ -92,8 +85,7 @@ impl Expectation {
             }
             Expectation::Map(parts) => match reply {
                 Reply::Map(pairs) => {
-                    let items: Vec<&Reply> =
-                        pairs.iter().flat_map(|(key, value)| [key, value]).collect();
+                    let items: Vec<&Reply> = pairs.iter().flat_map(|(key, value)| [key, value]).collect();
                     all_met(parts, items.into_iter())
                 }
                 _ => false,
@@ -103,19 +95,12 @@ impl Expectation {
 }
 
 fn all_met<'a>(parts: &[Expectation], items: impl ExactSizeIterator<Item = &'a Reply>) -> bool {
-    parts.len() == items.len()
-        && parts
-            .iter()
-            .zip(items)
-            .all(|(part, item)| part.met_by(item))
+    parts.len() == items.len() && parts.iter().zip(items).all(|(part, item)| part.met_by(item))
 }
 
 /// Splits a command line as redis-cli does: blanks separate, quotes hold together, `\xHH` and the usual escapes in "".
 pub fn split_line(line: &str) -> Vec<Vec<u8>> {
-    let mut reader = Reader {
-        text: line.as_bytes(),
-        at: 0,
-    };
+    let mut reader = Reader { text: line.as_bytes(), at: 0 };
     let mut arguments = Vec::new();
     loop {
         reader.skip_spaces();
@@ -142,12 +127,8 @@ pub fn encode_command<A: AsRef<[u8]>>(arguments: &[A]) -> Vec<u8> {
 /// Bytes as printable text; what is long is cut, since it only serves messages.
 pub fn escape(bytes: &[u8]) -> String {
     const SHOWN: usize = 600;
-    let mut text: String = bytes
-        .iter()
-        .take(SHOWN)
-        .flat_map(|byte| std::ascii::escape_default(*byte))
-        .map(char::from)
-        .collect();
+    let mut text: String =
+        bytes.iter().take(SHOWN).flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect();
     if bytes.len() > SHOWN {
         text.push_str(&format!("...({} bytes)", bytes.len()));
     }
@@ -181,10 +162,7 @@ impl<'a> Reader<'a> {
     /// A word that a closing bracket also ends.
     fn token(&mut self) -> String {
         let start = self.at;
-        while self
-            .peek()
-            .is_some_and(|byte| !byte.is_ascii_whitespace() && byte != b']' && byte != b'}')
-        {
+        while self.peek().is_some_and(|byte| !byte.is_ascii_whitespace() && byte != b']' && byte != b'}') {
             self.at += 1;
         }
         String::from_utf8_lossy(&self.text[start..self.at]).into_owned()
@@ -207,8 +185,7 @@ impl<'a> Reader<'a> {
                         b'r' => b'\r',
                         b't' => b'\t',
                         b'x' => {
-                            let digits = std::str::from_utf8(&self.text[self.at..self.at + 2])
-                                .expect("ASCII");
+                            let digits = std::str::from_utf8(&self.text[self.at..self.at + 2]).expect("ASCII");
                             self.at += 2;
                             u8::from_str_radix(digits, 16).expect("two hexadecimal digits")
                         }
@@ -249,20 +226,13 @@ impl<'a> Reader<'a> {
             b'-' => {
                 self.at += 1;
                 // Inside a list the error stands in quotes, because its end could not be told otherwise.
-                let text = if self.peek() == Some(b'"') {
-                    self.quoted()
-                } else {
-                    self.rest()
-                };
+                let text = if self.peek() == Some(b'"') { self.quoted() } else { self.rest() };
                 Expectation::Exactly(Reply::Error(text))
             }
             b':' => {
                 self.at += 1;
                 let token = self.token();
-                let number = |text: &str| {
-                    text.parse::<i64>()
-                        .unwrap_or_else(|_| panic!("not an integer: {text}"))
-                };
+                let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("not an integer: {text}"));
                 match token.split_once("..") {
                     Some((low, high)) => Expectation::Between(number(low), number(high)),
                     None => Expectation::Exactly(Reply::Integer(number(&token))),
