@@ -8,5 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod metrics;
+pub mod net;
 pub mod resp;
+pub mod server;
 pub mod store;

@@ -31,6 +31,11 @@ pub fn unix_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_micros() as u64)
 }
 
+/// Local time as redis-server's log shows it: `22 Nov 2026 23:00:00.123`.
+pub fn log_stamp() -> String {
+    chrono::Local::now().format("%d %b %Y %H:%M:%S%.3f").to_string()
+}
+
 /// Unix time in milliseconds.
 #[inline]
 pub fn unix_ms() -> u64 {

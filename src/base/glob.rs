@@ -45,6 +45,26 @@ pub fn is_pattern(pattern: &[u8]) -> bool {
     pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
+/// The literal bytes that every match of `pattern` begins with, and whether they are the whole pattern.
+pub fn literal_prefix(pattern: &[u8]) -> (Vec<u8>, bool) {
+    let mut prefix = Vec::new();
+    let mut rest = pattern;
+    loop {
+        rest = match rest {
+            [] => return (prefix, true),
+            [b'*' | b'?' | b'[', ..] => return (prefix, false),
+            [b'\\', escaped, rest @ ..] => {
+                prefix.push(*escaped);
+                rest
+            }
+            [literal, rest @ ..] => {
+                prefix.push(*literal);
+                rest
+            }
+        };
+    }
+}
+
 /// Matches one byte against the pattern's element at `at`; the position after that element, or None.
 fn step(pattern: &[u8], at: usize, byte: u8, ignore_case: bool) -> Option<usize> {
     match *pattern.get(at)? {
@@ -179,6 +199,17 @@ mod tests {
         let text = "a".repeat(5000);
         assert!(!fits(&pattern, &text));
         assert!(fits(&"*a".repeat(2000), &text));
+    }
+
+    #[test]
+    fn literal_prefixes() {
+        let prefix = |pattern: &str| literal_prefix(pattern.as_bytes());
+        assert_eq!(prefix("abc"), (b"abc".to_vec(), true));
+        assert_eq!(prefix("a\\*b\\"), (b"a*b\\".to_vec(), true));
+        assert_eq!(prefix("{u}:*x"), (b"{u}:".to_vec(), false));
+        assert_eq!(prefix("?"), (vec![], false));
+        assert_eq!(prefix("a[b]"), (b"a".to_vec(), false));
+        assert_eq!(prefix(""), (vec![], true));
     }
 
     #[test]

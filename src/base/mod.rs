@@ -4,6 +4,8 @@ pub mod clock;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;
+pub mod memory;
 pub mod number;
+pub mod process;
 pub mod quoting;
 pub mod random;

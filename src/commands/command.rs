@@ -348,21 +348,15 @@ fn write_texts(reply: &mut Reply<'_>, texts: &[(&str, Option<&str>)]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::commands::lookup::Lookup;
+    use crate::commands::testing::TestServer;
     use crate::resp::Protocol;
 
     /// The reply to a call, line ends shown as spaces.
     fn replied(protocol: Protocol, call: &str) -> String {
-        let args: Vec<&[u8]> = call.split(' ').map(str::as_bytes).collect();
-        let lookup = Lookup::plain();
-        let mut out = Vec::new();
-        let mut cx = Cx { lookup: &lookup, reply: Reply::new(&mut out, protocol) };
-        let command = lookup.resolve(&args).ok().unwrap();
-        if let Err(error) = (command.spec.handler)(&mut cx, &args) {
-            cx.reply.error(&error);
-        }
-        String::from_utf8(out).unwrap().replace("\r\n", " ")
+        let mut server = TestServer::new();
+        server.session(0).set_protocol(protocol);
+        server.run(call).replace("\r\n", " ")
     }
 
     #[test]

@@ -307,7 +307,8 @@ impl Executor {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        if engine.clients.has_monitors() {
+        // EXEC tells of itself, after the commands that it runs.
+        if engine.clients.has_monitors() && !command.has(RUNS_QUEUE) {
             account::feed_monitors(engine, session, command, args, self.worker.now_ms);
         }
         let mut space =
@@ -441,7 +442,7 @@ fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16
 /// A transaction needs what its commands need, and its watched keys. With a command that reaches beyond its keys it
 /// needs everything.
 fn need_of_transaction(session: &Session) -> Need {
-    let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key, _)| SlotId::of_key(key)).collect();
+    let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key)| SlotId::of_key(key)).collect();
     for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
         let command = registry::by_id(CommandId(queued.command));
         if command.has(ALL_SLOTS | WALKS_SLOTS) {

@@ -1,15 +1,23 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
 pub mod account;
+pub mod arguments;
 pub mod command;
 pub mod context;
 pub mod dispatch;
+mod expire;
+mod generic;
 pub mod keys;
 pub mod lookup;
+mod object;
 pub mod registry;
+mod scan;
 pub mod spec;
 mod stubs;
 mod table;
+#[cfg(test)]
+pub mod testing;
+mod transactions;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

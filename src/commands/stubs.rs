@@ -16,12 +16,9 @@ stubs! {
     config: get help resetstat rewrite set;
     connection: auth echo hello ping quit reset select;
     debug: debug;
-    generic: copy dbsize del exists expire expireat expiretime flushall flushdb keys move_key persist pexpire pexpireat pexpiretime pttl randomkey rename renamenx scan swapdb touch ttl type_of unlink;
     latency: doctor graph help histogram history latest reset;
     memory: doctor help malloc_stats purge stats usage;
-    object: encoding freq help idletime refcount;
     server: info lastsave lolwut monitor shutdown time;
     slowlog: get help len reset;
     string: append decr decrby get getdel getex getrange getset incr incrby incrbyfloat lcs mget mset msetnx psetex set setex setnx setrange strlen substr;
-    transactions: discard exec multi unwatch watch;
 }

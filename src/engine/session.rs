@@ -50,8 +50,6 @@ pub struct Transaction {
 struct Watched {
     db: DbIndex,
     key: Vec<u8>,
-    /// It stood expired, not yet removed, when it was watched: its removal is no change.
-    was_expired: bool,
 }
 
 pub struct Session {
@@ -140,13 +138,14 @@ impl Session {
 
     // ---- watched keys -----------------------------------------------------------------------------------------
 
-    /// Watches `key` of the selected database, whose locked slot is `slot`. `was_expired`: it stands there expired.
-    pub fn watch(&mut self, slot: &mut SlotData, key: &[u8], was_expired: bool) {
+    /// Watches `key` of the selected database, whose locked slot is `slot`. The key must not stand there expired: its
+    /// removal would count as a change.
+    pub fn watch(&mut self, slot: &mut SlotData, key: &[u8]) {
         if self.watched.iter().any(|watched| watched.db == self.db && watched.key == key) {
             return;
         }
         slot.watch(self.db, key, &self.watch_flag);
-        self.watched.push(Watched { db: self.db, key: key.to_vec(), was_expired });
+        self.watched.push(Watched { db: self.db, key: key.to_vec() });
         self.handle.watched_keys.store(self.watched.len() as u32, Ordering::Relaxed);
     }
 
@@ -164,9 +163,9 @@ impl Session {
         self.handle.set_flag(flag::DIRTY_CAS, false);
     }
 
-    /// The keys watched, with their databases and whether each stood expired when watching began.
-    pub fn watched(&self) -> impl ExactSizeIterator<Item = (DbIndex, &[u8], bool)> {
-        self.watched.iter().map(|watched| (watched.db, &watched.key[..], watched.was_expired))
+    /// The keys watched, with their databases.
+    pub fn watched(&self) -> impl ExactSizeIterator<Item = (DbIndex, &[u8])> {
+        self.watched.iter().map(|watched| (watched.db, &watched.key[..]))
     }
 
     /// Whether a watched key was touched by anyone since it was watched.

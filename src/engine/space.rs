@@ -3,6 +3,8 @@
 //! All reading and writing of keys goes through here, so that expiry, access times, hit counts, watched keys, change
 //! counts and effects are right by construction. Time does not pass inside a command: `now_ms` is fixed.
 
+mod whole;
+
 use smallvec::SmallVec;
 
 use super::effect::Effect;
@@ -97,6 +99,11 @@ impl<'a> Space<'a> {
         matches!(self.held, Held::All(_))
     }
 
+    /// What the access clock of a key that is used now shows.
+    pub fn access_now(&self) -> u32 {
+        access_clock(self.now_ms)
+    }
+
     pub fn keyspace(&self) -> &'a Keyspace {
         self.keyspace
     }
@@ -186,6 +193,25 @@ impl<'a> Space<'a> {
         self.stats.keyspace_hits.add(1);
         self.touch_access(place, at);
         Some(self.entry(place, at))
+    }
+
+    /// The key's entry for a command that tells about it: counts a hit or a miss and leaves the access time.
+    pub fn look(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let (place, at) = self.find(key);
+        let Some(at) = at else {
+            self.stats.keyspace_misses.add(1);
+            return None;
+        };
+        self.stats.keyspace_hits.add(1);
+        Some(self.entry(place, at))
+    }
+
+    /// Sets the access time of a key as if it was read, whether or not the client's reads do; false when there is none.
+    pub fn mark_used(&mut self, key: &[u8]) -> bool {
+        let before = self.access.replace(access_clock(self.now_ms));
+        let found = self.read(key).is_some();
+        self.access = before;
+        found
     }
 
     #[inline]

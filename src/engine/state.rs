@@ -73,18 +73,27 @@ pub enum ShutdownKind {
     NoSave,
 }
 
+/// Where the process learns that it is to end.
 #[derive(Default)]
 pub struct Shutdown {
     asked: Mutex<Option<ShutdownKind>>,
+    changed: tokio::sync::Notify,
 }
 
 impl Shutdown {
     pub fn ask(&self, kind: ShutdownKind) {
         *self.asked.lock() = Some(kind);
+        self.changed.notify_one();
     }
 
-    pub fn asked(&self) -> Option<ShutdownKind> {
-        *self.asked.lock()
+    /// Waits until somebody asks. For one waiter.
+    pub async fn wait(&self) -> ShutdownKind {
+        loop {
+            if let Some(kind) = *self.asked.lock() {
+                return kind;
+            }
+            self.changed.notified().await;
+        }
     }
 }
 

@@ -204,6 +204,11 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// A copy of the value and its expiry under another key.
+    pub fn copied_as(self, key: &[u8], access: u32) -> Entry {
+        Entry::new(key, self.value(), self.expiry_ms(), self.form(), access)
+    }
+
     /// Bytes that the allocator gave for this entry, its key and its value.
     pub fn memory_bytes(self) -> usize {
         let key = if self.meta() & LONG_KEY != 0 { size_class(self.long_key_parts().1) } else { 0 };
@@ -333,7 +338,8 @@ impl Entry {
             self.write(6, &(value.len() as u16).to_ne_bytes());
             self.set_form(form);
         } else {
-            *self = Entry::new(self.view().key(), value, self.view().expiry_ms(), form, self.view().access());
+            let replacing = Entry::new(self.view().key(), value, self.view().expiry_ms(), form, self.view().access());
+            super::reclaim::discard(std::mem::replace(self, replacing));
         }
     }
 
@@ -403,6 +409,19 @@ impl Entry {
                 shell.free_shell();
             }
         }
+    }
+
+    /// The same value and expiry under another key. A value outside of the entry is handed over, not copied.
+    pub fn rekeyed(mut self, key: &[u8]) -> Entry {
+        if self.view().meta() & EXTERNAL == 0 {
+            return self.view().copied_as(key, self.view().access());
+        }
+        let value = self.take_external();
+        let mut moved = Entry::new(key, b"", self.view().expiry_ms(), self.view().form(), self.view().access());
+        moved.become_external(value);
+        // What is left behind must not free the value that `moved` has now.
+        self.put_external(Vec::new());
+        moved
     }
 
     /// Frees the entry's own allocation but nothing that it points at.
@@ -494,6 +513,29 @@ mod tests {
         assert_eq!(entry.edit_value(4), b"ab\0\0");
         assert_eq!(&entry.edit_value(5000)[..4], b"ab\0\0");
         assert_eq!(entry.edit_value(1), b"a");
+    }
+
+    #[test]
+    fn another_key_takes_value_expiry_and_form_along() {
+        let long = vec![b'k'; 70_000];
+        for from in [&b"from"[..], &long] {
+            for to in [&b"to"[..], &b"a longer key"[..], &long] {
+                for value_len in [0, 10, 4096, 4097, 100_000] {
+                    for expiry_ms in [None, Some(9)] {
+                        let value = vec![b'7'; value_len];
+                        let entry = Entry::new(from, &value, expiry_ms, StringForm::Raw, 5);
+                        let copied = entry.view().copied_as(to, 6);
+                        let moved = entry.rekeyed(to);
+                        for (entry, access) in [(copied, 6), (moved, 5)] {
+                            let view = entry.view();
+                            assert_eq!((view.key(), view.value()), (to, &value[..]));
+                            assert_eq!((view.expiry_ms(), view.access()), (expiry_ms, access));
+                            assert_eq!(view.encoding(), "raw");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,11 @@
 
 use parking_lot::{Condvar, Mutex};
 
+use super::entry::Entry;
+
+/// Entries with at least this many bytes are freed in the background.
+const LARGE_ENTRY_BYTES: usize = 64 << 10;
+
 /// Something large that nobody can reach any more.
 pub type Garbage = Box<dyn Send>;
 
@@ -25,6 +30,14 @@ struct Queue {
 
 /// The process's queue.
 pub static RECLAIMER: std::sync::LazyLock<Reclaimer> = std::sync::LazyLock::new(Reclaimer::default);
+
+/// Frees an entry that nobody can reach any more: at once, or in the background if that may take long.
+#[inline]
+pub fn discard(entry: Entry) {
+    if entry.view().memory_bytes() >= LARGE_ENTRY_BYTES {
+        RECLAIMER.retire(Box::new(entry));
+    }
+}
 
 impl Reclaimer {
     pub fn retire(&self, garbage: Garbage) {

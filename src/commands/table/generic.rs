@@ -2,7 +2,7 @@
 
 use crate::commands::keys::*;
 use crate::commands::spec::*;
-use crate::commands::{Handler, generic, object};
+use crate::commands::{Handler, expire, generic, object, scan};
 use category::{DANGEROUS, KEYSPACE};
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
@@ -34,7 +34,7 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .keys(&[keys_from(1, 1, RO)])
         .args(&[key("key", 0).multiple()]),
-    row("expire", -3, WRITE | FAST, KEYSPACE, generic::expire)
+    row("expire", -3, WRITE | FAST, KEYSPACE, expire::expire)
         .doc("1.0.0", "Sets how many seconds a key has left to live.", "O(1)")
         .history(&[("7.0.0", "Conditions `NX`, `XX`, `GT`, `LT`.")])
         .keys(&[key_at(1, RW | UPDATE)])
@@ -45,7 +45,7 @@ pub static ROWS: &[CommandSpec] = &[
                 .since("7.0.0")
                 .optional(),
         ]),
-    row("expireat", -3, WRITE | FAST, KEYSPACE, generic::expireat)
+    row("expireat", -3, WRITE | FAST, KEYSPACE, expire::expireat)
         .doc("1.2.0", "Sets the second at which a key expires, as a Unix time.", "O(1)")
         .history(&[("7.0.0", "Conditions `NX`, `XX`, `GT`, `LT`.")])
         .keys(&[key_at(1, RW | UPDATE)])
@@ -56,11 +56,11 @@ pub static ROWS: &[CommandSpec] = &[
                 .since("7.0.0")
                 .optional(),
         ]),
-    row("expiretime", 2, READONLY | FAST, KEYSPACE, generic::expiretime)
+    row("expiretime", 2, READONLY | FAST, KEYSPACE, expire::expiretime)
         .doc("7.0.0", "Tells the second at which a key expires, as a Unix time.", "O(1)")
         .keys(&[key_at(1, RO | ACCESS)])
         .args(&[key("key", 0)]),
-    row("keys", 2, READONLY | WALKS_SLOTS, KEYSPACE | DANGEROUS, generic::keys)
+    row("keys", 2, READONLY | WALKS_SLOTS, KEYSPACE | DANGEROUS, scan::keys)
         .doc("1.0.0", "Lists the keys whose names match a pattern.", "O(N), N: keys in the database")
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .args(&[pattern("pattern")]),
@@ -91,11 +91,11 @@ pub static ROWS: &[CommandSpec] = &[
             .keys(&[key_at(2, RO)])
             .args(&[key("key", 0)]),
     ]),
-    row("persist", 2, WRITE | FAST, KEYSPACE, generic::persist)
+    row("persist", 2, WRITE | FAST, KEYSPACE, expire::persist)
         .doc("2.2.0", "Makes a key that would expire stay.", "O(1)")
         .keys(&[key_at(1, RW | UPDATE)])
         .args(&[key("key", 0)]),
-    row("pexpire", -3, WRITE | FAST, KEYSPACE, generic::pexpire)
+    row("pexpire", -3, WRITE | FAST, KEYSPACE, expire::pexpire)
         .doc("2.6.0", "Sets how many milliseconds a key has left to live.", "O(1)")
         .history(&[("7.0.0", "Conditions `NX`, `XX`, `GT`, `LT`.")])
         .keys(&[key_at(1, RW | UPDATE)])
@@ -106,7 +106,7 @@ pub static ROWS: &[CommandSpec] = &[
                 .since("7.0.0")
                 .optional(),
         ]),
-    row("pexpireat", -3, WRITE | FAST, KEYSPACE, generic::pexpireat)
+    row("pexpireat", -3, WRITE | FAST, KEYSPACE, expire::pexpireat)
         .doc("2.6.0", "Sets the millisecond at which a key expires, as a Unix time.", "O(1)")
         .history(&[("7.0.0", "Conditions `NX`, `XX`, `GT`, `LT`.")])
         .keys(&[key_at(1, RW | UPDATE)])
@@ -117,17 +117,17 @@ pub static ROWS: &[CommandSpec] = &[
                 .since("7.0.0")
                 .optional(),
         ]),
-    row("pexpiretime", 2, READONLY | FAST, KEYSPACE, generic::pexpiretime)
+    row("pexpiretime", 2, READONLY | FAST, KEYSPACE, expire::pexpiretime)
         .doc("7.0.0", "Tells the millisecond at which a key expires, as a Unix time.", "O(1)")
         .keys(&[key_at(1, RO | ACCESS)])
         .args(&[key("key", 0)]),
-    row("pttl", 2, READONLY | FAST, KEYSPACE, generic::pttl)
+    row("pttl", 2, READONLY | FAST, KEYSPACE, expire::pttl)
         .doc("2.6.0", "Tells how many milliseconds a key has left to live.", "O(1)")
         .history(&[("2.8.0", "-2 for a key that does not exist.")])
         .tips(&["nondeterministic_output"])
         .keys(&[key_at(1, RO | ACCESS)])
         .args(&[key("key", 0)]),
-    row("randomkey", 1, READONLY | TOUCHES_ARBITRARY_KEYS | WALKS_SLOTS, KEYSPACE, generic::randomkey)
+    row("randomkey", 1, READONLY | TOUCHES_ARBITRARY_KEYS | WALKS_SLOTS, KEYSPACE, scan::randomkey)
         .doc("1.0.0", "Picks a key at random.", "O(1)")
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     row("rename", 3, WRITE, KEYSPACE, generic::rename)
@@ -139,7 +139,7 @@ pub static ROWS: &[CommandSpec] = &[
         .history(&[("3.2.0", "Equal names are no error.")])
         .keys(&[key_at(1, RW | ACCESS | DELETE), key_at(2, OW | INSERT)])
         .args(&[key("key", 0), key("newkey", 1)]),
-    row("scan", -2, READONLY | TOUCHES_ARBITRARY_KEYS | WALKS_SLOTS, KEYSPACE, generic::scan)
+    row("scan", -2, READONLY | TOUCHES_ARBITRARY_KEYS | WALKS_SLOTS, KEYSPACE, scan::scan)
         .doc(
             "2.8.0",
             "Walks through the keys of the database, some at each call.",
@@ -158,7 +158,7 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .keys(&[keys_from(1, 1, RO)])
         .args(&[key("key", 0).multiple()]),
-    row("ttl", 2, READONLY | FAST, KEYSPACE, generic::ttl)
+    row("ttl", 2, READONLY | FAST, KEYSPACE, expire::ttl)
         .doc("1.0.0", "Tells how many seconds a key has left to live.", "O(1)")
         .history(&[("2.8.0", "-2 for a key that does not exist.")])
         .tips(&["nondeterministic_output"])

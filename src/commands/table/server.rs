@@ -2,7 +2,7 @@
 
 use crate::commands::keys::*;
 use crate::commands::spec::*;
-use crate::commands::{Handler, command, config, debug, generic, latency, memory, server, slowlog};
+use crate::commands::{Handler, command, config, debug, generic, latency, memory, scan, server, slowlog};
 use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
@@ -69,7 +69,7 @@ pub static ROWS: &[CommandSpec] = &[
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
                 .args(&[block("data", &[string("parameter"), string("value")]).multiple()]),
         ]),
-    row("dbsize", 1, READONLY | FAST | WALKS_SLOTS, KEYSPACE, generic::dbsize)
+    row("dbsize", 1, READONLY | FAST | WALKS_SLOTS, KEYSPACE, scan::dbsize)
         .doc("1.0.0", "Counts the keys of the database.", "O(1)")
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
     row("debug", -2, ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED | WALKS_SLOTS, 0, debug::debug)

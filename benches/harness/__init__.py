@@ -1,0 +1,1 @@
+"""Parts of `make bench`: each file is one noun of the harness."""

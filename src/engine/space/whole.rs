@@ -1,0 +1,186 @@
+//! What reaches beyond the keys that a command names: walks over slots, random keys, flushing and swapping databases.
+//!
+//! Walks hold one slot at a time, and each for a bounded number of entries, unless the space holds all slots anyway.
+//! Flushing and swapping need every slot held. Keys that a walk finds expired are removed under their slot's lock and
+//! handed to those who follow the data set there and then, because the lock is gone when the command ends.
+
+use super::Space;
+use crate::base::key_slot::SlotId;
+use crate::base::random;
+use crate::engine::effect::EffectSink;
+use crate::engine::expiry::append_del;
+use crate::store::table::CURSOR_END;
+use crate::store::{Db, DbIndex, EntryRef, SlotData};
+
+/// Random draws that may hit expired keys before a walk looks for one that has not.
+const DRAWS_MAX: usize = 16;
+/// Entries looked at under one hold of a slot's lock: some 50 microseconds.
+const ENTRIES_PER_HOLD: usize = 500;
+
+impl Space<'_> {
+    /// Visits entries of one slot from hash position `cursor` on, expired ones included, until about `limit` are
+    /// seen; gives the position that follows, or `None` at the slot's end. The slot is locked for this call unless it
+    /// is held already.
+    pub fn walk_slot(
+        &mut self,
+        id: SlotId,
+        cursor: u32,
+        limit: usize,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> Option<u32> {
+        let (index, hasher) = (self.db, self.keyspace.hasher());
+        let limit = limit.min(ENTRIES_PER_HOLD);
+        self.with_slot(id, |slot| {
+            let db = slot.db(index).filter(|db| !db.is_empty())?;
+            let (mut seen, mut next) = (0, u64::from(cursor));
+            while next < CURSOR_END && seen < limit {
+                next = db.table().scan(next as u32, hasher, |entry| {
+                    seen += 1;
+                    visit(entry);
+                });
+            }
+            (next < CURSOR_END).then_some(next as u32)
+        })
+    }
+
+    /// Removes those of `keys`, all of one slot, that have expired.
+    pub fn expire_all(&mut self, id: SlotId, keys: &[Vec<u8>], effects: Option<&dyn EffectSink>) {
+        if keys.is_empty() {
+            return;
+        }
+        let (index, now_ms, hasher, stats) = (self.db, self.now_ms, self.keyspace.hasher(), self.stats);
+        self.with_slot(id, |slot| {
+            for key in keys {
+                let db = slot.db_mut(index);
+                // The key may have been set again since it was seen.
+                let found = db.find(hasher.hash(key), key).filter(|at| db.entry(*at).is_expired(now_ms));
+                if let Some(at) = found {
+                    drop(db.remove(at, hasher));
+                    slot.touch(index, key);
+                    stats.expired_keys.add(1);
+                    if let Some(effects) = effects {
+                        append_del(effects, index, key);
+                    }
+                }
+            }
+        });
+    }
+
+    /// A key drawn at random from the database; keys that turn out expired are removed.
+    pub fn random_key(&mut self, effects: Option<&dyn EffectSink>) -> Option<Vec<u8>> {
+        let (index, now_ms) = (self.db, self.now_ms);
+        for _ in 0..DRAWS_MAX {
+            let id = self.random_slot()?;
+            let drawn = self.with_slot(id, |slot| {
+                let entry = slot.db(index)?.table().sample(random::below(u64::MAX))?;
+                Some((entry.key().to_vec(), entry.is_expired(now_ms)))
+            });
+            match drawn {
+                Some((key, false)) => return Some(key),
+                Some((key, true)) => self.expire_all(id, &[key], effects),
+                // Emptied by another client since the slots were weighed.
+                None => {}
+            }
+        }
+        self.any_key(effects)
+    }
+
+    /// A slot that holds keys, each with a chance in proportion to their number.
+    fn random_slot(&mut self) -> Option<SlotId> {
+        let index = self.db;
+        let (mut total, mut chosen) = (0, None);
+        for id in SlotId::all() {
+            let count = self.with_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64;
+            total += count;
+            if count > 0 && random::below(total) < count {
+                chosen = Some(id);
+            }
+        }
+        chosen
+    }
+
+    /// The first key that has not expired, from a random slot on.
+    fn any_key(&mut self, effects: Option<&dyn EffectSink>) -> Option<Vec<u8>> {
+        let now_ms = self.now_ms;
+        let slots: Vec<SlotId> = SlotId::all().collect();
+        let first = random::below(slots.len() as u64) as usize;
+        for &id in slots[first..].iter().chain(&slots[..first]) {
+            let mut cursor = Some(0);
+            while let Some(from) = cursor {
+                let (mut live, mut expired) = (None, Vec::new());
+                cursor = self.walk_slot(id, from, ENTRIES_PER_HOLD, |entry| {
+                    if entry.is_expired(now_ms) {
+                        expired.push(entry.key().to_vec());
+                    } else if live.is_none() {
+                        live = Some(entry.key().to_vec());
+                    }
+                });
+                self.expire_all(id, &expired, effects);
+                if live.is_some() {
+                    return live;
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes all keys of these databases out, for the caller to free. Each counts as a change, and whoever watches one
+    /// is told.
+    pub fn flush(&mut self, databases: std::ops::Range<DbIndex>) -> Vec<Db> {
+        let (mut taken, hasher) = (Vec::new(), self.keyspace.hasher());
+        for id in SlotId::all() {
+            let slot = self.slot(id);
+            for (index, key) in watched_keys(slot, |index| databases.contains(&index)) {
+                if slot.db(index).is_some_and(|db| db.find(hasher.hash(&key), &key).is_some()) {
+                    slot.touch(index, &key);
+                }
+            }
+            let end = databases.end.min(slot.dbs().count() as DbIndex);
+            for index in databases.start..end {
+                let db = slot.take_db(index);
+                if db.len() > 0 || db.table().memory_bytes() > 0 {
+                    taken.push(db);
+                }
+            }
+        }
+        self.changes += taken.iter().map(|db| db.len() as u64).sum::<u64>();
+        taken
+    }
+
+    /// Exchanges two databases. Who watches a key that either holds is told, unless it is gone before and after.
+    pub fn swap(&mut self, first: DbIndex, second: DbIndex, effects: Option<&dyn EffectSink>) {
+        self.changes += 1;
+        if first == second {
+            return;
+        }
+        let (now_ms, hasher) = (self.now_ms, self.keyspace.hasher());
+        let before = self.db;
+        for id in SlotId::all() {
+            for (index, key) in watched_keys(self.slot(id), |index| index == first || index == second) {
+                let hash = hasher.hash(&key);
+                let slot = self.slot(id);
+                let held = |index| slot.db(index).and_then(|db| db.find(hash, &key).map(|at| db.entry(at)));
+                let other = if index == first { second } else { first };
+                if held(index).is_some() || held(other).is_some_and(|entry| !entry.is_expired(now_ms)) {
+                    slot.touch(index, &key);
+                } else if held(other).is_some() {
+                    // No key gives way to an expired one: nothing changed, and removing it now keeps it so.
+                    self.db = other;
+                    self.expire_all(id, &[key], effects);
+                }
+            }
+            let slot = self.slot(id);
+            if slot.db(first).is_some() || slot.db(second).is_some() {
+                let (from_first, from_second) = (slot.take_db(first), slot.take_db(second));
+                slot.put_db(first, from_second);
+                slot.put_db(second, from_first);
+            }
+        }
+        self.db = before;
+    }
+}
+
+/// The watched keys of some databases in a slot.
+fn watched_keys(slot: &SlotData, wanted: impl Fn(DbIndex) -> bool) -> Vec<(DbIndex, Vec<u8>)> {
+    slot.watched_keys().filter(|(index, _)| wanted(*index)).map(|(index, key)| (index, key.to_vec())).collect()
+}

@@ -1,0 +1,481 @@
+//! One client's connection: a future that reads, runs and answers until either side ends it.
+//!
+//! A poll reads into the worker's shared buffer, runs every complete request in it, and sends all replies with one
+//! write. What is left over is kept: an incomplete request in `input`, unsent replies in `unsent`. A client that sends
+//! whole requests and reads its replies therefore owns no buffers at all.
+//! With unsent replies the connection still reads and runs, as Redis does; the output limits bound what piles up.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::ReadBuf;
+use tokio::time::Sleep;
+
+use super::stream::Stream;
+use super::worker::Shared;
+use crate::commands::dispatch::BATCH_REQUESTS_MAX;
+use crate::commands::{Batch, Executor};
+use crate::config::special::OutputLimit;
+use crate::engine::Session;
+use crate::engine::clients::{ClientHandle, flag};
+use crate::engine::session::Fate;
+use crate::resp::Reply;
+use crate::resp::parser::{self, Limits, Parsed, ProtocolError};
+
+/// Replies are sent once this many bytes have gathered, even if more requests wait.
+const SEND_BYTES: usize = 64 * 1024;
+/// An empty input buffer larger than this is given back.
+const KEPT_INPUT_BYTES_MAX: usize = 32 * 1024;
+/// Reads and runs of one poll before other connections get their turn.
+const ROUNDS_PER_POLL_MAX: usize = 16;
+
+pub struct Connection {
+    stream: Stream,
+    session: Session,
+    handle: Arc<ClientHandle>,
+    shared: Rc<RefCell<Shared>>,
+    /// The front of a request whose rest has not come, or requests held back by a pause.
+    input: Vec<u8>,
+    /// Bytes that `input` must hold before it is worth parsing again.
+    needed: usize,
+    unsent: Unsent,
+    /// The timer that ends a pause; set while requests are held back.
+    paused: Option<Pin<Box<Sleep>>>,
+    waker_known: bool,
+}
+
+/// Replies that the socket has not taken yet.
+#[derive(Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    sent: usize,
+    over_soft_limit_since_ms: Option<u64>,
+}
+
+impl Unsent {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if self.sent > 0 && self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+/// How a connection ends.
+enum End {
+    /// The client or the socket is gone, or nothing more is owed to it.
+    Closed,
+}
+
+/// What became of the bytes given to [`Connection::run`].
+struct Ran {
+    consumed: usize,
+    /// For what is left: bytes needed before it can be parsed, counted from `consumed`.
+    needed: usize,
+    paused_until_ms: Option<u64>,
+}
+
+impl Connection {
+    pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>) -> Connection {
+        let authenticated = shared.borrow().executor.worker.engine.config.load().requirepass.is_empty();
+        Connection {
+            stream,
+            session: Session::new(handle.clone(), authenticated),
+            handle,
+            shared: shared.clone(),
+            input: Vec::new(),
+            needed: 0,
+            unsent: Unsent::default(),
+            paused: None,
+            waker_known: false,
+        }
+    }
+
+    /// Goes on until nothing more can be done now. An error ends the connection.
+    fn advance(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> Poll<End> {
+        if !self.waker_known {
+            self.handle.set_waker(cx.waker().clone());
+            self.waker_known = true;
+        }
+        for _ in 0..ROUNDS_PER_POLL_MAX {
+            if let Some(letters) = self.handle.take_letters() {
+                if letters.kill {
+                    return Poll::Ready(End::Closed);
+                }
+                self.unsent.push(&letters.output);
+            }
+            if self.unsent.len() > 0 && self.send_unsent(cx).is_err() {
+                return Poll::Ready(End::Closed);
+            }
+            if self.over_output_limit(shared) {
+                return Poll::Ready(End::Closed);
+            }
+            if self.session.fate == Fate::CloseAfterReply {
+                return if self.unsent.len() == 0 { Poll::Ready(End::Closed) } else { Poll::Pending };
+            }
+            if self.is_paused(cx, shared) {
+                return Poll::Pending;
+            }
+            match ready!(self.read_and_run(cx, shared)) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => {
+                    // The client sends no more. What it asked for it still gets.
+                    self.session.fate = Fate::CloseAfterReply;
+                }
+            }
+            if self.handle.has_flag(flag::CLOSE_ASAP) {
+                return Poll::Ready(End::Closed);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One read, and everything it makes possible. `Ok(false)`: the client has ended its side.
+    fn read_and_run(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> Poll<io::Result<bool>> {
+        if self.input.len() >= self.needed && !self.input.is_empty() {
+            // Requests that a pause, or a full output, held back.
+            let input = std::mem::take(&mut self.input);
+            self.run_and_keep_rest(cx, shared, &input, input.len());
+            return Poll::Ready(Ok(true));
+        }
+        if self.input.is_empty() {
+            let mut buffer = std::mem::take(&mut shared.read_buffer);
+            let mut read = ReadBuf::new(&mut buffer);
+            let result = self.stream.poll_read(cx, &mut read);
+            let count = read.filled().len();
+            if let Poll::Ready(Ok(())) = result
+                && count > 0
+            {
+                self.count_input(shared, count);
+                self.run_and_keep_rest(cx, shared, &buffer[..count], count);
+            }
+            shared.read_buffer = buffer;
+            return result.map_ok(|()| count > 0);
+        }
+        // The rest of a request that came in part: read where it is kept.
+        let missing = self.needed.saturating_sub(self.input.len());
+        self.input.reserve(missing.clamp(super::worker::READ_BUFFER_BYTES, 1 << 20));
+        let filled = self.input.len();
+        let mut input = std::mem::take(&mut self.input);
+        input.resize(input.capacity(), 0);
+        let mut read = ReadBuf::new(&mut input[filled..]);
+        let result = self.stream.poll_read(cx, &mut read);
+        let count = read.filled().len();
+        input.truncate(filled + count);
+        if matches!(result, Poll::Ready(Ok(()))) && count > 0 {
+            self.count_input(shared, count);
+            if input.len() >= self.needed {
+                self.run_and_keep_rest(cx, shared, &input, input.len());
+            } else {
+                self.input = input;
+            }
+            self.check_query_buffer(shared);
+        } else {
+            self.input = input;
+        }
+        result.map_ok(|()| count > 0)
+    }
+
+    fn count_input(&self, shared: &Shared, count: usize) {
+        let stats = &shared.executor.worker.stats;
+        stats.net_input_bytes.add(count as u64);
+        stats.reads_processed.add(1);
+        self.handle
+            .input_bytes_total
+            .store(self.handle.input_bytes_total.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
+    }
+
+    /// Runs the requests in `data`, sends the replies, and keeps what could not be run yet.
+    fn run_and_keep_rest(&mut self, cx: &mut Context<'_>, shared: &mut Shared, data: &[u8], len: usize) {
+        let ran = self.run(cx, shared, &data[..len]);
+        let rest = &data[ran.consumed..len];
+        if rest.is_empty() || self.session.fate != Fate::Stay {
+            self.needed = 0;
+            if self.input.capacity() > KEPT_INPUT_BYTES_MAX {
+                self.input = Vec::new();
+            }
+        } else {
+            self.input.clear();
+            self.input.extend_from_slice(rest);
+            self.needed = ran.needed;
+        }
+        if let Some(until_ms) = ran.paused_until_ms {
+            let wait_ms = until_ms.saturating_sub(shared.executor.worker.now_ms).max(1);
+            self.paused = Some(Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms))));
+            self.handle.set_flag(flag::BLOCKED, true);
+        }
+        self.publish(shared);
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>, shared: &mut Shared, data: &[u8]) -> Ran {
+        let Shared { executor, output, arguments: kept_arguments, ends, .. } = shared;
+        let mut arguments: Vec<&[u8]> = std::mem::take(kept_arguments);
+        let mut consumed = 0;
+        let ran = loop {
+            arguments.clear();
+            ends.clear();
+            let parsed = parse_batch(&data[consumed..], &self.session, executor, &mut arguments, ends);
+            let mut at = consumed;
+            if !ends.is_empty() {
+                let batch = Batch { arguments: &arguments, ends };
+                let progress = executor.run(&mut self.session, &batch, output);
+                at += parsed.request_ends[..progress.requests].last().copied().unwrap_or(0);
+                let stopped = progress.requests < ends.len() || progress.paused_until_ms.is_some();
+                consumed = at;
+                if output.len() >= SEND_BYTES || stopped {
+                    self.send(cx, output, executor);
+                }
+                if self.session.fate != Fate::Stay {
+                    break Ran { consumed: data.len(), needed: 0, paused_until_ms: None };
+                }
+                if progress.paused_until_ms.is_some() || self.unsent.len() > 0 && stopped {
+                    break Ran { consumed, needed: 0, paused_until_ms: progress.paused_until_ms };
+                }
+                if stopped {
+                    continue;
+                }
+            }
+            match parsed.then {
+                Then::More => {
+                    if consumed == data.len() {
+                        break Ran { consumed, needed: 0, paused_until_ms: None };
+                    }
+                }
+                Then::Inline { end, arguments: inline } => {
+                    let arguments: Vec<&[u8]> = inline.iter().map(Vec::as_slice).collect();
+                    let batch = Batch { arguments: &arguments, ends: &[arguments.len()] };
+                    let progress = executor.run(&mut self.session, &batch, output);
+                    if progress.paused_until_ms.is_some() {
+                        break Ran { consumed, needed: 0, paused_until_ms: progress.paused_until_ms };
+                    }
+                    consumed += end;
+                    if self.session.fate != Fate::Stay {
+                        break Ran { consumed: data.len(), needed: 0, paused_until_ms: None };
+                    }
+                }
+                Then::Wait { needed } => break Ran { consumed, needed, paused_until_ms: None },
+                Then::Refuse(error) => {
+                    let text = format!("ERR Protocol error: {}", error.text());
+                    tracing::debug!("Protocol error from client {}: {}", self.handle.id, error.text());
+                    Reply::new(output, self.session.protocol).error_text(&text);
+                    executor.worker.engine.count_error("ERR");
+                    self.session.fate = Fate::CloseAfterReply;
+                    break Ran { consumed: data.len(), needed: 0, paused_until_ms: None };
+                }
+            }
+        };
+        self.send(cx, output, executor);
+        *kept_arguments = recycle(arguments);
+        ran
+    }
+
+    /// Sends what is in `output`, behind what is unsent, and empties it.
+    fn send(&mut self, cx: &mut Context<'_>, output: &mut Vec<u8>, executor: &Executor) {
+        if output.is_empty() {
+            return;
+        }
+        let stats = &executor.worker.stats;
+        stats.net_output_bytes.add(output.len() as u64);
+        stats.writes_processed.add(1);
+        self.handle
+            .output_bytes_total
+            .store(self.handle.output_bytes_total.load(Ordering::Relaxed) + output.len() as u64, Ordering::Relaxed);
+        let mut sent = 0;
+        if self.unsent.len() == 0 {
+            while sent < output.len() {
+                match self.stream.poll_write(cx, &output[sent..]) {
+                    Poll::Ready(Ok(count)) if count > 0 => sent += count,
+                    Poll::Ready(_) => {
+                        self.handle.set_flag(flag::CLOSE_ASAP, true);
+                        sent = output.len();
+                    }
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.unsent.push(&output[sent..]);
+        output.clear();
+        // A reply of many megabytes should not leave every worker with a buffer of its size.
+        output.shrink_to(4 * SEND_BYTES);
+    }
+
+    fn send_unsent(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.unsent.len() > 0 {
+            match self.stream.poll_write(cx, &self.unsent.bytes[self.unsent.sent..]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => self.unsent.sent += count,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
+                    return Ok(());
+                }
+            }
+        }
+        self.unsent = Unsent::default();
+        self.handle.output_bytes.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the unsent replies exceed what the client's class may pile up.
+    fn over_output_limit(&mut self, shared: &Shared) -> bool {
+        if self.unsent.len() == 0 {
+            return false;
+        }
+        let worker = &shared.executor.worker;
+        let limits = &worker.config().client_output_buffer_limit;
+        let limit: &OutputLimit = if self.session.monitor { &limits.replica } else { &limits.normal };
+        let bytes = self.unsent.len() as u64;
+        let now_ms = worker.now_ms;
+        let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
+        let since_ms = match (over_soft, self.unsent.over_soft_limit_since_ms) {
+            (false, _) => None,
+            (true, since) => Some(since.unwrap_or(now_ms)),
+        };
+        self.unsent.over_soft_limit_since_ms = since_ms;
+        let soft_too_long =
+            since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000);
+        let over = limit.hard_bytes > 0 && bytes > limit.hard_bytes || soft_too_long;
+        if over {
+            tracing::warn!(
+                "Client id={} addr={} closed for overcoming of output buffer limits.",
+                self.handle.id,
+                self.handle.peer.address()
+            );
+            worker.engine.stats.output_buffer_limit_disconnections.add(1);
+        }
+        over
+    }
+
+    fn check_query_buffer(&mut self, shared: &Shared) {
+        let worker = &shared.executor.worker;
+        if self.input.len() as u64 > worker.config().client_query_buffer_limit {
+            tracing::warn!(
+                "Closing client that reached max query buffer length: id={} addr={} qbuf={}",
+                self.handle.id,
+                self.handle.peer.address(),
+                self.input.len()
+            );
+            worker.engine.stats.query_buffer_limit_disconnections.add(1);
+            self.handle.set_flag(flag::CLOSE_ASAP, true);
+        }
+    }
+
+    fn is_paused(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
+        let Some(timer) = &mut self.paused else { return false };
+        let over = timer.as_mut().poll(cx).is_ready();
+        shared.executor.worker.refresh();
+        if over || shared.executor.worker.engine.pause.now(shared.executor.worker.now_ms).is_none() {
+            self.paused = None;
+            self.handle.set_flag(flag::BLOCKED, false);
+            return false;
+        }
+        true
+    }
+
+    /// Stores what CLIENT LIST shows.
+    fn publish(&self, shared: &Shared) {
+        let handle = &self.handle;
+        handle.last_active_ms.store(shared.executor.worker.now_ms, Ordering::Relaxed);
+        handle.query_buffer_bytes.store(self.input.len(), Ordering::Relaxed);
+        handle.query_buffer_free_bytes.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
+        handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.get_mut();
+        let shared = connection.shared.clone();
+        let end = connection.advance(cx, &mut shared.borrow_mut());
+        end.map(|End::Closed| ())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let keyspace = &self.shared.borrow().executor.worker.engine.clone().keyspace;
+        self.session.unwatch(|id, work| work(&mut keyspace.lock(id)));
+    }
+}
+
+/// What follows the requests of a parsed batch.
+enum Then {
+    /// The batch is full, or the bytes are used up.
+    More,
+    /// An inline request that ends `end` bytes on.
+    Inline {
+        end: usize,
+        arguments: Vec<Vec<u8>>,
+    },
+    /// The rest is the front of a request that needs so many bytes in all.
+    Wait {
+        needed: usize,
+    },
+    Refuse(ProtocolError),
+}
+
+struct ParsedBatch {
+    /// Where each request ends, in bytes.
+    request_ends: smallvec::SmallVec<[usize; BATCH_REQUESTS_MAX]>,
+    then: Then,
+}
+
+/// Parses as many requests as make a batch.
+#[inline]
+fn parse_batch<'a>(
+    data: &'a [u8],
+    session: &Session,
+    executor: &Executor,
+    arguments: &mut Vec<&'a [u8]>,
+    ends: &mut Vec<usize>,
+) -> ParsedBatch {
+    let limits = Limits {
+        bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64,
+        authenticated: session.authenticated,
+    };
+    // What AUTH changes holds for the very next request.
+    let requests_max = if session.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+    let mut request_ends = smallvec::SmallVec::new();
+    let mut at = 0;
+    while ends.len() < requests_max && at < data.len() {
+        let then = match parser::parse(&data[at..], limits, arguments) {
+            Parsed::Complete { consumed } => {
+                at += consumed;
+                ends.push(arguments.len());
+                request_ends.push(at);
+                continue;
+            }
+            Parsed::Inline { consumed, arguments: inline } if ends.is_empty() => {
+                Then::Inline { end: consumed, arguments: inline }
+            }
+            // It is parsed again once the requests before it have run.
+            Parsed::Inline { .. } => Then::More,
+            Parsed::Incomplete { needed } => Then::Wait { needed },
+            Parsed::Malformed(error) => Then::Refuse(error),
+        };
+        arguments.truncate(ends.last().copied().unwrap_or(0));
+        return ParsedBatch { request_ends, then };
+    }
+    ParsedBatch { request_ends, then: Then::More }
+}
+
+/// An empty vector with the allocation of `arguments`, for borrows of another lifetime.
+fn recycle(mut arguments: Vec<&[u8]>) -> Vec<&'static [u8]> {
+    arguments.clear();
+    arguments.into_iter().map(|_| -> &'static [u8] { &[] }).collect()
+}

@@ -1,0 +1,187 @@
+//! Listening sockets, and the choice of a worker for each connection. Runs on the main thread's runtime.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::stream::Accepted;
+use super::worker::{Arrival, WorkerHandle};
+use crate::base::clock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::clients::{ClientHandle, Peer};
+
+/// How long accepting rests after it failed for want of file descriptors or memory.
+const ACCEPT_REST_MS: u64 = 100;
+
+const PROTECTED_MODE_ERROR: &[u8] =
+    b"-DENIED Cairn is running in protected mode because protected mode is enabled and no password is set for the \
+default user. In this mode connections are only accepted from the loopback interface. To accept connections from \
+other machines set a password for the default user (directive 'requirepass'), or, where the network is trusted, \
+turn protected mode off with 'CONFIG SET protected-mode no' from this machine or with the directive \
+'protected-mode no'.\r\n";
+const MAX_CLIENTS_ERROR: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// Binds the TCP port on every configured address. An address with a leading `-` may be missing.
+pub fn bind_tcp(config: &Config) -> io::Result<Vec<TcpListener>> {
+    if config.port == 0 {
+        return Ok(Vec::new());
+    }
+    let mut listeners = Vec::new();
+    for address in &config.bind {
+        let (optional, address) = match address.strip_prefix('-') {
+            Some(address) => (true, address),
+            None => (false, address.as_str()),
+        };
+        match bind_address(address, config.port, config.tcp_backlog) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if optional && is_unavailable(&error) => {}
+            Err(error) => {
+                let text = format!("Could not create server TCP listening socket {address}:{}: {error}", config.port);
+                return Err(io::Error::new(error.kind(), text));
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+fn is_unavailable(error: &io::Error) -> bool {
+    let codes = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::EPFNOSUPPORT, libc::ENOPROTOOPT];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+fn bind_address(address: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
+    let address = match address {
+        "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        name => resolve(name)?,
+    };
+    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(address, port).into())?;
+    socket.listen(backlog as i32)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn resolve(name: &str) -> io::Result<IpAddr> {
+    use std::net::ToSocketAddrs;
+    let mut found = (name, 0).to_socket_addrs()?;
+    found.next().map(|address| address.ip()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such address"))
+}
+
+/// Binds the unix socket, replacing a file that a former server left.
+pub fn bind_unix(config: &Config) -> io::Result<Option<UnixListener>> {
+    use std::os::unix::fs::PermissionsExt;
+    if config.unixsocket.is_empty() {
+        return Ok(None);
+    }
+    let path = Path::new(&config.unixsocket);
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    if config.unixsocketperm != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(config.unixsocketperm))?;
+    }
+    socket.listen(config.tcp_backlog as i32)?;
+    UnixListener::from_std(socket.into()).map(Some)
+}
+
+/// Takes connections in and hands them to workers.
+pub struct Acceptor {
+    pub engine: Arc<Engine>,
+    pub workers: Vec<WorkerHandle>,
+}
+
+impl Acceptor {
+    pub async fn serve_tcp(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let local = stream.local_addr().unwrap_or(peer);
+                    match stream.into_std() {
+                        Ok(stream) => {
+                            self.set_options(&stream);
+                            self.take_in(Accepted::Tcp(stream), Peer::Tcp { peer, local });
+                        }
+                        Err(error) => tracing::debug!("Accepting client connection: {error}"),
+                    }
+                }
+                Err(error) => rest_after(error).await,
+            }
+        }
+    }
+
+    pub async fn serve_unix(self: Arc<Self>, listener: UnixListener, path: String) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => match stream.into_std() {
+                    Ok(stream) => self.take_in(Accepted::Unix(stream), Peer::Unix { path: path.clone() }),
+                    Err(error) => tracing::debug!("Accepting client connection: {error}"),
+                },
+                Err(error) => rest_after(error).await,
+            }
+        }
+    }
+
+    fn set_options(&self, stream: &std::net::TcpStream) {
+        let config = self.engine.config.load();
+        // Options that a socket refuses cost speed or patience, not correctness.
+        let _ = stream.set_nodelay(true);
+        if config.tcp_keepalive > 0 {
+            let idle = Duration::from_secs(u64::from(config.tcp_keepalive));
+            let interval = Duration::from_secs(u64::from((config.tcp_keepalive / 3).max(1)));
+            let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);
+            let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+        }
+    }
+
+    /// Admits a connection or turns it away with the reason.
+    fn take_in(&self, socket: Accepted, peer: Peer) {
+        let config = self.engine.config.load();
+        if config.protected_mode && config.requirepass.is_empty() && !peer.is_local() {
+            self.engine.stats.rejected_connections.add(1);
+            return turn_away(socket, PROTECTED_MODE_ERROR);
+        }
+        if !self.engine.clients.reserve(config.maxclients as usize) {
+            self.engine.stats.rejected_connections.add(1);
+            return turn_away(socket, MAX_CLIENTS_ERROR);
+        }
+        self.engine.stats.connections_received.add(1);
+        let Some((index, worker)) = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.connections())
+        else {
+            return;
+        };
+        let id = self.engine.clients.next_id();
+        let handle = Arc::new(ClientHandle::new(id, peer, socket.file_descriptor(), index, clock::unix_ms()));
+        self.engine.clients.add(handle.clone());
+        worker.hand(Arrival { socket, handle });
+    }
+}
+
+/// Sends a last word, as far as the socket takes it at once, and closes.
+fn turn_away(socket: Accepted, reason: &[u8]) {
+    use std::io::Write;
+    let _ = match socket {
+        Accepted::Tcp(mut stream) => stream.write(reason),
+        Accepted::Unix(mut stream) => stream.write(reason),
+    };
+}
+
+async fn rest_after(error: io::Error) {
+    tracing::warn!("Accepting client connection: {error}");
+    tokio::time::sleep(Duration::from_millis(ACCEPT_REST_MS)).await;
+}

@@ -1,0 +1,216 @@
+//! From the command line to a serving process, and to its end.
+//!
+//! Order: configuration, directory, background, log, sockets, threads, pid file, "Ready". Whatever fails before "Ready"
+//! ends the process with exit code 1 and the reason.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::arguments::{self, Request};
+use super::daemon::{self, PidFile};
+use super::{cron, logging};
+use crate::base::hash::KeyHasher;
+use crate::base::process;
+use crate::commands::{Lookup, registry};
+use crate::config::text::cpu_list;
+use crate::config::{Config, Live, Loaded, without_effect};
+use crate::engine::Engine;
+use crate::engine::state::ShutdownKind;
+use crate::net::listener::{self, Acceptor};
+use crate::net::worker;
+
+/// Descriptors beside those of clients: listeners, logs, runtimes.
+const SPARE_DESCRIPTORS: u64 = 128;
+
+/// Runs cairn-server with the arguments that follow the program's name; gives the exit code.
+pub fn main(arguments: &[OsString]) -> i32 {
+    let (arguments, check_only) = match arguments::read(arguments) {
+        Request::Help => return say(arguments::HELP),
+        Request::Version => return say(&format!("{}\n", arguments::version())),
+        Request::CheckConfig(arguments) => (arguments, true),
+        Request::Serve(arguments) => (arguments, false),
+    };
+    let started = crate::config::load(&arguments, &mut std::io::stdin().lock())
+        .map_err(|error| error.to_string())
+        .and_then(|loaded| {
+            let lookup = renamed_lookup(&loaded.config)?;
+            if check_only { Ok(say("Configuration is sound.\n")) } else { serve(loaded, lookup) }
+        });
+    match started {
+        Ok(code) => code,
+        Err(reason) => {
+            eprintln!("{reason}");
+            1
+        }
+    }
+}
+
+fn say(text: &str) -> i32 {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+/// The names that `rename-command` leaves.
+fn renamed_lookup(config: &Config) -> Result<Lookup, String> {
+    let renames: Vec<(&[u8], &[u8])> =
+        config.rename_command.iter().map(|pair| (pair[0].as_bytes(), pair[1].as_bytes())).collect();
+    Lookup::renamed(&renames).map_err(|error| format!("rename-command: {error:?}"))
+}
+
+fn serve(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
+    let config = &loaded.config;
+    std::env::set_current_dir(&config.dir)
+        .map_err(|error| format!("Can't chdir to '{}': {error}", config.dir.display()))?;
+    daemon::detach_if_asked(config).map_err(|error| format!("Can't go to the background: {error}"))?;
+    logging::start(config).map_err(|error| format!("Can't open the log file '{}': {error}", config.logfile))?;
+    tracing::info!("oO0OoO0OoO0Oo Cairn is starting oO0OoO0OoO0Oo");
+    tracing::info!("Cairn version={}, bits={}, pid={}", env!("CARGO_PKG_VERSION"), usize::BITS, std::process::id());
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    for (row, reason) in without_effect(config) {
+        tracing::debug!("Directive '{}' has no effect: {reason}", row.name);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("Can't start the runtime: {error}"))?;
+    runtime.block_on(run(loaded, lookup))
+}
+
+async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
+    let config = loaded.config.clone();
+    let maxclients = fit_maxclients(&config);
+    let tcp = match listener::bind_tcp(&config) {
+        Ok(listeners) if listeners.is_empty() && config.port != 0 && !config.bind.is_empty() => {
+            Err("no address is available".to_owned())
+        }
+        Ok(listeners) => Ok(listeners),
+        Err(error) => Err(error.to_string()),
+    };
+    let tcp = tcp.map_err(|reason| {
+        tracing::warn!("Warning: {reason}");
+        tracing::warn!("Failed listening on port {} (TCP), aborting.", config.port);
+        format!("Failed listening on port {} (TCP), aborting: {reason}", config.port)
+    })?;
+    let unix = listener::bind_unix(&config).map_err(|error| {
+        tracing::warn!("Failed opening Unix socket: bind: {error}");
+        format!("Failed opening Unix socket {}: {error}", config.unixsocket)
+    })?;
+    if tcp.is_empty() && unix.is_none() {
+        tracing::warn!("Configured to not listen anywhere, exiting.");
+        return Err("Configured to not listen anywhere, exiting.".into());
+    }
+
+    let live = Live::new(Config { maxclients, ..loaded.config }, loaded.file);
+    let workers = worker_count(&config);
+    let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy(), None));
+    let cpus = cpu_list(&config.server_cpulist).unwrap_or_default();
+    let lookup = Arc::new(lookup);
+    let mut handles = Vec::new();
+    for index in 0..workers {
+        let cpu = (!cpus.is_empty()).then(|| cpus[index % cpus.len()]);
+        let handle = worker::start(engine.clone(), lookup.clone(), index, cpu);
+        handles.push(handle.map_err(|error| format!("Can't start worker {index}: {error}"))?);
+    }
+    cron::start(&engine).map_err(|error| format!("Can't start the background threads: {error}"))?;
+
+    let acceptor = Arc::new(Acceptor { engine: engine.clone(), workers: handles });
+    let pid_file = PidFile::write(&config);
+    if config.always_show_logo {
+        show_banner(&config);
+    }
+    tracing::info!("Server initialized, workers={workers}");
+    if !tcp.is_empty() {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if unix.is_some() {
+        tracing::info!("Ready to accept connections unix");
+    }
+    for listener in tcp {
+        tokio::spawn(acceptor.clone().serve_tcp(listener));
+    }
+    let socket_path = unix.map(|listener| {
+        let path = config.unixsocket.clone();
+        tokio::spawn(acceptor.clone().serve_unix(listener, path.clone()));
+        PathBuf::from(path)
+    });
+    daemon::notify_supervisor(&config, "STATUS=Ready to accept connections\nREADY=1\n");
+
+    let kind = wait_for_end(&engine).await?;
+    daemon::notify_supervisor(&config, "STOPPING=1\n");
+    tracing::warn!("User requested shutdown...");
+    if kind == ShutdownKind::Save {
+        tracing::info!("Nothing is kept on disk: the data set ends with the process.");
+    }
+    if let Some(path) = socket_path {
+        tracing::info!("Removing the unix socket file.");
+        // Somebody may have removed it before.
+        let _ = std::fs::remove_file(path);
+    }
+    drop(pid_file);
+    tracing::warn!("Cairn is now ready to exit, bye bye...");
+    // Workers are in the middle of whatever they do; the process ends under them.
+    std::process::exit(0)
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.io_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+/// As many clients as the limit of open files allows.
+fn fit_maxclients(config: &Config) -> u32 {
+    let wanted = u64::from(config.maxclients) + SPARE_DESCRIPTORS;
+    match process::raise_open_files_limit(wanted) {
+        Ok(limit) if limit < wanted => {
+            let fitting = limit.saturating_sub(SPARE_DESCRIPTORS).max(1) as u32;
+            tracing::warn!("Current maximum open files is {limit}. maxclients has been reduced to {fitting}.");
+            fitting
+        }
+        Ok(_) => config.maxclients,
+        Err(error) => {
+            tracing::warn!("Unable to obtain the current NOFILE limit ({error}).");
+            config.maxclients
+        }
+    }
+}
+
+fn show_banner(config: &Config) {
+    let banner = format!(
+        "\n        /\\\n       /  \\        Cairn {} ({} bit)\n      /____\\\n     (______)      Running in standalone mode\n    \
+         (________)     Port: {}\n   (__________)    PID: {}\n\n",
+        env!("CARGO_PKG_VERSION"),
+        usize::BITS,
+        config.port,
+        std::process::id()
+    );
+    tracing::info!("{banner}");
+}
+
+/// Waits for SHUTDOWN or a signal.
+async fn wait_for_end(engine: &Engine) -> Result<ShutdownKind, String> {
+    let watch = |kind| signal(kind).map_err(|error| format!("Can't watch for signals: {error}"));
+    let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+    // A terminal that closes must not end the server.
+    let _hangup = watch(SignalKind::hangup())?;
+    tokio::select! {
+        kind = engine.shutdown.wait() => Ok(kind),
+        _ = terminate.recv() => {
+            tracing::warn!("Received SIGTERM scheduling shutdown...");
+            Ok(ShutdownKind::Save)
+        }
+        _ = interrupt.recv() => {
+            tracing::warn!("Received SIGINT scheduling shutdown...");
+            Ok(ShutdownKind::Save)
+        }
+    }
+}

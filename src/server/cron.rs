@@ -1,0 +1,58 @@
+//! Background work, `hz` times a second: the expiry cycle, idle clients, the look at memory.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::base::clock;
+use crate::base::memory;
+use crate::engine::Engine;
+use crate::engine::clients::flag;
+use crate::engine::expiry::ExpiryCycle;
+use crate::store::reclaim::RECLAIMER;
+
+/// Share of a period that the expiry cycle may take at `active-expire-effort` 1, in percent; more effort adds 2 each.
+const EXPIRY_PERCENT: u64 = 25;
+/// How often idle clients are looked for.
+const IDLE_CHECK_MS: u64 = 1000;
+
+/// Runs until the process ends, on a thread of its own: a long sweep must not delay accepting or signals.
+pub fn run(engine: Arc<Engine>) {
+    let mut cycle = ExpiryCycle::default();
+    let mut idle_checked_ms = 0;
+    loop {
+        let config = engine.config.load();
+        let period_ms = 1000 / u64::from(config.hz.max(1));
+        std::thread::sleep(Duration::from_millis(period_ms));
+        if engine.active_expiry.load(Ordering::Relaxed) {
+            let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
+            cycle.run(&engine, period_ms * 10 * percent);
+        }
+        let used_bytes = memory::allocated_bytes();
+        engine.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
+        engine.stats.used_memory_peak_bytes.raise_to(used_bytes);
+        let now_ms = clock::unix_ms();
+        if config.timeout > 0 && now_ms >= idle_checked_ms + IDLE_CHECK_MS {
+            idle_checked_ms = now_ms;
+            close_idle_clients(&engine, now_ms, u64::from(config.timeout) * 1000);
+        }
+    }
+}
+
+fn close_idle_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
+    for client in engine.clients.all() {
+        let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
+        if idle_ms > timeout_ms && !client.has_flag(flag::MONITOR | flag::BLOCKED) {
+            tracing::debug!("Closing idle client id={}", client.id);
+            client.kill();
+        }
+    }
+}
+
+/// Starts the threads for background work.
+pub fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
+    let engine = engine.clone();
+    std::thread::Builder::new().name("background".into()).spawn(move || run(engine))?;
+    std::thread::Builder::new().name("reclaim".into()).spawn(|| RECLAIMER.run())?;
+    Ok(())
+}
