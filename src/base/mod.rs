@@ -5,6 +5,7 @@ pub mod digest;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;
+pub mod long_double;
 pub mod memory;
 pub mod number;
 pub mod process;

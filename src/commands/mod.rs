@@ -2,6 +2,8 @@
 
 pub mod account;
 pub mod arguments;
+mod bitfield;
+mod bitmap;
 mod client;
 pub mod command;
 mod config;
@@ -24,13 +26,15 @@ mod scan;
 mod server;
 mod slow_log;
 pub mod spec;
-mod stubs;
+mod string;
+mod string_expiry;
+#[cfg(test)]
+mod string_tests;
 mod table;
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 mod transactions;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};
 pub use lookup::Lookup;
-use stubs::*;
