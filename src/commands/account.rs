@@ -43,7 +43,10 @@ const REDACTED: &[u8] = b"(redacted)";
 #[inline]
 pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &[&[u8]], nanos: u64, failed: bool) {
     let stats = &worker.stats;
-    let config = worker.config();
+    // CONFIG SET is accounted for as it has just set things.
+    let fresh = (command.has(ADMIN) && worker.engine.config.generation() != worker.config_generation())
+        .then(|| worker.engine.config.load());
+    let config = fresh.as_ref().unwrap_or(worker.config());
     stats.commands_processed.add(1);
     let own = &stats.commands[command.id.index()];
     own.record(nanos, config.latency_tracking);
@@ -52,7 +55,7 @@ pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &
     }
     let slow_us = config.slowlog_log_slower_than;
     if slow_us >= 0 && nanos >= slow_us as u64 * 1000 && !command.has(SKIP_SLOWLOG) {
-        record_slow(worker, session, args, nanos / 1000);
+        record_slow(worker, session, args, nanos / 1000, config.slowlog_max_len as usize);
     }
     let threshold_ms = config.latency_monitor_threshold as u64;
     if threshold_ms > 0 && nanos >= threshold_ms * 1_000_000 {
@@ -79,8 +82,7 @@ fn shown<'a>(session: &Session, args: &[&'a [u8]]) -> SmallVec<[&'a [u8]; 8]> {
 }
 
 #[cold]
-fn record_slow(worker: &Worker, session: &Session, args: &[&[u8]], duration_us: u64) {
-    let entries_max = worker.config().slowlog_max_len as usize;
+fn record_slow(worker: &Worker, session: &Session, args: &[&[u8]], duration_us: u64, entries_max: usize) {
     if entries_max == 0 {
         return;
     }

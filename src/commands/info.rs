@@ -461,7 +461,7 @@ mod tests {
         }
         assert_eq!(server.run("INFO nonsense"), "$0\r\n\r\n");
         server.run("HELLO 3");
-        assert_eq!(server.run("INFO cluster"), "=36\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n\r\n");
+        assert_eq!(server.run("INFO cluster"), "=34\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n\r\n");
     }
 
     #[test]

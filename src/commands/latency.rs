@@ -302,7 +302,7 @@ mod tests {
         let samples = samples.map(|(unix_seconds, latency_ms)| Sample { unix_seconds, latency_ms });
         let series = Series { samples: samples.into(), max_ms: 200 };
         let expected = format!(
-            "e - high 100 ms, low 10 ms (all time high 200 ms)\n{}\n  #\n  |\n o|\n_||\n\n130\nm0s\n s \n",
+            "e - high 100 ms, low 10 ms (all time high 200 ms)\n{}\n  #\n  |\n #|\n_||\n\n130\nm0s\n s \n",
             "-".repeat(GRAPH_COLUMNS)
         );
         assert_eq!(draw("e", &series, 1060), expected);

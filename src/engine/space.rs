@@ -13,7 +13,7 @@ use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
-use crate::store::table::At;
+use crate::store::table::{At, CURSOR_END};
 use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotData, SlotGuard, StringForm};
 
 /// What becomes of a key's expiry when its value is set.
