@@ -27,6 +27,7 @@ use crate::engine::space::{Place, Space};
 use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
+use crate::store::Keyspace;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
@@ -61,6 +62,8 @@ pub struct Progress {
 pub struct Executor {
     pub worker: Worker,
     lookup: Arc<Lookup>,
+    /// The requests of the batch under way; kept for its allocation.
+    resolved: Vec<Resolved>,
 }
 
 /// A request looked up.
@@ -79,7 +82,7 @@ enum Need {
 
 impl Executor {
     pub fn new(worker: Worker, lookup: Arc<Lookup>) -> Executor {
-        Executor { worker, lookup }
+        Executor { worker, lookup, resolved: Vec::with_capacity(BATCH_REQUESTS_MAX) }
     }
 
     pub fn lookup(&self) -> &Lookup {
@@ -90,10 +93,28 @@ impl Executor {
     /// back.
     pub fn run(&mut self, session: &mut Session, batch: &Batch<'_>, out: &mut Vec<u8>) -> Progress {
         self.worker.refresh();
-        let engine = self.worker.engine.clone();
-        let resolved = self.resolve(&engine, batch);
+        let mut resolved = std::mem::take(&mut self.resolved);
+        let run = Run { worker: &self.worker, engine: &self.worker.engine, lookup: &self.lookup };
+        run.resolve(batch, &mut resolved);
+        let progress = run.batch(session, batch, &resolved, out);
+        resolved.clear();
+        self.resolved = resolved;
+        progress
+    }
+}
+
+/// What the commands of one batch run with.
+#[derive(Clone, Copy)]
+struct Run<'e> {
+    worker: &'e Worker,
+    engine: &'e Engine,
+    lookup: &'e Lookup,
+}
+
+impl<'e> Run<'e> {
+    fn batch(self, session: &mut Session, batch: &Batch<'_>, resolved: &[Resolved], out: &mut Vec<u8>) -> Progress {
         let first_byte = out.len();
-        let mut passage = Some(engine.gate.enter(self.worker.index));
+        let mut passage = Some(self.engine.gate.enter(self.worker.index));
         let mut started = clock::ticks();
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
@@ -103,9 +124,9 @@ impl Executor {
             if let Some(until_ms) = self.paused_until_ms(session, &resolved.command) {
                 return Progress { requests: index, paused_until_ms: Some(until_ms) };
             }
-            started = self.run_one(&engine, session, resolved, args, out, &mut passage, started);
+            started = self.one(session, resolved, args, out, &mut passage, started);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
-                && engine.config.generation() != self.worker.config_generation();
+                && self.engine.config.generation() != self.worker.config_generation();
             if session.fate != Fate::Stay || out.len() - first_byte > OUTPUT_BYTES_PER_RUN || sees_new_config {
                 return Progress { requests: index + 1, paused_until_ms: None };
             }
@@ -115,47 +136,32 @@ impl Executor {
 
     /// Looks every request up and brings towards the cache what the batch will touch: slots, then buckets, then
     /// entries, each step for all requests before the next, so that the waits overlap.
-    fn resolve(&self, engine: &Engine, batch: &Batch<'_>) -> SmallVec<[Resolved; BATCH_REQUESTS_MAX]> {
-        let keyspace = &engine.keyspace;
-        let resolved: SmallVec<[Resolved; BATCH_REQUESTS_MAX]> = (0..batch.ends.len())
-            .map(|index| {
-                let args = batch.request(index);
-                let command = if args.is_empty() { Err(Unknown::Command) } else { self.lookup.resolve(args) };
-                let place = match command {
-                    Ok(command) => match command.shape {
-                        KeyShape::One(at) => args
-                            .get(usize::from(at))
-                            .map(|key| Place { slot: SlotId::of_key(key), hash: keyspace.hasher().hash(key) }),
-                        _ => None,
-                    },
-                    Err(_) => None,
-                };
-                if let Some(place) = place {
-                    keyspace.slot(place.slot).prefetch();
-                }
-                Resolved { command, place }
-            })
-            .collect();
-        if resolved.len() > 1 {
-            let places = || resolved.iter().filter_map(|resolved| resolved.place);
-            for place in places() {
-                if let Some(slot) = keyspace.slot(place.slot).try_lock() {
-                    slot.prefetch_home(place.hash);
-                }
+    #[inline]
+    fn resolve(self, batch: &Batch<'_>, resolved: &mut Vec<Resolved>) {
+        let keyspace = &self.engine.keyspace;
+        for index in 0..batch.ends.len() {
+            let args = batch.request(index);
+            let command = if args.is_empty() { Err(Unknown::Command) } else { self.lookup.resolve(args) };
+            let mut place = None;
+            if let Ok(command) = command
+                && let KeyShape::One(at) = command.shape
+                && let Some(key) = args.get(usize::from(at))
+            {
+                let found = Place { slot: SlotId::of_key(key), hash: keyspace.hasher().hash(key) };
+                keyspace.slot(found.slot).prefetch();
+                place = Some(found);
             }
-            for place in places() {
-                if let Some(slot) = keyspace.slot(place.slot).try_lock() {
-                    slot.prefetch_entry(place.hash);
-                }
-            }
+            resolved.push(Resolved { command, place });
         }
-        resolved
+        if resolved.len() > 1 {
+            prefetch(keyspace, resolved.iter().filter_map(|resolved| resolved.place));
+        }
     }
 
     /// Whether CLIENT PAUSE holds this request back, and until when.
     #[inline]
-    fn paused_until_ms(&self, session: &Session, command: &Result<&'static Command, Unknown>) -> Option<u64> {
-        let (kind, until_ms) = self.worker.engine.pause.now(self.worker.now_ms)?;
+    fn paused_until_ms(self, session: &Session, command: &Result<&'static Command, Unknown>) -> Option<u64> {
+        let (kind, until_ms) = self.engine.pause.now(self.worker.now_ms)?;
         let Ok(command) = command else { return None };
         let held = match kind {
             PauseKind::All => true,
@@ -169,10 +175,8 @@ impl Executor {
         held.then_some(until_ms)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn run_one<'e>(
-        &'e self,
-        engine: &'e Engine,
+    fn one(
+        self,
         session: &mut Session,
         resolved: &Resolved,
         args: &[&[u8]],
@@ -193,7 +197,7 @@ impl Executor {
                         self.abort_transaction(session);
                     }
                 }
-                engine.count_error(error.code());
+                self.engine.count_error(error.code());
                 let text = match (&resolved.command, error) {
                     (Ok(command), error) if command.has(RUNS_QUEUE) => {
                         format!(
@@ -211,7 +215,7 @@ impl Executor {
                 Reply::new(out, session.protocol).raw(b"+QUEUED\r\n");
                 clock::ticks()
             }
-            Ok(command) => self.call(engine, session, command, resolved.place, args, out, passage, started),
+            Ok(command) => self.call(session, command, resolved.place, args, out, passage, started),
         };
         match session.reply_mode {
             ReplyMode::On => {}
@@ -231,7 +235,7 @@ impl Executor {
     /// Everything that may refuse a command before it runs or is queued.
     #[inline]
     fn admit(
-        &self,
+        self,
         session: &mut Session,
         command: &Result<&'static Command, Unknown>,
         args: &[&[u8]],
@@ -278,26 +282,25 @@ impl Executor {
     }
 
     #[cold]
-    fn admit_memory(&self) -> Result<(), ReplyError> {
-        let used = self.worker.engine.used_memory_bytes.load(Ordering::Relaxed);
+    fn admit_memory(self) -> Result<(), ReplyError> {
+        let used = self.engine.used_memory_bytes.load(Ordering::Relaxed);
         if used > self.worker.config().maxmemory {
             return Err(ReplyError::of("OOM command not allowed when used memory > 'maxmemory'."));
         }
         Ok(())
     }
 
-    fn abort_transaction(&self, session: &mut Session) {
+    fn abort_transaction(self, session: &mut Session) {
         session.take_transaction();
-        let keyspace = &self.worker.engine.keyspace;
+        let keyspace = &self.engine.keyspace;
         session.unwatch(|id, work| work(&mut keyspace.lock(id)));
     }
 
     /// Locks, runs and accounts for one command; gives the moment it ended.
     #[allow(clippy::too_many_arguments)]
     #[inline]
-    fn call<'e>(
-        &'e self,
-        engine: &'e Engine,
+    fn call(
+        self,
         session: &mut Session,
         command: &'static Command,
         place: Option<Place>,
@@ -307,15 +310,15 @@ impl Executor {
         started: Ticks,
     ) -> Ticks {
         let mut space =
-            Space::new(&engine.keyspace, &self.worker.stats, session.db, self.worker.now_ms, !session.no_touch);
+            Space::new(&self.engine.keyspace, &self.worker.stats, session.db, self.worker.now_ms, !session.no_touch);
         let mut exclusive = None;
-        match need(engine, session, command, place, args) {
+        match need(self.engine, session, command, place, args) {
             Need::Nothing => {}
             Need::One(place) => space.lock_one(key_of(command, args), place),
             Need::Some(slots) => space.lock_some(slots),
             Need::All => {
                 *passage = None;
-                exclusive = Some(engine.gate.close());
+                exclusive = Some(self.engine.gate.close());
                 space.lock_all();
             }
         }
@@ -325,7 +328,7 @@ impl Executor {
         cx.space.release();
         drop(cx);
         if exclusive.take().is_some() {
-            *passage = Some(engine.gate.enter(self.worker.index));
+            *passage = Some(self.engine.gate.enter(self.worker.index));
         }
         let ended = clock::ticks();
         account::record(&self.worker, session, command, args, ended.nanos_since(started), failed);
@@ -408,13 +411,18 @@ fn prefetch_keys(engine: &Engine, command: &Command, args: &[&[u8]]) {
     for place in &places {
         engine.keyspace.slot(place.slot).prefetch();
     }
-    for place in &places {
-        if let Some(slot) = engine.keyspace.slot(place.slot).try_lock() {
-            slot.prefetch_home(place.hash);
-        }
+    prefetch(&engine.keyspace, places.iter().copied());
+}
+
+/// Brings buckets, then entries towards the cache, once the slots are on their way. A slot that somebody else holds is
+/// passed over.
+#[inline]
+fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
+    for place in places.clone() {
+        keyspace.slot(place.slot).prefetch_home(place.hash);
     }
-    for place in &places {
-        if let Some(slot) = engine.keyspace.slot(place.slot).try_lock() {
+    for place in places {
+        if let Some(slot) = keyspace.slot(place.slot).try_lock() {
             slot.prefetch_entry(place.hash);
         }
     }

@@ -32,7 +32,7 @@ enum Held<'a> {
     Nothing,
     One(SlotId, SlotGuard<'a>),
     /// In ascending order, which is also the order in which they were locked.
-    Some(SmallVec<[(SlotId, SlotGuard<'a>); 16]>),
+    Some(Vec<(SlotId, SlotGuard<'a>)>),
     /// All of them: the gate is closed, and each is locked when it is first touched.
     All(Box<[Option<SlotGuard<'a>>]>),
 }

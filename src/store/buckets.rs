@@ -9,6 +9,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use memmap2::MmapMut;
 
@@ -47,8 +48,10 @@ fn is_live(word: u64) -> bool {
 /// An array of buckets that owns the entries its words point at.
 #[derive(Default)]
 pub(super) struct Buckets {
-    first: Option<NonNull<Bucket>>,
-    count: u32,
+    /// The array, or null. Atomic, as is the count, because [`Buckets::prefetch_home`] looks without the lock; all
+    /// other accesses are under it.
+    first: AtomicPtr<Bucket>,
+    count: AtomicU32,
     /// Words that are not empty: live ones and tombstones.
     used: u32,
     live: u32,
@@ -74,30 +77,32 @@ impl Buckets {
             NonNull::new(unsafe { alloc_zeroed(heap_layout(bytes)) }.cast())
         };
         let Some(first) = first else { handle_alloc_error(heap_layout(bytes)) };
-        Buckets { first: Some(first), count, used: 0, live: 0 }
+        Buckets { first: AtomicPtr::new(first.as_ptr()), count: AtomicU32::new(count), used: 0, live: 0 }
     }
 
     #[inline]
     fn slice(&self) -> &[Bucket] {
-        match self.first {
-            // SAFETY: `first` points at `count` initialised buckets that live as long as `self`.
-            Some(first) => unsafe { std::slice::from_raw_parts(first.as_ptr(), self.count as usize) },
-            None => &[],
+        let first = self.first.load(Ordering::Relaxed);
+        if first.is_null() {
+            return &[];
         }
+        // SAFETY: `first` points at `count` initialised buckets that live as long as `self`.
+        unsafe { std::slice::from_raw_parts(first, self.count() as usize) }
     }
 
     #[inline]
     fn slice_mut(&mut self) -> &mut [Bucket] {
-        match self.first {
-            // SAFETY: as in `slice`, and `self` is borrowed uniquely.
-            Some(first) => unsafe { std::slice::from_raw_parts_mut(first.as_ptr(), self.count as usize) },
-            None => &mut [],
+        let first = *self.first.get_mut();
+        if first.is_null() {
+            return &mut [];
         }
+        // SAFETY: as in `slice`, and `self` is borrowed uniquely.
+        unsafe { std::slice::from_raw_parts_mut(first, self.count() as usize) }
     }
 
     #[inline]
     pub fn count(&self) -> u32 {
-        self.count
+        self.count.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -111,31 +116,29 @@ impl Buckets {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.count as usize * size_of::<Bucket>()
+        self.count() as usize * size_of::<Bucket>()
     }
 
     #[inline]
     fn home(&self, position: u32) -> usize {
-        ((u64::from(position) * u64::from(self.count)) >> 32) as usize
+        ((u64::from(position) * u64::from(self.count())) >> 32) as usize
     }
 
     #[inline]
     fn next(&self, bucket: usize) -> usize {
-        if bucket + 1 == self.count as usize { 0 } else { bucket + 1 }
+        if bucket + 1 == self.count() as usize { 0 } else { bucket + 1 }
     }
 
     /// Brings a key's home bucket towards the cache.
     #[inline]
     pub fn prefetch_home(&self, hash: u64) {
-        if let Some(first) = self.first {
-            prefetch(first.as_ptr().wrapping_add(self.home(position(hash))).cast());
-        }
+        prefetch(self.first.load(Ordering::Relaxed).wrapping_add(self.home(position(hash))).cast());
     }
 
     /// Brings the entries that may be the key's towards the cache.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if self.count == 0 {
+        if self.count() == 0 {
             return;
         }
         let bucket = &self.slice()[self.home(position(hash))];
@@ -149,7 +152,7 @@ impl Buckets {
     /// The word index of `key`.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        if self.count == 0 {
+        if self.count() == 0 {
             return None;
         }
         let buckets = self.slice();
@@ -192,7 +195,7 @@ impl Buckets {
 
     /// Adds an entry whose key is not there; the caller has made room.
     pub fn insert(&mut self, hash: u64, entry: Entry) -> usize {
-        debug_assert!((self.used as usize) < self.count as usize * WORDS);
+        debug_assert!((self.used as usize) < self.count() as usize * WORDS);
         let mut at = self.home(position(hash));
         loop {
             if let Some(offset) = self.slice()[at].0.iter().position(|word| !is_live(*word)) {
@@ -244,18 +247,18 @@ impl Buckets {
     /// The position after the last one whose home is the home of `from`.
     pub fn home_end(&self, from: u32) -> u64 {
         let next = self.home(from) as u64 + 1;
-        (next << 32).div_ceil(u64::from(self.count.max(1)))
+        (next << 32).div_ceil(u64::from(self.count().max(1)))
     }
 
     /// Calls `visit` for every entry whose position lies in `from..to`; `hash` gives a key's hash.
     pub fn visit_range(&self, from: u32, to: u64, hash: impl Fn(&[u8]) -> u64, mut visit: impl FnMut(EntryRef<'_>)) {
-        if self.count == 0 || self.live == 0 {
+        if self.count() == 0 || self.live == 0 {
             return;
         }
         let last = self.home((to - 1) as u32);
         let mut at = self.home(from);
         let mut passed_last = false;
-        for _ in 0..self.count {
+        for _ in 0..self.count() {
             self.prefetch_bucket_entries(at as u32);
             let bucket = &self.slice()[at];
             for word in bucket.0.iter().filter(|word| is_live(**word)) {
@@ -277,8 +280,8 @@ impl Buckets {
         if self.live == 0 {
             return None;
         }
-        (0..self.count)
-            .map(|step| ((u64::from(from) + u64::from(step)) % u64::from(self.count)) as usize)
+        (0..self.count())
+            .map(|step| ((u64::from(from) + u64::from(step)) % u64::from(self.count())) as usize)
             .find_map(|at| self.slice()[at].0.iter().position(|word| is_live(*word)).map(|offset| at * WORDS + offset))
     }
 
@@ -291,9 +294,12 @@ impl Buckets {
 
 impl Drop for Buckets {
     fn drop(&mut self) {
-        let Some(first) = self.first else { return };
+        let first = *self.first.get_mut();
+        if first.is_null() {
+            return;
+        }
         if self.live > 0 {
-            for bucket in 0..self.count {
+            for bucket in 0..self.count() {
                 self.prefetch_bucket_entries(bucket + 1);
                 self.drain_bucket(bucket, drop);
             }
@@ -301,10 +307,10 @@ impl Drop for Buckets {
         let bytes = self.memory_bytes();
         if bytes >= MAPPED_BYTES_MIN {
             // SAFETY: the map was made in `with_count` with this address and length, and is unmapped once.
-            unsafe { libc::munmap(first.as_ptr().cast(), bytes) };
+            unsafe { libc::munmap(first.cast(), bytes) };
         } else {
             // SAFETY: allocated in `with_count` with this layout, freed once.
-            unsafe { dealloc(first.as_ptr().cast(), heap_layout(bytes)) };
+            unsafe { dealloc(first.cast(), heap_layout(bytes)) };
         }
     }
 }

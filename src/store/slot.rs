@@ -176,12 +176,6 @@ impl SlotData {
         std::iter::once(&self.first).chain(others).enumerate().map(|(index, db)| (index as DbIndex, db))
     }
 
-    /// Brings the home bucket of a key of database 0 towards the cache.
-    #[inline]
-    pub fn prefetch_home(&self, hash: u64) {
-        self.first.table.prefetch_home(hash);
-    }
-
     /// Brings the entry of a key of database 0 towards the cache.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
@@ -275,6 +269,15 @@ impl Slot {
     #[inline]
     pub fn prefetch(&self) {
         prefetch(std::ptr::from_ref(self).cast());
+    }
+
+    /// Brings the home bucket of a key of database 0 towards the cache, without the lock.
+    #[inline]
+    pub fn prefetch_home(&self, hash: u64) {
+        // SAFETY: the address of the bucket array is only computed, never followed; it stands in atomics, so a look
+        // beside the lock's holder sees an old or a new value, and a prefetch of either is harmless.
+        let table = unsafe { &*std::ptr::addr_of!((*self.data.get()).first.table) };
+        table.prefetch_home(hash);
     }
 
     /// The guard, unless somebody else holds the lock.
