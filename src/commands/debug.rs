@@ -16,6 +16,9 @@ use crate::base::random;
 use crate::config::{RewriteOptions, text};
 use crate::resp::{Protocol, ReplyError};
 
+/// Not meant for pi.
+#[allow(clippy::approx_constant)]
+const SAMPLE_DOUBLE: f64 = 3.141;
 const BIG_NUMBER: &str = "1234567999999999999999999999999999999";
 /// Largest size that lists can be told to keep in one piece.
 const PACKED_THRESHOLD_BYTES_MAX: u64 = 1 << 32;
@@ -126,7 +129,7 @@ fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
     match kind.to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk_text("Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(SAMPLE_DOUBLE),
         b"bignum" if is_resp3 => reply.raw(format!("({BIG_NUMBER}\r\n").as_bytes()),
         b"bignum" => reply.bulk_text(BIG_NUMBER),
         b"null" => reply.null(),

@@ -120,10 +120,9 @@ pub fn digest_value(cx: &mut Cx<'_>, keys: &[&[u8]]) -> Outcome {
 
 /// DEBUG POPULATE count [prefix [size]]. What it makes reaches no follower.
 pub fn populate(cx: &mut Cx<'_>, count: &[u8], rest: &[&[u8]]) -> Outcome {
-    let positive = |text: &[u8]| match parse_i64(text) {
-        Some(number) if number >= 0 => Ok(number),
-        Some(_) => Err(ReplyError::of("ERR value is out of range, must be positive")),
-        None => Err(ReplyError::NotAnInteger),
+    let positive = |text: &[u8]| {
+        let number = parse_i64(text).filter(|number| *number >= 0);
+        number.ok_or(ReplyError::of("ERR value is out of range, must be positive"))
     };
     let count = positive(count)?;
     let prefix = rest.first().copied().unwrap_or(b"key");

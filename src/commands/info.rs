@@ -17,6 +17,7 @@ use crate::config::choices::{Choice, Supervised};
 use crate::engine::clients::flag;
 use crate::engine::space::access_clock;
 use crate::metrics::rates::Rate;
+use crate::store::keyspace::DbCounts;
 use crate::store::reclaim::RECLAIMER;
 
 /// A section: its name as it is asked for, the other name it answers to, whether it is shown by default, its lines.
@@ -50,14 +51,14 @@ static SECTIONS: &[Section] = &[
 
 /// INFO [section ...]
 pub fn info(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let mut text = Text(String::with_capacity(8 * 1024));
+    let mut text = Text { lines: String::with_capacity(8 * 1024), counts: None };
     for section in SECTIONS.iter().filter(|section| is_wanted(section, &args[1..])) {
-        if !text.0.is_empty() {
-            text.0.push_str("\r\n");
+        if !text.lines.is_empty() {
+            text.lines.push_str("\r\n");
         }
         (section.write)(cx, &mut text);
     }
-    cx.reply.verbatim("txt", &text.0);
+    cx.reply.verbatim("txt", &text.lines);
     Ok(())
 }
 
@@ -69,15 +70,19 @@ fn is_wanted(section: &Section, asked: &[&[u8]]) -> bool {
 }
 
 /// The text under way. Writing to a string cannot fail, so results are dropped.
-struct Text(String);
+struct Text {
+    lines: String,
+    /// What several sections tell of; a walk over all slots, so it is made once.
+    counts: Option<Vec<DbCounts>>,
+}
 
 impl Text {
     fn heading(&mut self, name: &str) {
-        let _ = write!(self.0, "# {name}\r\n");
+        let _ = write!(self.lines, "# {name}\r\n");
     }
 
     fn field(&mut self, name: &str, value: impl Display) {
-        let _ = write!(self.0, "{name}:{value}\r\n");
+        let _ = write!(self.lines, "{name}:{value}\r\n");
     }
 
     fn zeros(&mut self, names: &[&str]) {
@@ -85,13 +90,13 @@ impl Text {
     }
 
     fn ratio(&mut self, name: &str, value: f64) {
-        let _ = write!(self.0, "{name}:{value:.2}\r\n");
+        let _ = write!(self.lines, "{name}:{value:.2}\r\n");
     }
 
     /// Bytes, and once more for people to read.
     fn bytes(&mut self, name: &str, bytes: u64) {
         self.field(name, bytes);
-        let _ = write!(self.0, "{name}_human:{}\r\n", human(bytes));
+        let _ = write!(self.lines, "{name}_human:{}\r\n", human(bytes));
     }
 }
 
@@ -170,7 +175,8 @@ fn clients(cx: &mut Cx<'_>, text: &mut Text) {
 }
 
 fn memory(cx: &mut Cx<'_>, text: &mut Text) {
-    let overview = Overview::take(cx);
+    let counts = text.counts.get_or_insert_with(|| cx.space.counts());
+    let overview = Overview::take(cx, counts);
     let config = cx.config();
     text.heading("Memory");
     text.bytes("used_memory", overview.used_bytes());
@@ -407,7 +413,8 @@ fn cluster(cx: &mut Cx<'_>, text: &mut Text) {
 
 fn keyspace(cx: &mut Cx<'_>, text: &mut Text) {
     text.heading("Keyspace");
-    for (index, counts) in cx.space.counts().iter().enumerate().filter(|(_, counts)| counts.keys > 0) {
+    let counts = text.counts.take().unwrap_or_else(|| cx.space.counts());
+    for (index, counts) in counts.iter().enumerate().filter(|(_, counts)| counts.keys > 0) {
         let ttl_ms = counts.sampled_ttl_ms / counts.sampled.max(1);
         text.field(
             &format!("db{index}"),

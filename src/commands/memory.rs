@@ -31,19 +31,19 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// Looks at the allocator, the clients, and every slot in turn.
-    pub fn take(cx: &mut Cx<'_>) -> Overview {
+    /// Looks at the allocator and the clients. `counts` is what [`crate::engine::Space::counts`] gave.
+    pub fn take(cx: &Cx<'_>, counts: &[DbCounts]) -> Overview {
         let engine = cx.engine();
         let allocator = memory::allocator_use();
         engine.note_used_memory(allocator.allocated_bytes);
         let mut clients_bytes = 0;
         engine.clients.visit(|client| clients_bytes += client.memory_bytes() as u64);
-        let dbs = cx.space.counts().into_iter().enumerate().filter(|(_, counts)| counts.keys > 0).collect();
+        let dbs = counts.iter().copied().enumerate().filter(|(_, counts)| counts.keys > 0).collect();
         Overview {
             allocator,
             resident_bytes: process::resident_bytes(),
             peak_bytes: engine.stats.used_memory_peak_bytes.get(),
-            startup_bytes: engine.startup_memory_bytes,
+            startup_bytes: engine.startup_memory_bytes.load(Ordering::Relaxed),
             clients_bytes,
             dbs,
         }
@@ -122,9 +122,7 @@ impl Excess {
 pub fn usage(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let mut arguments = Arguments::from(args, 3);
     while !arguments.is_done() {
-        if !arguments.option("samples") {
-            arguments.fail(ReplyError::Syntax);
-        } else if arguments.integer() < 0 {
+        if !arguments.option("samples") || arguments.integer() < 0 {
             arguments.fail(ReplyError::Syntax);
         }
     }
@@ -138,7 +136,8 @@ pub fn usage(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// MEMORY STATS
 pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    let overview = Overview::take(cx);
+    let counts = cx.space.counts();
+    let overview = Overview::take(cx, &counts);
     let keys = overview.key_count();
     let reply = &mut cx.reply;
     reply.map(27 + overview.dbs.len());
@@ -168,7 +167,7 @@ pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     for (name, value) in [
         ("overhead.total", overview.overhead_bytes()),
         ("keys.count", keys),
-        ("keys.bytes-per-key", if keys > 0 { overview.net_bytes() / keys } else { 0 }),
+        ("keys.bytes-per-key", overview.net_bytes().checked_div(keys).unwrap_or(0)),
         ("dataset.bytes", overview.dataset_bytes()),
     ] {
         reply.bulk_text(name);
@@ -204,7 +203,8 @@ pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 
 /// MEMORY DOCTOR
 pub fn doctor(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    let overview = Overview::take(cx);
+    let counts = cx.space.counts();
+    let overview = Overview::take(cx, &counts);
     let clients = cx.engine().clients.count() as u64;
     cx.reply.verbatim("txt", &diagnose(&overview, clients));
     Ok(())

@@ -126,8 +126,8 @@ pub struct Engine {
     pub last_save_seconds: AtomicI64,
     /// Bytes that the allocator has handed out, as of the last look (several times a second).
     pub used_memory_bytes: AtomicU64,
-    /// The same when the engine was made.
-    pub startup_memory_bytes: u64,
+    /// The same when the server began to serve.
+    pub startup_memory_bytes: AtomicU64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expiry: AtomicBool,
 }
@@ -163,7 +163,7 @@ impl Engine {
             started_ms: now_ms,
             last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
             used_memory_bytes: AtomicU64::new(0),
-            startup_memory_bytes: memory::allocated_bytes(),
+            startup_memory_bytes: AtomicU64::new(memory::allocated_bytes()),
             active_expiry: AtomicBool::new(true),
         }
     }
@@ -177,15 +177,11 @@ impl Engine {
     pub fn sample(&self) {
         self.note_used_memory(memory::allocated_bytes());
         let now_ms = clock::unix_ms();
-        let samples: [(Rate, fn(&WorkerStats) -> u64); 4] = [
-            (Rate::Commands, |stats| stats.commands_processed.get()),
-            (Rate::InputBytes, |stats| stats.net_input_bytes.get()),
-            (Rate::OutputBytes, |stats| stats.net_output_bytes.get()),
-            (Rate::Batches, |stats| stats.reads_processed.get()),
-        ];
-        for (rate, counter) in samples {
-            self.rates.sample(rate, now_ms, self.total(counter));
-        }
+        let sample = |rate, reached| self.rates.sample(rate, now_ms, reached);
+        sample(Rate::Commands, self.total(|stats| stats.commands_processed.get()));
+        sample(Rate::InputBytes, self.total(|stats| stats.net_input_bytes.get()));
+        sample(Rate::OutputBytes, self.total(|stats| stats.net_output_bytes.get()));
+        sample(Rate::Batches, self.total(|stats| stats.reads_processed.get()));
     }
 
     /// Keeps what the allocator said for those who look at it often.

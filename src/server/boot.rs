@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,8 +15,8 @@ use super::arguments::{self, Request};
 use super::daemon::{self, PidFile};
 use super::{cron, logging};
 use crate::base::hash::KeyHasher;
-use crate::base::process;
 use crate::base::version::CAIRN_VERSION;
+use crate::base::{memory, process};
 use crate::commands::{Lookup, registry};
 use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
@@ -127,6 +128,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     if config.always_show_logo {
         show_banner(&config);
     }
+    engine.startup_memory_bytes.store(memory::allocated_bytes(), Ordering::Relaxed);
     tracing::info!("Server initialized, workers={workers}");
     if !tcp.is_empty() {
         tracing::info!("Ready to accept connections tcp");
