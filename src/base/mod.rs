@@ -4,6 +4,7 @@ pub mod clock;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;
+pub mod long_double;
 pub mod memory;
 pub mod number;
 pub mod process;

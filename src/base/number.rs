@@ -73,6 +73,12 @@ impl Decimal {
     }
 }
 
+impl AsRef<[u8]> for Decimal {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 /// A double as C's `%.17g` prints it, which is what Redis sends: shortest of exponent and plain notation, no trailing
 /// zeros, `inf`, `-inf` and `nan` spelled so.
 pub fn double_text(value: f64) -> String {

@@ -153,7 +153,9 @@ mod tests {
             read(&mut reader);
             reader.finish().err().map(|error| error.text().to_owned())
         };
-        let database = |reader: &mut Arguments| drop(reader.database(16));
+        let database = |reader: &mut Arguments| {
+            reader.database(16);
+        };
         assert_eq!(fails("15", &database), None);
         assert_eq!(fails("16", &database).unwrap(), "ERR DB index is out of range");
         assert_eq!(fails("-1", &database).unwrap(), "ERR DB index is out of range");

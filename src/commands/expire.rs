@@ -79,7 +79,7 @@ fn expire_generic(cx: &mut Cx<'_>, args: &[&[u8]], base_ms: u64, unit: Unit) -> 
     };
     if allowed {
         if when_ms <= cx.space.now_ms as i64 {
-            cx.space.remove(key).map(reclaim::discard);
+            reclaim::discard(cx.space.remove(key));
             let lazy = cx.config().lazyfree_lazy_expire;
             cx.space.effect.set(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
         } else {

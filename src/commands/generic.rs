@@ -73,7 +73,7 @@ fn rename_generic(cx: &mut Cx<'_>, args: &[&[u8]], only_if_free: bool) -> Result
     }
     let Some(mut entry) = cx.space.remove(from) else { return Err(ReplyError::NoSuchKey) };
     entry.set_access(cx.space.access_now());
-    cx.space.put(entry.rekeyed(to)).map(reclaim::discard);
+    reclaim::discard(cx.space.put(entry.rekeyed(to)));
     // Two keys were touched, but it is one change.
     cx.space.changes -= 1;
     Ok(true)
@@ -145,7 +145,7 @@ pub fn copy(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     };
     cx.reply.integer(i64::from(copied.is_some()));
     if let Some(copied) = copied {
-        in_database(&mut cx.space, db, |space| space.put(copied)).map(reclaim::discard);
+        reclaim::discard(in_database(&mut cx.space, db, |space| space.put(copied)));
     }
     Ok(())
 }

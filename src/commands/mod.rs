@@ -2,6 +2,8 @@
 
 pub mod account;
 pub mod arguments;
+mod bitfield;
+mod bitmap;
 pub mod command;
 pub mod context;
 pub mod dispatch;
@@ -13,10 +15,14 @@ mod object;
 pub mod registry;
 mod scan;
 pub mod spec;
+mod string;
+mod string_expiry;
+#[cfg(test)]
+mod string_tests;
 mod stubs;
 mod table;
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 mod transactions;
 
 pub use context::{Cx, Handler, Outcome};

@@ -11,7 +11,6 @@ macro_rules! stubs {
 }
 
 stubs! {
-    bitmap: bitcount bitfield bitfield_ro bitop bitpos getbit setbit;
     client: caching getname getredir help id info kill list no_evict no_touch pause reply setinfo setname tracking trackinginfo unblock unpause;
     config: get help resetstat rewrite set;
     connection: auth echo hello ping quit reset select;
@@ -20,5 +19,4 @@ stubs! {
     memory: doctor help malloc_stats purge stats usage;
     server: info lastsave lolwut monitor shutdown time;
     slowlog: get help len reset;
-    string: append decr decrby get getdel getex getrange getset incr incrby incrbyfloat lcs mget mset msetnx psetex set setex setnx setrange strlen substr;
 }

@@ -199,6 +199,17 @@ mod tests {
         assert_eq!(server.effects(), ["begin", "SET a 1", "end"]);
     }
 
+    #[test]
+    fn monitors_see_the_queue_when_it_runs() {
+        let mut server = TestServer::new();
+        let handle = server.session(1).handle.clone();
+        server.engine.clients.add_monitor(handle.clone());
+        server.expect(&[("MULTI", "+OK\r\n"), ("DEL a", "+QUEUED\r\n"), ("EXEC", "*1\r\n:0\r\n")]);
+        let seen = String::from_utf8(handle.take_letters().unwrap().output).unwrap();
+        let commands: Vec<&str> = seen.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+        assert_eq!(commands, ["\"MULTI\"", "\"DEL\" \"a\"", "\"EXEC\""]);
+    }
+
     /// Whether a transaction of client 0 that watches `k` goes through although `lines` run in between as client 1.
     fn goes_through(server: &mut TestServer, lines: &[&str]) -> bool {
         assert_eq!(server.run("WATCH k other"), "+OK\r\n");

@@ -12,7 +12,7 @@ use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
-use crate::store::table::{At, CURSOR_END};
+use crate::store::table::At;
 use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotData, SlotGuard, StringForm};
 
 /// What becomes of a key's expiry when its value is set.
@@ -273,17 +273,54 @@ impl<'a> Space<'a> {
         self.changed(place, key);
     }
 
-    /// Makes the string under `key` `len` bytes long (creating it if need be, zero bytes where it grows) and has
-    /// `edit` change it in place.
-    pub fn edit_string<R>(&mut self, key: &[u8], len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
+    /// Replaces the string under `key`, or makes one, by what `rewrite` makes of it; the key keeps its expiry. An error
+    /// changes nothing.
+    #[inline]
+    pub fn rewrite_string<T: AsRef<[u8]>>(
+        &mut self,
+        key: &[u8],
+        form: StringForm,
+        rewrite: impl FnOnce(Option<&[u8]>) -> Result<T, ReplyError>,
+    ) -> Result<T, ReplyError> {
         let (place, at) = self.find(key);
         let (access, hasher) = (access_clock(self.now_ms), self.keyspace.hasher());
         let db = self.db_of(place);
+        let value = rewrite(at.map(|at| db.entry(at).value()))?;
+        match at {
+            Some(at) => db.update(at, |entry| {
+                entry.set_value(value.as_ref(), form);
+                entry.set_access(access);
+            }),
+            None => {
+                db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, access), hasher);
+            }
+        }
+        self.changed(place, key);
+        Ok(value)
+    }
+
+    /// Makes the string under `key` at least `len` bytes long, creating it if need be, with zero bytes where it grows,
+    /// and has `edit` change it in place. `edit` is told whether the string grew, and tells how many changes it made;
+    /// growing alone is a change.
+    pub fn edit_string<R>(
+        &mut self,
+        key: &[u8],
+        len: usize,
+        edit: impl FnOnce(&mut [u8], bool) -> (u64, R),
+    ) -> Result<R, ReplyError> {
+        let (place, at) = self.find(key);
+        let (access, hasher) = (access_clock(self.now_ms), self.keyspace.hasher());
+        let db = self.db_of(place);
+        let old_len = at.map_or(0, |at| db.entry(at).value().len());
+        let grew = at.is_none() || old_len < len;
         let at =
             at.unwrap_or_else(|| db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, access), hasher));
-        let result = db.update(at, |entry| edit(entry.edit_value(len)));
-        self.changed(place, key);
-        result
+        let (changes, result) = db.update(at, |entry| edit(entry.edit_value(len.max(old_len)), grew));
+        if grew || changes > 0 {
+            self.changed(place, key);
+            self.changes += changes.saturating_sub(1);
+        }
+        Ok(result)
     }
 
     /// Removes a key; its entry goes to the caller.
@@ -317,21 +354,6 @@ impl<'a> Space<'a> {
     }
 
     // ---- the whole database ---------------------------------------------------------------------------------------
-
-    /// Visits entries of one slot from hash position `cursor` on; gives the position that follows, or `None` at the
-    /// slot's end. Entries that have expired are left out. The slot is locked for this call unless it is held already.
-    pub fn scan_slot(&mut self, id: SlotId, cursor: u32, mut visit: impl FnMut(EntryRef<'_>)) -> Option<u32> {
-        let (index, now_ms, hasher) = (self.db, self.now_ms, self.keyspace.hasher());
-        self.with_slot(id, |slot| {
-            let db = slot.db(index).filter(|db| !db.is_empty())?;
-            let next = db.table().scan(cursor, hasher, |entry| {
-                if !entry.is_expired(now_ms) {
-                    visit(entry);
-                }
-            });
-            (next < CURSOR_END).then_some(next as u32)
-        })
-    }
 
     /// How many keys the database holds, the expired ones that are not removed yet included.
     pub fn key_count(&mut self) -> u64 {

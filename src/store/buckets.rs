@@ -256,6 +256,7 @@ impl Buckets {
         let mut at = self.home(from);
         let mut passed_last = false;
         for _ in 0..self.count {
+            self.prefetch_bucket_entries(at as u32);
             let bucket = &self.slice()[at];
             for word in bucket.0.iter().filter(|word| is_live(**word)) {
                 let entry = borrow(word);

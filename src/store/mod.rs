@@ -5,9 +5,11 @@
 //! ```
 //! No I/O and no protocol here; time is an argument.
 
+pub mod bits;
 mod buckets;
 pub mod entry;
 pub mod keyspace;
+pub mod lcs;
 pub mod lock;
 pub mod reclaim;
 pub mod slot;

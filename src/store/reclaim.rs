@@ -33,8 +33,10 @@ pub static RECLAIMER: std::sync::LazyLock<Reclaimer> = std::sync::LazyLock::new(
 
 /// Frees an entry that nobody can reach any more: at once, or in the background if that may take long.
 #[inline]
-pub fn discard(entry: Entry) {
-    if entry.view().memory_bytes() >= LARGE_ENTRY_BYTES {
+pub fn discard(entry: impl Into<Option<Entry>>) {
+    if let Some(entry) = entry.into()
+        && entry.view().memory_bytes() >= LARGE_ENTRY_BYTES
+    {
         RECLAIMER.retire(Box::new(entry));
     }
 }

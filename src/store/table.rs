@@ -207,7 +207,7 @@ impl Table {
             Some(moving) if (drawn >> 32) % total < u64::from(old_live) => &moving.old,
             _ => &self.current,
         };
-        let bucket = ((drawn & 0xffff_ffff) * u64::from(buckets.count()) >> 32) as u32;
+        let bucket = (((drawn & 0xffff_ffff) * u64::from(buckets.count())) >> 32) as u32;
         let live: smallvec::SmallVec<[usize; WORDS]> = buckets.live_indexes(bucket).collect();
         let index = match live.len() {
             0 => buckets.next_live(bucket)?,

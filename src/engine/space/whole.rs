@@ -138,7 +138,7 @@ impl Space<'_> {
             let end = databases.end.min(slot.dbs().count() as DbIndex);
             for index in databases.start..end {
                 let db = slot.take_db(index);
-                if db.len() > 0 || db.table().memory_bytes() > 0 {
+                if !db.is_empty() || db.table().memory_bytes() > 0 {
                     taken.push(db);
                 }
             }

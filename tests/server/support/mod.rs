@@ -10,10 +10,10 @@ mod script;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Protocol};
-pub use process::{Exit, Server, free_port, raise_file_limit, run_to_exit, server_binary, temporary_directory};
+pub use process::{Server, free_port, raise_file_limit, run_to_exit, temporary_directory};
 pub use random::{Random, seed_from_environment};
 pub use reply::Reply;
-pub use script::{Expectation, check, encode_command, escape, split_line};
+pub use script::{check, encode_command, escape};
 
 /// How long anything that should happen at once may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
