@@ -1,6 +1,7 @@
 //! The ground floor: time, entropy, hashing, numbers. No other room reads the clock or the system's randomness.
 
 pub mod clock;
+pub mod digest;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;
@@ -10,3 +11,4 @@ pub mod number;
 pub mod process;
 pub mod quoting;
 pub mod random;
+pub mod version;

@@ -1,8 +1,15 @@
 //! What the operating system tells of this process, and lets it change about itself.
+//!
+//! A reading that the system does not offer is zero or empty: readings are for people and monitors to look at, and
+//! nothing depends on them.
 
 #![allow(unsafe_code)]
 
+use std::fs;
 use std::io;
+
+/// Bytes in a page of memory: what /proc counts in on the machines that Cairn is built for.
+const PAGE_BYTES: u64 = 4096;
 
 /// Has the calling thread run on one CPU only.
 pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
@@ -61,4 +68,90 @@ pub fn detach() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+// ---- readings ----------------------------------------------------------------------------------------------------
+
+/// Memory of this process that is backed by the machine's.
+pub fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * PAGE_BYTES
+}
+
+/// Anonymous memory of this process that stands in huge pages.
+pub fn huge_page_bytes() -> u64 {
+    kilobytes_of("/proc/self/smaps_rollup", "AnonHugePages:")
+}
+
+/// The machine's memory.
+pub fn system_memory_bytes() -> u64 {
+    kilobytes_of("/proc/meminfo", "MemTotal:")
+}
+
+fn kilobytes_of(path: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+/// Processor time used, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    pub system_us: u64,
+    pub user_us: u64,
+}
+
+/// Whose processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuUser {
+    Process,
+    /// Child processes that ended.
+    Children,
+    Thread,
+}
+
+pub fn cpu_time(user: CpuUser) -> CpuTime {
+    let who = match user {
+        CpuUser::Process => libc::RUSAGE_SELF,
+        CpuUser::Children => libc::RUSAGE_CHILDREN,
+        CpuUser::Thread => libc::RUSAGE_THREAD,
+    };
+    // SAFETY: the structure is plain data, and the pointer is to a live, writable one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        if libc::getrusage(who, &mut usage) != 0 {
+            return CpuTime::default();
+        }
+        usage
+    };
+    let time_us = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    CpuTime { system_us: time_us(usage.ru_stime), user_us: time_us(usage.ru_utime) }
+}
+
+/// The operating system as `uname` names it: system, release, machine.
+pub fn system_name() -> String {
+    let kernel =
+        |name: &str| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned();
+    format!("{} {} {}", kernel("ostype"), kernel("osrelease"), std::env::consts::ARCH)
+}
+
+/// The path of the running program.
+pub fn executable() -> String {
+    std::env::current_exe().map_or_else(|_| String::new(), |path| path.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells_about_this_process() {
+        assert!(resident_bytes() > 100_000);
+        assert!(system_memory_bytes() > resident_bytes());
+        assert!(system_name().starts_with("Linux "));
+        assert!(!executable().is_empty());
+        assert!(cpu_time(CpuUser::Process).user_us >= cpu_time(CpuUser::Thread).user_us / 2);
+    }
 }

@@ -2,7 +2,8 @@
 //! the latency events, its line to the monitors.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
 
 use super::context::Cx;
 use super::registry::Command;
@@ -35,11 +36,17 @@ pub fn hand_on_effect(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], changes: u64
     }
 }
 
+/// What stands for an argument that must not be shown.
+const REDACTED: &[u8] = b"(redacted)";
+
 /// Accounts for a call that took `nanos`.
 #[inline]
-pub fn record(worker: &Worker, session: &Session, command: &Command, args: &[&[u8]], nanos: u64, failed: bool) {
+pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &[&[u8]], nanos: u64, failed: bool) {
     let stats = &worker.stats;
-    let config = worker.config();
+    // CONFIG SET is accounted for as it has just set things.
+    let fresh = (command.has(ADMIN) && worker.engine.config.generation() != worker.config_generation())
+        .then(|| worker.engine.config.load());
+    let config = fresh.as_ref().unwrap_or(worker.config());
     stats.commands_processed.add(1);
     let own = &stats.commands[command.id.index()];
     own.record(nanos, config.latency_tracking);
@@ -48,27 +55,45 @@ pub fn record(worker: &Worker, session: &Session, command: &Command, args: &[&[u
     }
     let slow_us = config.slowlog_log_slower_than;
     if slow_us >= 0 && nanos >= slow_us as u64 * 1000 && !command.has(SKIP_SLOWLOG) {
-        record_slow(worker, session, args, nanos / 1000);
+        record_slow(worker, session, args, nanos / 1000, config.slowlog_max_len as usize);
     }
     let threshold_ms = config.latency_monitor_threshold as u64;
     if threshold_ms > 0 && nanos >= threshold_ms * 1_000_000 {
         let event = if command.has(FAST) { "fast-command" } else { "command" };
         worker.engine.latency.record(event, nanos / 1_000_000, worker.now_ms / 1000);
     }
-    session.handle.last_command.store(command.id.0, Ordering::Relaxed);
+    if worker.engine.clients.has_monitors() {
+        feed_monitors(&worker.engine, session, command, args);
+    }
+    if !session.redacted.is_empty() {
+        session.redacted.clear();
+    }
+}
+
+/// The arguments without those that must not be shown.
+fn shown<'a>(session: &Session, args: &[&'a [u8]]) -> SmallVec<[&'a [u8]; 8]> {
+    let mut shown = SmallVec::from_slice(args);
+    for index in &session.redacted {
+        if let Some(argument) = shown.get_mut(*index) {
+            *argument = REDACTED;
+        }
+    }
+    shown
 }
 
 #[cold]
-fn record_slow(worker: &Worker, session: &Session, args: &[&[u8]], duration_us: u64) {
-    let entries_max = worker.config().slowlog_max_len as usize;
+fn record_slow(worker: &Worker, session: &Session, args: &[&[u8]], duration_us: u64, entries_max: usize) {
+    if entries_max == 0 {
+        return;
+    }
     let name = session.handle.names.lock().name.clone();
     let peer = session.handle.peer.address();
-    worker.engine.slow_log.record(args, duration_us, worker.now_ms / 1000, peer, name, entries_max);
+    worker.engine.slow_log.record(&shown(session, args), duration_us, worker.now_ms / 1000, peer, name, entries_max);
 }
 
-/// Tells monitors of a command that is about to run.
+/// Tells monitors of a command that ran: only then it is known what must not be shown.
 #[cold]
-pub fn feed_monitors(engine: &Engine, session: &Session, command: &Command, args: &[&[u8]], _now_ms: u64) {
+fn feed_monitors(engine: &Engine, session: &Session, command: &Command, args: &[&[u8]]) {
     if command.has(SKIP_MONITOR | ADMIN) {
         return;
     }
@@ -83,7 +108,7 @@ pub fn feed_monitors(engine: &Engine, session: &Session, command: &Command, args
             peer => peer.address(),
         }
     );
-    for argument in args {
+    for argument in shown(session, args) {
         line.push(' ');
         push_quoted(&mut line, argument);
     }

@@ -23,6 +23,11 @@ impl<'a> Arguments<'a> {
         self.rest.is_empty()
     }
 
+    /// Whether something was wrong so far.
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// Remembers an error, unless there is one already.
     pub fn fail(&mut self, error: ReplyError) {
         self.error.get_or_insert(error);

@@ -36,6 +36,11 @@ impl<'a> Cx<'a> {
         self.worker.config()
     }
 
+    /// Keeps an argument out of slow log and MONITOR.
+    pub fn redact(&mut self, index: usize) {
+        self.session.redacted.push(index);
+    }
+
     /// A syntax error's usual cause, an unknown subcommand or a wrong number of its arguments.
     pub fn unknown_subcommand(&self, args: &[&[u8]]) -> ReplyError {
         let name = self.command.full_name.split('|').next().unwrap_or_default().to_uppercase();

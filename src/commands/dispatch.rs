@@ -15,10 +15,12 @@ use super::context::Cx;
 use super::keys::{self, KeyRefs, KeyShape};
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
-use super::spec::{ALL_SLOTS, DENYOOM, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE, WALKS_SLOTS, WRITE};
+use super::spec::{
+    ADMIN, ALL_SLOTS, DENYOOM, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE, WALKS_SLOTS,
+    WRITE,
+};
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
-use crate::config::choices::ProtectedAction;
 use crate::engine::gate::Passage;
 use crate::engine::session::{Fate, ReplyMode};
 use crate::engine::space::{Place, Space};
@@ -102,7 +104,9 @@ impl Executor {
                 return Progress { requests: index, paused_until_ms: Some(until_ms) };
             }
             started = self.run_one(&engine, session, resolved, args, out, &mut passage, started);
-            if session.fate != Fate::Stay || out.len() - first_byte > OUTPUT_BYTES_PER_RUN {
+            let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
+                && engine.config.generation() != self.worker.config_generation();
+            if session.fate != Fate::Stay || out.len() - first_byte > OUTPUT_BYTES_PER_RUN || sees_new_config {
                 return Progress { requests: index + 1, paused_until_ms: None };
             }
         }
@@ -153,8 +157,6 @@ impl Executor {
     fn paused_until_ms(&self, session: &Session, command: &Result<&'static Command, Unknown>) -> Option<u64> {
         let (kind, until_ms) = self.worker.engine.pause.now(self.worker.now_ms)?;
         let Ok(command) = command else { return None };
-        // A client in a transaction is held back at EXEC, where its writes happen.
-        let queues = session.transaction.is_some();
         let held = match kind {
             PauseKind::All => true,
             PauseKind::Write if command.has(RUNS_QUEUE) => session
@@ -162,7 +164,7 @@ impl Executor {
                 .iter()
                 .flat_map(|transaction| &transaction.queue)
                 .any(|queued| may_write(registry::by_id(CommandId(queued.command)))),
-            PauseKind::Write => may_write(command) && !queues,
+            PauseKind::Write => may_write(command),
         };
         held.then_some(until_ms)
     }
@@ -179,6 +181,9 @@ impl Executor {
         started: Ticks,
     ) -> Ticks {
         let before = out.len();
+        if let Ok(command) = resolved.command {
+            session.handle.last_command.store(command.id.0, Ordering::Relaxed);
+        }
         let ended = match self.admit(session, &resolved.command, args) {
             Err(error) => {
                 session.refuse_transaction();
@@ -238,11 +243,15 @@ impl Executor {
         if !command.spec.accepts(args.len()) {
             return Err(ReplyError::wrong_arity(&command.full_name));
         }
-        if command.flags & (NO_MULTI | PROTECTED) != 0 {
-            self.admit_special(session, command)?;
+        if command.has(PROTECTED) {
+            self.admit_protected(session)?;
         }
-        if !session.authenticated && !command.has(NO_AUTH) {
+        // Without a password there is nothing to authenticate for, whatever stood when the client came.
+        if !session.authenticated && !command.has(NO_AUTH) && !self.worker.config().requirepass.is_empty() {
             return Err(ReplyError::NotAuthenticated);
+        }
+        if command.has(NO_MULTI) && session.transaction.is_some() {
+            return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
         }
         if command.has(DENYOOM) && self.worker.config().maxmemory > 0 {
             self.admit_memory()?;
@@ -257,25 +266,15 @@ impl Executor {
     }
 
     #[cold]
-    fn admit_special(&self, session: &Session, command: &Command) -> Result<(), ReplyError> {
-        if command.has(PROTECTED) {
-            let allowed = match self.worker.config().enable_debug_command {
-                ProtectedAction::No => false,
-                ProtectedAction::Yes => true,
-                ProtectedAction::Local => session.handle.peer.is_local(),
-            };
-            if !allowed {
-                return Err(ReplyError::of(
-                    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
-                     run it from a local connection, otherwise you need to set this option in the configuration \
-                     file, and then restart the server.",
-                ));
-            }
+    fn admit_protected(&self, session: &Session) -> Result<(), ReplyError> {
+        if self.worker.config().enable_debug_command.allows(session.handle.peer.is_local()) {
+            return Ok(());
         }
-        if command.has(NO_MULTI) && session.transaction.is_some() {
-            return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
-        }
-        Ok(())
+        Err(ReplyError::of(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
+             a local connection, otherwise you need to set this option in the configuration file, and then restart the \
+             server.",
+        ))
     }
 
     #[cold]
@@ -307,10 +306,6 @@ impl Executor {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        // EXEC tells of itself, after the commands that it runs.
-        if engine.clients.has_monitors() && !command.has(RUNS_QUEUE) {
-            account::feed_monitors(engine, session, command, args, self.worker.now_ms);
-        }
         let mut space =
             Space::new(&engine.keyspace, &self.worker.stats, session.db, self.worker.now_ms, !session.no_touch);
         let mut exclusive = None;
@@ -367,7 +362,7 @@ fn queues(session: &Session, command: &Command) -> bool {
 }
 
 fn may_write(command: &Command) -> bool {
-    command.has(WRITE)
+    command.has(WRITE | MAY_REPLICATE)
 }
 
 /// The key of a command that names one.

@@ -3,9 +3,11 @@
 use super::command::write_help;
 use super::context::{Cx, Outcome};
 use crate::base::number::parse_i64;
+use crate::config::Config;
 use crate::config::choices::MaxmemoryPolicy;
 use crate::engine::space::access_clock;
 use crate::resp::ReplyError;
+use crate::store::EntryRef;
 
 /// Integers below this are kept once and shared, as clients of existing servers see it.
 const SHARED_INTEGERS: i64 = 10_000;
@@ -22,6 +24,14 @@ fn counts_uses(policy: MaxmemoryPolicy) -> bool {
     counts_frequency(policy) || matches!(policy, MaxmemoryPolicy::VolatileLru | MaxmemoryPolicy::AllkeysLru)
 }
 
+/// Whether clients are told that the value is shared with others.
+pub fn is_shared_integer(config: &Config, entry: EntryRef<'_>) -> bool {
+    let sharing = config.maxmemory == 0 || !counts_uses(config.maxmemory_policy);
+    sharing
+        && entry.encoding() == "int"
+        && parse_i64(entry.value()).is_some_and(|value| (0..SHARED_INTEGERS).contains(&value))
+}
+
 /// OBJECT ENCODING key
 pub fn encoding(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     match cx.space.look(args[2]) {
@@ -33,14 +43,12 @@ pub fn encoding(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// OBJECT REFCOUNT key
 pub fn refcount(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let sharing = cx.config().maxmemory == 0 || !counts_uses(cx.config().maxmemory_policy);
+    let config = cx.config();
     let Some(entry) = cx.space.look(args[2]) else {
         cx.reply.null();
         return Ok(());
     };
-    let shared = sharing
-        && entry.encoding() == "int"
-        && parse_i64(entry.value()).is_some_and(|value| (0..SHARED_INTEGERS).contains(&value));
+    let shared = is_shared_integer(config, entry);
     cx.reply.integer(if shared { SHARED_REFERENCES } else { 1 });
     Ok(())
 }

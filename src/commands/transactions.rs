@@ -64,16 +64,11 @@ pub fn unwatch(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 }
 
 /// EXEC
-pub fn exec(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let outcome = match cx.session.take_transaction() {
+pub fn exec(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
+    match cx.session.take_transaction() {
         None => Err(ReplyError::of("ERR EXEC without MULTI")),
         Some(transaction) => finish(cx, &transaction),
-    };
-    // Monitors see a transaction's commands first and its EXEC last.
-    if cx.engine().clients.has_monitors() {
-        account::feed_monitors(cx.engine(), cx.session, cx.command, args, cx.space.now_ms);
     }
-    outcome
 }
 
 fn finish(cx: &mut Cx<'_>, transaction: &Transaction) -> Outcome {
@@ -117,9 +112,6 @@ fn run_queue(cx: &mut Cx<'_>, transaction: &Transaction) {
         let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
         cx.command = registry::by_id(CommandId(queued.command));
         cx.space.effect = Effect::default();
-        if cx.engine().clients.has_monitors() {
-            account::feed_monitors(cx.engine(), cx.session, cx.command, &args, cx.space.now_ms);
-        }
         let started = clock::ticks();
         let failed = run_handler(cx, &args);
         let took_ns = clock::ticks().nanos_since(started);

@@ -58,9 +58,9 @@ pub mod flag {
 
     const LETTERS: &[(u32, char)] = &[
         (MONITOR, 'O'),
+        (MULTI, 'x'),
         (BLOCKED, 'b'),
         (TRACKING, 't'),
-        (MULTI, 'x'),
         (DIRTY_CAS, 'd'),
         (CLOSE_AFTER_REPLY, 'c'),
         (CLOSE_ASAP, 'A'),
@@ -268,6 +268,11 @@ impl Clients {
         let mut all: Vec<_> = self.by_id.iter().map(|handle| handle.clone()).collect();
         all.sort_unstable_by_key(|handle| handle.id);
         all
+    }
+
+    /// Shows every client, in no order.
+    pub fn visit(&self, mut work: impl FnMut(&ClientHandle)) {
+        self.by_id.iter().for_each(|handle| work(&handle));
     }
 
     // ---- MONITOR ------------------------------------------------------------------------------------------------

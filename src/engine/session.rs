@@ -66,6 +66,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Monitors ask nothing else, and are told of everything.
     pub monitor: bool,
+    /// Arguments of the command under way that must not show in slow log or MONITOR.
+    pub redacted: Vec<usize>,
 }
 
 impl Session {
@@ -82,6 +84,7 @@ impl Session {
             watch_flag: WatchFlag::default(),
             no_touch: false,
             monitor: false,
+            redacted: Vec::new(),
         }
     }
 

@@ -8,11 +8,12 @@ mod whole;
 use smallvec::SmallVec;
 
 use super::effect::Effect;
+use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
-use crate::store::table::At;
+use crate::store::table::{At, CURSOR_END};
 use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotData, SlotGuard, StringForm};
 
 /// What becomes of a key's expiry when its value is set.
@@ -59,6 +60,27 @@ pub struct Space<'a> {
     pub effect: Effect,
     /// Keys that expired under the command's eyes: each is a DEL, ahead of its own effect.
     pub expired: Vec<(DbIndex, Vec<u8>)>,
+}
+
+/// Keys whose time to live is looked at to tell a database's average.
+const TTL_SAMPLES: u64 = 256;
+/// Buckets of a slot that are looked at for that.
+const TTL_SAMPLE_STEPS: usize = 8;
+
+/// Adds the times to live of a few keys to `counts`.
+fn sample_ttls(db: &Db, now_ms: u64, hasher: &KeyHasher, counts: &mut DbCounts) {
+    let mut cursor = 0;
+    for _ in 0..TTL_SAMPLE_STEPS {
+        cursor = db.table().scan(cursor as u32, hasher, |entry| {
+            if let Some(expiry_ms) = entry.expiry_ms() {
+                counts.sampled_ttl_ms += expiry_ms.saturating_sub(now_ms);
+                counts.sampled += 1;
+            }
+        });
+        if cursor >= CURSOR_END {
+            break;
+        }
+    }
 }
 
 /// The access clock of a moment: seconds, 24 bits.
@@ -373,11 +395,17 @@ impl<'a> Space<'a> {
     /// Keys of each database. Unless all slots are held, they are counted one after the other.
     pub fn counts(&mut self) -> Vec<DbCounts> {
         let mut counts = vec![DbCounts::default(); usize::from(self.keyspace.databases())];
+        let (now_ms, hasher) = (self.now_ms, self.keyspace.hasher());
         for id in SlotId::all() {
             self.with_slot(id, |slot| {
                 for (index, db) in slot.dbs() {
-                    counts[usize::from(index)].keys += db.len() as u64;
-                    counts[usize::from(index)].expiring += db.expiring_count() as u64;
+                    let counts = &mut counts[usize::from(index)];
+                    counts.keys += db.len() as u64;
+                    counts.expiring += db.expiring_count() as u64;
+                    counts.table_bytes += db.table().memory_bytes() as u64;
+                    if db.expiring_count() > 0 && counts.sampled < TTL_SAMPLES {
+                        sample_ttls(db, now_ms, hasher, counts);
+                    }
                 }
             });
         }

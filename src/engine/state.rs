@@ -1,8 +1,8 @@
 //! What all workers share: the keyspace, the configuration, the clients, the gate, the counters that are not a
 //! worker's own. One per process, made at start and never moved.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -10,9 +10,10 @@ use super::clients::Clients;
 use super::effect::EffectSink;
 use super::gate::Gate;
 use crate::base::hash::KeyHasher;
-use crate::base::{clock, random};
-use crate::config::Live;
+use crate::base::{clock, memory, random};
+use crate::config::{Config, Live};
 use crate::metrics::latency::LatencyEvents;
+use crate::metrics::rates::{Rate, Rates};
 use crate::metrics::slow_log::SlowLog;
 use crate::metrics::{SharedStats, WorkerStats};
 use crate::store::Keyspace;
@@ -97,9 +98,15 @@ impl Shutdown {
     }
 }
 
+/// Acts on a change of the configuration before it is published: listens elsewhere, for example. Gets the old and the
+/// new configuration; a refusal names the directive and the reason, and leaves everything as it was.
+pub type ConfigHook = Box<dyn Fn(&Config, &Config) -> Result<(), (String, String)> + Send + Sync>;
+
 pub struct Engine {
     pub keyspace: Keyspace,
     pub config: Live,
+    /// Installed by the server once it serves.
+    pub config_hook: OnceLock<ConfigHook>,
     pub clients: Clients,
     pub gate: Gate,
     pub pause: Pause,
@@ -109,13 +116,18 @@ pub struct Engine {
     pub error_codes: Mutex<std::collections::BTreeMap<String, u64>>,
     pub slow_log: SlowLog,
     pub latency: LatencyEvents,
+    pub rates: Rates,
     pub effects: Option<Box<dyn EffectSink>>,
     pub run_id: String,
+    /// Names the history of this data set to replicas.
+    pub replication_id: Mutex<String>,
     pub started_ms: u64,
     /// When the data set was last saved; before the first time, when the process started.
     pub last_save_seconds: AtomicI64,
     /// Bytes that the allocator has handed out, as of the last look (several times a second).
     pub used_memory_bytes: AtomicU64,
+    /// The same when the engine was made.
+    pub startup_memory_bytes: u64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expiry: AtomicBool,
 }
@@ -134,6 +146,7 @@ impl Engine {
         Engine {
             keyspace: Keyspace::new(databases, hasher),
             config,
+            config_hook: OnceLock::new(),
             clients: Clients::default(),
             gate: Gate::new(workers),
             pause: Pause::default(),
@@ -143,11 +156,14 @@ impl Engine {
             error_codes: Mutex::default(),
             slow_log: SlowLog::default(),
             latency: LatencyEvents::default(),
+            rates: Rates::default(),
             effects,
             run_id: random::hex_id(20),
+            replication_id: Mutex::new(random::hex_id(20)),
             started_ms: now_ms,
             last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
             used_memory_bytes: AtomicU64::new(0),
+            startup_memory_bytes: memory::allocated_bytes(),
             active_expiry: AtomicBool::new(true),
         }
     }
@@ -155,6 +171,27 @@ impl Engine {
     /// Adds one counter up over all workers.
     pub fn total(&self, counter: impl Fn(&WorkerStats) -> u64) -> u64 {
         self.workers.iter().map(|worker| counter(worker)).sum()
+    }
+
+    /// Looks at memory and at how fast things go; the background thread calls it ten times a second.
+    pub fn sample(&self) {
+        self.note_used_memory(memory::allocated_bytes());
+        let now_ms = clock::unix_ms();
+        let samples: [(Rate, fn(&WorkerStats) -> u64); 4] = [
+            (Rate::Commands, |stats| stats.commands_processed.get()),
+            (Rate::InputBytes, |stats| stats.net_input_bytes.get()),
+            (Rate::OutputBytes, |stats| stats.net_output_bytes.get()),
+            (Rate::Batches, |stats| stats.reads_processed.get()),
+        ];
+        for (rate, counter) in samples {
+            self.rates.sample(rate, now_ms, self.total(counter));
+        }
+    }
+
+    /// Keeps what the allocator said for those who look at it often.
+    pub fn note_used_memory(&self, used_bytes: u64) {
+        self.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
+        self.stats.used_memory_peak_bytes.raise_to(used_bytes);
     }
 
     /// Counts an error reply by its code word.

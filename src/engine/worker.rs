@@ -35,6 +35,12 @@ impl Worker {
         }
     }
 
+    /// The generation of [`Worker::config`].
+    #[inline]
+    pub fn config_generation(&self) -> u64 {
+        self.config_generation
+    }
+
     /// The configuration as of the batch's start.
     #[inline]
     pub fn config(&self) -> &Arc<Config> {

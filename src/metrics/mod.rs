@@ -4,6 +4,7 @@
 pub mod counter;
 pub mod histogram;
 pub mod latency;
+pub mod rates;
 pub mod slow_log;
 pub mod stats;
 

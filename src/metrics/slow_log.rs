@@ -61,6 +61,11 @@ impl SlowLog {
         self.len() == 0
     }
 
+    /// Forgets the oldest entries past `entries_max`.
+    pub fn truncate(&self, entries_max: usize) {
+        self.0.lock().newest_first.truncate(entries_max);
+    }
+
     pub fn clear(&self) {
         self.0.lock().newest_first.clear();
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::base::version::CAIRN_VERSION;
 use crate::config::Arguments;
 use crate::config::parse_arguments;
 
@@ -50,5 +51,5 @@ pub fn read(arguments: &[OsString]) -> Request {
 
 /// The text of `--version`.
 pub fn version() -> String {
-    format!("Cairn server v={} bits={}", env!("CARGO_PKG_VERSION"), usize::BITS)
+    format!("Cairn server v={} bits={}", CAIRN_VERSION, usize::BITS)
 }

@@ -15,6 +15,7 @@ use super::daemon::{self, PidFile};
 use super::{cron, logging};
 use crate::base::hash::KeyHasher;
 use crate::base::process;
+use crate::base::version::CAIRN_VERSION;
 use crate::commands::{Lookup, registry};
 use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
@@ -70,7 +71,7 @@ fn serve(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     daemon::detach_if_asked(config).map_err(|error| format!("Can't go to the background: {error}"))?;
     logging::start(config).map_err(|error| format!("Can't open the log file '{}': {error}", config.logfile))?;
     tracing::info!("oO0OoO0OoO0Oo Cairn is starting oO0OoO0OoO0Oo");
-    tracing::info!("Cairn version={}, bits={}, pid={}", env!("CARGO_PKG_VERSION"), usize::BITS, std::process::id());
+    tracing::info!("Cairn version={}, bits={}, pid={}", CAIRN_VERSION, usize::BITS, std::process::id());
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -188,7 +189,7 @@ fn show_banner(config: &Config) {
     let banner = format!(
         "\n        /\\\n       /  \\        Cairn {} ({} bit)\n      /____\\\n     (______)      Running in standalone mode\n    \
          (________)     Port: {}\n   (__________)    PID: {}\n\n",
-        env!("CARGO_PKG_VERSION"),
+        CAIRN_VERSION,
         usize::BITS,
         config.port,
         std::process::id()

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::clock;
-use crate::base::memory;
 use crate::engine::Engine;
 use crate::engine::clients::flag;
 use crate::engine::expiry::ExpiryCycle;
@@ -28,9 +27,7 @@ pub fn run(engine: Arc<Engine>) {
             let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
             cycle.run(&engine, period_ms * 10 * percent);
         }
-        let used_bytes = memory::allocated_bytes();
-        engine.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
-        engine.stats.used_memory_peak_bytes.raise_to(used_bytes);
+        engine.sample();
         let now_ms = clock::unix_ms();
         if config.timeout > 0 && now_ms >= idle_checked_ms + IDLE_CHECK_MS {
             idle_checked_ms = now_ms;

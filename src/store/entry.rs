@@ -95,6 +95,11 @@ impl<'a> EntryRef<'a> {
         unsafe { std::slice::from_raw_parts(self.address.as_ptr().add(at), len) }
     }
 
+    /// Where the entry stands in memory, for people who debug. It stays while a value changes within its size class.
+    pub fn address(self) -> usize {
+        self.address.as_ptr() as usize
+    }
+
     #[inline]
     fn meta(self) -> u8 {
         self.read::<1>(3)[0]

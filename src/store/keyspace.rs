@@ -15,6 +15,11 @@ pub struct Keyspace {
 pub struct DbCounts {
     pub keys: u64,
     pub expiring: u64,
+    /// Bytes of the tables, entries left out.
+    pub table_bytes: u64,
+    /// Time to live of a sample of the keys that expire: its sum, and how many they are.
+    pub sampled_ttl_ms: u64,
+    pub sampled: u64,
 }
 
 impl Keyspace {

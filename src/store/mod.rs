@@ -7,6 +7,7 @@
 
 pub mod bits;
 mod buckets;
+pub mod digest;
 pub mod entry;
 pub mod keyspace;
 pub mod lcs;

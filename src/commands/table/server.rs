@@ -2,7 +2,9 @@
 
 use crate::commands::keys::*;
 use crate::commands::spec::*;
-use crate::commands::{Handler, command, config, debug, generic, latency, memory, scan, server, slowlog};
+use crate::commands::{
+    Handler, command, config, debug, generic, info, latency, lolwut, memory, scan, server, slow_log,
+};
 use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
@@ -57,7 +59,7 @@ pub static ROWS: &[CommandSpec] = &[
                 .history(&[("7.0.0", "Takes several patterns.")])
                 .args(&[string("parameter").multiple()]),
             row("help", 2, LOADING | STALE, 0, config::help).doc("5.0.0", "Lists the subcommands.", "O(1)"),
-            row("resetstat", 2, ADMIN | NOSCRIPT | LOADING | STALE, 0, config::resetstat)
+            row("resetstat", 2, ADMIN | NOSCRIPT | LOADING | STALE | ALL_SLOTS, 0, config::resetstat)
                 .doc("2.0.0", "Sets the server's counters back to zero.", "O(1)")
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
             row("rewrite", 2, ADMIN | NOSCRIPT | LOADING | STALE, 0, config::rewrite)
@@ -87,7 +89,7 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args(&[one_of("flush-type", &[word("async", "ASYNC").since("4.0.0"), word("sync", "SYNC").since("6.2.0")])
             .optional()]),
-    row("info", -1, LOADING | STALE | WALKS_SLOTS, DANGEROUS, server::info)
+    row("info", -1, LOADING | STALE | WALKS_SLOTS, DANGEROUS, info::info)
         .doc("1.0.0", "Reports the server's state and statistics.", "O(1)")
         .history(&[("7.0.0", "Takes several sections.")])
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
@@ -124,7 +126,7 @@ pub static ROWS: &[CommandSpec] = &[
             .tips(&["request_policy:all_nodes", "response_policy:agg_sum"])
             .args(&[string("event").optional().multiple()]),
     ]),
-    row("lolwut", -1, READONLY | FAST, 0, server::lolwut)
+    row("lolwut", -1, READONLY | FAST, 0, lolwut::lolwut)
         .doc("5.0.0", "Draws a picture and tells the version.", "")
         .args(&[integer("version").token("VERSION").optional()]),
     container("memory")
@@ -173,16 +175,16 @@ pub static ROWS: &[CommandSpec] = &[
     container("slowlog")
         .doc("2.2.12", "Commands about the log of slow commands.", "Depends on the subcommand")
         .subcommands(&[
-            row("get", -2, ADMIN | LOADING | STALE, 0, slowlog::get)
+            row("get", -2, ADMIN | LOADING | STALE, 0, slow_log::get)
                 .doc("2.2.12", "Lists entries of the slow log, newest first.", "O(N), N: entries listed")
                 .history(&[("4.0.0", "Entries have the client's address and name.")])
                 .tips(&["request_policy:all_nodes", "nondeterministic_output"])
                 .args(&[integer("count").optional()]),
-            row("help", 2, LOADING | STALE, 0, slowlog::help).doc("6.2.0", "Lists the subcommands.", "O(1)"),
-            row("len", 2, ADMIN | LOADING | STALE, 0, slowlog::len)
+            row("help", 2, LOADING | STALE, 0, slow_log::help).doc("6.2.0", "Lists the subcommands.", "O(1)"),
+            row("len", 2, ADMIN | LOADING | STALE, 0, slow_log::len)
                 .doc("2.2.12", "Counts the entries of the slow log.", "O(1)")
                 .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
-            row("reset", 2, ADMIN | LOADING | STALE, 0, slowlog::reset)
+            row("reset", 2, ADMIN | LOADING | STALE, 0, slow_log::reset)
                 .doc("2.2.12", "Empties the slow log.", "O(N), N: entries")
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
         ]),

@@ -1,0 +1,296 @@
+//! DEBUG: for those who test or debug the server. Guarded by `enable-debug-command`.
+//!
+//! Nothing here ends the process on purpose: what other servers offer to crash themselves is refused. DEBUG names no
+//! key in its row, so it locks each slot that it looks at for itself.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::command::write_help;
+use super::config::rewrite_file;
+use super::context::{Cx, Outcome};
+use super::debug_data as data;
+use crate::base::glob;
+use crate::base::number::parse_i64;
+use crate::base::random;
+use crate::config::{RewriteOptions, text};
+use crate::resp::{Protocol, ReplyError};
+
+const BIG_NUMBER: &str = "1234567999999999999999999999999999999";
+/// Largest size that lists can be told to keep in one piece.
+const PACKED_THRESHOLD_BYTES_MAX: u64 = 1 << 32;
+
+/// DEBUG subcommand [argument ...]
+pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+        (b"help", []) => help(cx),
+        (b"sleep", [seconds]) => sleep(cx, seconds),
+        (b"set-active-expire", [switch]) => {
+            cx.engine().active_expiry.store(is_on(switch), Ordering::Relaxed);
+            cx.reply.ok();
+            Ok(())
+        }
+        (b"object", [key]) => data::object(cx, key),
+        (b"sdslen", [key]) => data::string_lengths(cx, key),
+        (b"digest", []) => data::digest(cx),
+        (b"digest-value", keys) => data::digest_value(cx, keys),
+        (b"populate", [count, rest @ ..]) if rest.len() <= 2 => data::populate(cx, count, rest),
+        (b"htstats", [db, ..]) => data::table_stats(cx, db),
+        (b"htstats-key", [key, ..]) => {
+            data::require(cx, key, "ERR The value stored at the specified key is not represented using an hash table")
+        }
+        (b"listpack", [key]) => data::require(cx, key, "ERR Not a listpack encoded object."),
+        (b"quicklist", [key] | [key, _]) => data::require(cx, key, "ERR Not a quicklist encoded object."),
+        (b"protocol", [kind]) => protocol(cx, kind),
+        (b"error", [text]) => Err(ReplyError::Text(String::from_utf8_lossy(text).into_owned().into())),
+        (b"log", [text]) => {
+            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
+            cx.reply.ok();
+            Ok(())
+        }
+        (b"stringmatch-len", [pattern, text]) => {
+            cx.reply.integer(i64::from(glob::matches(pattern, text, false)));
+            Ok(())
+        }
+        (b"change-repl-id", []) => {
+            tracing::info!("Changing the replication id, as DEBUG CHANGE-REPL-ID asks.");
+            *cx.engine().replication_id.lock() = random::hex_id(20);
+            cx.reply.ok();
+            Ok(())
+        }
+        (b"config-rewrite-force-all", []) => rewrite_file(cx, RewriteOptions { users: None, everything: true }),
+        (b"quicklist-packed-threshold", [size]) => packed_threshold(cx, size),
+        (b"replybuffer", [what, value]) => reply_buffer(cx, args, what, value),
+        // Knobs for machinery that Cairn does not have: turning them changes nothing.
+        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep" | b"set-disable-deny-scripts", [_])
+        | (b"drop-cluster-packet-filter", [_])
+        | (b"leak", [_]) => {
+            cx.reply.ok();
+            Ok(())
+        }
+        (b"client-eviction", []) => Err(ReplyError::of("ERR maxmemory-clients is disabled.")),
+        (b"reload" | b"loadaof", _) => {
+            Err(ReplyError::of("ERR nothing is kept on disk yet, so there is nothing to load again"))
+        }
+        (b"jmap", _) => Err(ReplyError::of("ERR there is no Java here to map")),
+        (b"segfault" | b"panic" | b"assert" | b"oom" | b"restart" | b"crash-and-recover", _) => {
+            Err(ReplyError::of("ERR ending or crashing the server through DEBUG is not supported"))
+        }
+        _ => Err(cx.unknown_subcommand(args)),
+    }
+}
+
+fn is_on(switch: &[u8]) -> bool {
+    parse_i64(switch).is_some_and(|number| number != 0)
+}
+
+/// Holds this worker, and so the clients that it serves, for a while.
+fn sleep(cx: &mut Cx<'_>, seconds: &[u8]) -> Outcome {
+    let seconds: f64 = std::str::from_utf8(seconds).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    if let Ok(duration) = Duration::try_from_secs_f64(seconds) {
+        std::thread::sleep(duration);
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn packed_threshold(cx: &mut Cx<'_>, size: &[u8]) -> Outcome {
+    let size = std::str::from_utf8(size).ok().and_then(text::memory);
+    if size.is_none_or(|bytes| bytes >= PACKED_THRESHOLD_BYTES_MAX) {
+        return Err(ReplyError::of("ERR argument must be a memory value bigger than 1 and smaller than 4gb"));
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// Workers share their reply buffers, so there is nothing to resize; the arguments are checked all the same.
+fn reply_buffer(cx: &mut Cx<'_>, args: &[&[u8]], what: &[u8], value: &[u8]) -> Outcome {
+    match what.to_ascii_lowercase().as_slice() {
+        b"peak-reset-time" => {
+            let is_word = value.eq_ignore_ascii_case(b"never") || value.eq_ignore_ascii_case(b"reset");
+            if !is_word && parse_i64(value).is_none() {
+                return Err(ReplyError::NotAnInteger);
+            }
+        }
+        b"resizing" => {}
+        _ => return Err(cx.unknown_subcommand(args)),
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// A sample of each kind of reply.
+fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
+    let is_resp3 = cx.reply.protocol == Protocol::Resp3;
+    let reply = &mut cx.reply;
+    match kind.to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk_text("Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(3.141),
+        b"bignum" if is_resp3 => reply.raw(format!("({BIG_NUMBER}\r\n").as_bytes()),
+        b"bignum" => reply.bulk_text(BIG_NUMBER),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|number| reply.integer(number));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|number| reply.integer(number));
+        }
+        b"map" => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.integer(number);
+                reply.boolean(number == 1);
+            }
+        }
+        b"attrib" => {
+            if is_resp3 {
+                reply.raw(b"|1\r\n");
+                reply.bulk_text("key-popularity");
+                reply.array(2);
+                reply.bulk_text("key:123");
+                reply.integer(90);
+            }
+            // Attributes go with a reply and are none themselves.
+            reply.bulk_text("Some real reply following the attribute");
+        }
+        b"push" => {
+            if !is_resp3 {
+                return Err(ReplyError::of("ERR RESP2 is not supported by this command"));
+            }
+            reply.push(2);
+            reply.bulk_text("server-cpu-usage");
+            reply.integer(42);
+            // A push answers nothing: who asked still waits for this.
+            reply.bulk_text("Some real reply following the push reply");
+        }
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"verbatim" => reply.verbatim("txt", "This is a verbatim\nstring"),
+        _ => {
+            return Err(ReplyError::of(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn help(cx: &mut Cx<'_>) -> Outcome {
+    write_help(
+        &mut cx.reply,
+        "DEBUG",
+        &[
+            "CHANGE-REPL-ID",
+            "    Give the data set's history a new name. Replicas will need a full copy.",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Like CONFIG REWRITE, with every directive written out.",
+            "DIGEST",
+            "    A digest of all keys, values and expiries; equal data sets have equal ones.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    A digest of each value.",
+            "ERROR <text>",
+            "    Answer with this error.",
+            "HTSTATS <dbid>",
+            "    Describe the tables of a database.",
+            "LOG <text>",
+            "    Write this to the server's log.",
+            "OBJECT <key>",
+            "    Tell how a key and its value are kept.",
+            "POPULATE <count> [<prefix> [<size>]]",
+            "    Create so many string keys, named key:<number> or with another prefix.",
+            "PROTOCOL <type>",
+            "    Answer with a sample of a reply type: string, integer, double, bignum, null, array, set, map, attrib,",
+            "    push, verbatim, true, false.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "REPLYBUFFER (PEAK-RESET-TIME <NEVER|RESET|milliseconds>|RESIZING <0|1>)",
+            "    Accepted without effect.",
+            "SDSLEN <key>",
+            "    Tell the lengths of a key and its string value.",
+            "SET-ACTIVE-EXPIRE (0|1)",
+            "    Stop or resume removing expired keys that nobody asks for.",
+            "SLEEP <seconds>",
+            "    Hold the worker that serves this connection for so long.",
+            "STRINGMATCH-LEN <pattern> <string>",
+            "    Tell whether a glob pattern fits a string.",
+        ],
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+    use crate::config::choices::ProtectedAction;
+    use std::sync::atomic::Ordering;
+
+    fn server() -> TestServer {
+        TestServer::with_config(|config| config.enable_debug_command = ProtectedAction::Local)
+    }
+
+    #[test]
+    fn debug_is_guarded() {
+        assert!(TestServer::new().run("DEBUG SLEEP 0").starts_with("-ERR DEBUG command not allowed."));
+    }
+
+    #[test]
+    fn samples_of_every_reply_type() {
+        let mut server = server();
+        server.expect(&[
+            ("DEBUG PROTOCOL string", "$11\r\nHello World\r\n"),
+            ("DEBUG PROTOCOL double", "$5\r\n3.141\r\n"),
+            ("DEBUG PROTOCOL bignum", "$37\r\n1234567999999999999999999999999999999\r\n"),
+            ("DEBUG PROTOCOL map", "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n"),
+            ("DEBUG PROTOCOL push", "-ERR RESP2 is not supported by this command\r\n"),
+            ("DEBUG PROTOCOL attrib", "$39\r\nSome real reply following the attribute\r\n"),
+        ]);
+        server.run("HELLO 3");
+        server.expect(&[
+            ("DEBUG PROTOCOL double", ",3.141\r\n"),
+            ("DEBUG PROTOCOL bignum", "(1234567999999999999999999999999999999\r\n"),
+            ("DEBUG PROTOCOL set", "~3\r\n:0\r\n:1\r\n:2\r\n"),
+            ("DEBUG PROTOCOL map", "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n"),
+            (
+                "DEBUG PROTOCOL attrib",
+                "|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n$39\r\nSome real reply following the attribute\r\n",
+            ),
+            (
+                "DEBUG PROTOCOL push",
+                ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n$40\r\nSome real reply following the push reply\r\n",
+            ),
+            ("DEBUG PROTOCOL true", "#t\r\n"),
+            ("DEBUG PROTOCOL verbatim", "=29\r\ntxt:This is a verbatim\nstring\r\n"),
+        ]);
+        assert!(server.run("DEBUG PROTOCOL bogus").starts_with("-ERR Wrong protocol type name."));
+    }
+
+    #[test]
+    fn switches_and_refusals() {
+        let mut server = server();
+        server.expect(&[
+            ("DEBUG SLEEP 0.001", "+OK\r\n"),
+            ("DEBUG SET-ACTIVE-EXPIRE 0", "+OK\r\n"),
+            ("DEBUG ERROR \"MINE of my own\"", "-MINE of my own\r\n"),
+            ("DEBUG STRINGMATCH-LEN a*c abc", ":1\r\n"),
+            ("DEBUG STRINGMATCH-LEN a*c abd", ":0\r\n"),
+            ("DEBUG QUICKLIST-PACKED-THRESHOLD 200b", "+OK\r\n"),
+            ("DEBUG REPLYBUFFER PEAK-RESET-TIME never", "+OK\r\n"),
+            ("DEBUG REPLYBUFFER RESIZING 0", "+OK\r\n"),
+            ("DEBUG JMAP", "-ERR there is no Java here to map\r\n"),
+            ("DEBUG BOGUS", "-ERR unknown subcommand or wrong number of arguments for 'BOGUS'. Try DEBUG HELP.\r\n"),
+            ("DEBUG SLEEP", "-ERR unknown subcommand or wrong number of arguments for 'SLEEP'. Try DEBUG HELP.\r\n"),
+        ]);
+        for line in ["DEBUG SEGFAULT", "DEBUG PANIC", "DEBUG RELOAD", "DEBUG LOADAOF"] {
+            assert!(server.run(line).starts_with("-ERR "), "{line}");
+        }
+        assert!(!server.engine.active_expiry.load(Ordering::Relaxed));
+        assert!(server.run("INFO errorstats").contains("errorstat_MINE:count=1"));
+        let before = server.engine.replication_id.lock().clone();
+        assert_eq!(server.run("DEBUG CHANGE-REPL-ID"), "+OK\r\n");
+        assert_ne!(*server.engine.replication_id.lock(), before);
+        assert!(server.run("DEBUG HELP").starts_with('*'));
+    }
+}

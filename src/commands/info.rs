@@ -1,0 +1,506 @@
+//! INFO: the server's state as lines of `name:value`, in sections.
+//!
+//! Exporters and clients read these names, so every name of Redis is there, with zero where Cairn has nothing of the
+//! kind. Sections come in a fixed order whatever order they are asked for.
+
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
+
+use super::context::{Cx, Outcome};
+use super::latency;
+use super::memory::Overview;
+use super::registry;
+use crate::base::process::{self, CpuTime, CpuUser};
+use crate::base::version::{CAIRN_VERSION, REDIS_VERSION};
+use crate::base::{clock, memory};
+use crate::config::choices::{Choice, Supervised};
+use crate::engine::clients::flag;
+use crate::engine::space::access_clock;
+use crate::metrics::rates::Rate;
+use crate::store::reclaim::RECLAIMER;
+
+/// A section: its name as it is asked for, the other name it answers to, whether it is shown by default, its lines.
+struct Section {
+    name: &'static str,
+    alias: Option<&'static str>,
+    by_default: bool,
+    write: fn(&mut Cx<'_>, &mut Text),
+}
+
+const fn section(name: &'static str, by_default: bool, write: fn(&mut Cx<'_>, &mut Text)) -> Section {
+    Section { name, alias: None, by_default, write }
+}
+
+static SECTIONS: &[Section] = &[
+    section("server", true, server),
+    section("clients", true, clients),
+    section("memory", true, memory),
+    section("persistence", true, persistence),
+    section("stats", true, stats),
+    section("replication", true, replication),
+    section("cpu", true, cpu),
+    Section { name: "modules", alias: Some("module_list"), by_default: true, write: modules },
+    section("commandstats", false, command_stats),
+    section("errorstats", true, error_stats),
+    section("latencystats", false, latency_stats),
+    section("cluster", true, cluster),
+    section("keyspace", true, keyspace),
+    section("debug", false, debug),
+];
+
+/// INFO [section ...]
+pub fn info(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let mut text = Text(String::with_capacity(8 * 1024));
+    for section in SECTIONS.iter().filter(|section| is_wanted(section, &args[1..])) {
+        if !text.0.is_empty() {
+            text.0.push_str("\r\n");
+        }
+        (section.write)(cx, &mut text);
+    }
+    cx.reply.verbatim("txt", &text.0);
+    Ok(())
+}
+
+fn is_wanted(section: &Section, asked: &[&[u8]]) -> bool {
+    let is_asked = |name: &str| asked.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+    let is_all = (is_asked("all") || is_asked("everything")) && section.name != "debug";
+    let is_default = asked.is_empty() || is_asked("default");
+    is_all || is_default && section.by_default || is_asked(section.name) || section.alias.is_some_and(is_asked)
+}
+
+/// The text under way. Writing to a string cannot fail, so results are dropped.
+struct Text(String);
+
+impl Text {
+    fn heading(&mut self, name: &str) {
+        let _ = write!(self.0, "# {name}\r\n");
+    }
+
+    fn field(&mut self, name: &str, value: impl Display) {
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn zeros(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.field(name, 0));
+    }
+
+    fn ratio(&mut self, name: &str, value: f64) {
+        let _ = write!(self.0, "{name}:{value:.2}\r\n");
+    }
+
+    /// Bytes, and once more for people to read.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.field(name, bytes);
+        let _ = write!(self.0, "{name}_human:{}\r\n", human(bytes));
+    }
+}
+
+/// Bytes in the largest unit that leaves something before the point.
+fn human(bytes: u64) -> String {
+    const UNITS: [char; 5] = ['K', 'M', 'G', 'T', 'P'];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let power = (bytes.ilog2() / 10).min(UNITS.len() as u32);
+    format!("{:.2}{}", bytes as f64 / (1u64 << (10 * power)) as f64, UNITS[power as usize - 1])
+}
+
+// ---- sections, in their order ------------------------------------------------------------------------------------
+
+fn server(cx: &mut Cx<'_>, text: &mut Text) {
+    let (engine, config) = (cx.engine(), cx.config());
+    let uptime_seconds = cx.space.now_ms.saturating_sub(engine.started_ms) / 1000;
+    let supervised = if config.supervised == Supervised::No { "no" } else { config.supervised.word() };
+    text.heading("Server");
+    text.field("redis_version", REDIS_VERSION);
+    text.field("cairn_version", CAIRN_VERSION);
+    text.field("redis_git_sha1", "00000000");
+    text.field("redis_git_dirty", 0);
+    text.field("redis_build_id", "0000000000000000");
+    text.field("redis_mode", if config.cluster_enabled { "cluster" } else { "standalone" });
+    text.field("os", process::system_name());
+    text.field("arch_bits", usize::BITS);
+    text.field("monotonic_clock", "TSC or clock_gettime");
+    text.field("multiplexing_api", "epoll");
+    text.field("atomicvar_api", "rust-core");
+    text.field("gcc_version", "0.0.0");
+    text.field("process_id", std::process::id());
+    text.field("process_supervised", supervised);
+    text.field("run_id", &engine.run_id);
+    text.field("tcp_port", config.port);
+    text.field("server_time_usec", clock::unix_us());
+    text.field("uptime_in_seconds", uptime_seconds);
+    text.field("uptime_in_days", uptime_seconds / 86_400);
+    text.field("hz", config.hz);
+    text.field("configured_hz", config.hz);
+    text.field("lru_clock", access_clock(cx.space.now_ms));
+    text.field("executable", process::executable());
+    text.field("config_file", engine.config.file().map_or(String::new(), |path| path.to_string_lossy().into_owned()));
+    text.field("io_threads_active", u8::from(engine.workers.len() > 1));
+    text.field("workers", engine.workers.len());
+    if config.port != 0 && !config.bind.is_empty() {
+        text.field("listener0", format!("name=tcp,bind={},port={}", config.bind.join(",bind="), config.port));
+    }
+    if !config.unixsocket.is_empty() {
+        text.field("listener1", format!("name=unix,bind={}", config.unixsocket));
+    }
+}
+
+fn clients(cx: &mut Cx<'_>, text: &mut Text) {
+    let engine = cx.engine();
+    let (mut input_bytes_max, mut output_bytes_max, mut blocked) = (0, 0, 0);
+    engine.clients.visit(|client| {
+        input_bytes_max = input_bytes_max.max(client.query_buffer_bytes.load(Ordering::Relaxed));
+        output_bytes_max = output_bytes_max.max(client.output_bytes.load(Ordering::Relaxed));
+        blocked += u32::from(client.has_flag(flag::BLOCKED));
+    });
+    text.heading("Clients");
+    text.field("connected_clients", engine.clients.count());
+    text.field("cluster_connections", 0);
+    text.field("maxclients", cx.config().maxclients);
+    text.field("client_recent_max_input_buffer", input_bytes_max);
+    text.field("client_recent_max_output_buffer", output_bytes_max);
+    text.field("blocked_clients", blocked);
+    text.zeros(&[
+        "tracking_clients",
+        "clients_in_timeout_table",
+        "total_blocking_keys",
+        "total_blocking_keys_on_nokey",
+    ]);
+}
+
+fn memory(cx: &mut Cx<'_>, text: &mut Text) {
+    let overview = Overview::take(cx);
+    let config = cx.config();
+    text.heading("Memory");
+    text.bytes("used_memory", overview.used_bytes());
+    text.bytes("used_memory_rss", overview.resident_bytes);
+    text.bytes("used_memory_peak", overview.peak_bytes);
+    text.field("used_memory_peak_perc", format_args!("{:.2}%", overview.peak_percent()));
+    text.field("used_memory_overhead", overview.overhead_bytes());
+    text.field("used_memory_startup", overview.startup_bytes);
+    text.field("used_memory_dataset", overview.dataset_bytes());
+    text.field("used_memory_dataset_perc", format_args!("{:.2}%", overview.dataset_percent()));
+    text.field("allocator_allocated", overview.allocator.allocated_bytes);
+    text.field("allocator_active", overview.allocator.active_bytes);
+    text.field("allocator_resident", overview.allocator.resident_bytes);
+    text.bytes("total_system_memory", process::system_memory_bytes());
+    text.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
+    text.field("used_memory_lua_human", human(0));
+    text.zeros(&[
+        "used_memory_scripts_eval",
+        "number_of_cached_scripts",
+        "number_of_functions",
+        "number_of_libraries",
+        "used_memory_vm_functions",
+    ]);
+    text.bytes("used_memory_vm_total", 0);
+    text.field("used_memory_functions", 0);
+    text.bytes("used_memory_scripts", 0);
+    text.bytes("maxmemory", config.maxmemory);
+    text.field("maxmemory_policy", config.maxmemory_policy.word());
+    for (ratio_name, bytes_name, excess) in [
+        ("allocator_frag_ratio", "allocator_frag_bytes", overview.fragmentation()),
+        ("allocator_rss_ratio", "allocator_rss_bytes", overview.allocator_excess()),
+        ("rss_overhead_ratio", "rss_overhead_bytes", overview.process_excess()),
+        ("mem_fragmentation_ratio", "mem_fragmentation_bytes", overview.total_excess()),
+    ] {
+        text.ratio(ratio_name, excess.ratio);
+        text.field(bytes_name, excess.bytes);
+    }
+    text.zeros(&[
+        "mem_not_counted_for_evict",
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+        "mem_clients_slaves",
+    ]);
+    text.field("mem_clients_normal", overview.clients_bytes);
+    text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
+    text.field("mem_allocator", memory::allocator_name());
+    text.field("active_defrag_running", 0);
+    text.field("lazyfree_pending_objects", RECLAIMER.pending_count());
+    text.field("lazyfreed_objects", RECLAIMER.freed_count());
+}
+
+fn persistence(cx: &mut Cx<'_>, text: &mut Text) {
+    let engine = cx.engine();
+    text.heading("Persistence");
+    text.zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    text.ratio("current_fork_perc", 0.0);
+    text.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
+    text.field("rdb_changes_since_last_save", engine.total(|stats| stats.dirty.get()));
+    text.field("rdb_bgsave_in_progress", 0);
+    text.field("rdb_last_save_time", engine.last_save_seconds.load(Ordering::Relaxed));
+    text.field("rdb_last_bgsave_status", "ok");
+    text.field("rdb_last_bgsave_time_sec", -1);
+    text.field("rdb_current_bgsave_time_sec", -1);
+    text.zeros(&["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    // No log is kept yet, whatever appendonly says.
+    text.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
+    text.field("aof_last_rewrite_time_sec", -1);
+    text.field("aof_current_rewrite_time_sec", -1);
+    text.field("aof_last_bgrewrite_status", "ok");
+    text.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+    text.field("aof_last_write_status", "ok");
+    text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+}
+
+fn stats(cx: &mut Cx<'_>, text: &mut Text) {
+    let engine = cx.engine();
+    let shared = &engine.stats;
+    let per_second = |rate| engine.rates.per_second(rate);
+    let kilobytes_per_second = |rate| per_second(rate) as f64 / 1024.0;
+    let reads = engine.total(|stats| stats.reads_processed.get());
+    let cpu = process::cpu_time(CpuUser::Process);
+    text.heading("Stats");
+    text.field("total_connections_received", shared.connections_received.get());
+    text.field("total_commands_processed", engine.total(|stats| stats.commands_processed.get()));
+    text.field("instantaneous_ops_per_sec", per_second(Rate::Commands));
+    text.field("total_net_input_bytes", engine.total(|stats| stats.net_input_bytes.get()));
+    text.field("total_net_output_bytes", engine.total(|stats| stats.net_output_bytes.get()));
+    text.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    text.ratio("instantaneous_input_kbps", kilobytes_per_second(Rate::InputBytes));
+    text.ratio("instantaneous_output_kbps", kilobytes_per_second(Rate::OutputBytes));
+    text.ratio("instantaneous_input_repl_kbps", 0.0);
+    text.ratio("instantaneous_output_repl_kbps", 0.0);
+    text.field("rejected_connections", shared.rejected_connections.get());
+    text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    let expired = engine.total(|stats| stats.expired_keys.get()) + shared.actively_expired_keys.get();
+    text.field("expired_keys", expired);
+    text.ratio("expired_stale_perc", 0.0);
+    text.field("expired_time_cap_reached_count", shared.time_limited_expire_cycles.get());
+    text.field("expire_cycle_cpu_milliseconds", shared.expire_cycle_us.get() / 1000);
+    text.zeros(&["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    text.field("keyspace_hits", engine.total(|stats| stats.keyspace_hits.get()));
+    text.field("keyspace_misses", engine.total(|stats| stats.keyspace_misses.get()));
+    text.zeros(&[
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+    ]);
+    text.field("unexpected_error_replies", shared.unexpected_error_replies.get());
+    text.field("total_error_replies", shared.total_error_replies.get());
+    text.field("dump_payload_sanitizations", 0);
+    text.field("total_reads_processed", reads);
+    text.field("total_writes_processed", engine.total(|stats| stats.writes_processed.get()));
+    text.zeros(&[
+        "io_threaded_reads_processed",
+        "io_threaded_writes_processed",
+        "reply_buffer_shrinks",
+        "reply_buffer_expands",
+    ]);
+    text.field("client_query_buffer_limit_disconnections", shared.query_buffer_limit_disconnections.get());
+    text.field("client_output_buffer_limit_disconnections", shared.output_buffer_limit_disconnections.get());
+    // What comes closest to turns of an event loop: reads, and the processor time that went into everything.
+    let command_us = engine.total(|stats| stats.commands.iter().map(|command| command.nanos.get()).sum::<u64>()) / 1000;
+    text.field("eventloop_cycles", reads);
+    text.field("eventloop_duration_sum", cpu.system_us + cpu.user_us);
+    text.field("eventloop_duration_cmd_sum", command_us);
+    text.field("instantaneous_eventloop_cycles_per_sec", per_second(Rate::Batches));
+    text.field("instantaneous_eventloop_duration_usec", (cpu.system_us + cpu.user_us) / reads.max(1));
+    text.field("acl_access_denied_auth", shared.acl_denied_auth.get());
+    text.zeros(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+}
+
+fn replication(cx: &mut Cx<'_>, text: &mut Text) {
+    let config = cx.config();
+    text.heading("Replication");
+    text.field("role", "master");
+    text.field("connected_slaves", 0);
+    if config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 {
+        text.field("min_slaves_good_slaves", 0);
+    }
+    text.field("master_failover_state", "no-failover");
+    text.field("master_replid", cx.engine().replication_id.lock());
+    text.field("master_replid2", "0".repeat(40));
+    text.field("master_repl_offset", 0);
+    text.field("second_repl_offset", -1);
+    text.field("repl_backlog_active", 0);
+    text.field("repl_backlog_size", config.repl_backlog_size);
+    text.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+fn cpu(_: &mut Cx<'_>, text: &mut Text) {
+    text.heading("CPU");
+    for (suffix, user) in [("", CpuUser::Process), ("_children", CpuUser::Children), ("_main_thread", CpuUser::Thread)]
+    {
+        let CpuTime { system_us, user_us } = process::cpu_time(user);
+        for (kind, time_us) in [("sys", system_us), ("user", user_us)] {
+            let seconds = format_args!("{}.{:06}", time_us / 1_000_000, time_us % 1_000_000);
+            text.field(&format!("used_cpu_{kind}{suffix}"), seconds);
+        }
+    }
+}
+
+fn modules(_: &mut Cx<'_>, text: &mut Text) {
+    text.heading("Modules");
+}
+
+fn command_stats(cx: &mut Cx<'_>, text: &mut Text) {
+    let engine = cx.engine();
+    text.heading("Commandstats");
+    for command in registry::all() {
+        let index = command.id.index();
+        let calls = engine.total(|stats| stats.commands[index].calls.get());
+        let rejected = engine.total(|stats| stats.commands[index].rejected_calls.get());
+        let failed = engine.total(|stats| stats.commands[index].failed_calls.get());
+        if calls == 0 && rejected == 0 && failed == 0 {
+            continue;
+        }
+        let us = engine.total(|stats| stats.commands[index].nanos.get()) / 1000;
+        let us_per_call = us as f64 / calls.max(1) as f64;
+        text.field(
+            &format!("cmdstat_{}", command.full_name),
+            format_args!(
+                "calls={calls},usec={us},usec_per_call={us_per_call:.2},rejected_calls={rejected},failed_calls={failed}"
+            ),
+        );
+    }
+}
+
+fn error_stats(cx: &mut Cx<'_>, text: &mut Text) {
+    text.heading("Errorstats");
+    for (code, count) in cx.engine().error_codes.lock().iter() {
+        // A script may make codes up; these would break the line.
+        let code = code.replace(['#', ':', '\n', '\r'], "_");
+        text.field(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latency_stats(cx: &mut Cx<'_>, text: &mut Text) {
+    text.heading("Latencystats");
+    let config = cx.config();
+    if !config.latency_tracking {
+        return;
+    }
+    for command in registry::all() {
+        let summary = latency::summary(&cx.engine().workers, command);
+        if summary.total() == 0 {
+            continue;
+        }
+        let percentiles: Vec<String> = config
+            .latency_tracking_info_percentiles
+            .iter()
+            .map(|percent| format!("p{percent}={:.3}", summary.percentile_ns(*percent) as f64 / 1000.0))
+            .collect();
+        text.field(&format!("latency_percentiles_usec_{}", command.full_name), percentiles.join(","));
+    }
+}
+
+fn cluster(cx: &mut Cx<'_>, text: &mut Text) {
+    text.heading("Cluster");
+    text.field("cluster_enabled", u8::from(cx.config().cluster_enabled));
+}
+
+fn keyspace(cx: &mut Cx<'_>, text: &mut Text) {
+    text.heading("Keyspace");
+    for (index, counts) in cx.space.counts().iter().enumerate().filter(|(_, counts)| counts.keys > 0) {
+        let ttl_ms = counts.sampled_ttl_ms / counts.sampled.max(1);
+        text.field(
+            &format!("db{index}"),
+            format_args!("keys={},expires={},avg_ttl={ttl_ms}", counts.keys, counts.expiring),
+        );
+    }
+}
+
+fn debug(_: &mut Cx<'_>, text: &mut Text) {
+    text.heading("Debug");
+    text.zeros(&[
+        "eventloop_duration_aof_sum",
+        "eventloop_duration_cron_sum",
+        "eventloop_duration_max",
+        "eventloop_cmd_per_cycle_max",
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::TestServer;
+
+    fn headings(server: &mut TestServer, line: &str) -> String {
+        let text = server.run(line);
+        text.lines().filter_map(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn sections_are_chosen_by_name() {
+        let mut server = TestServer::new();
+        let usual = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace";
+        let all = "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats Latencystats \
+                   Cluster Keyspace";
+        for (line, expected) in [
+            ("INFO", usual),
+            ("INFO default", usual),
+            ("INFO ALL", all),
+            ("INFO everything", all),
+            ("INFO keyspace server CLIENTS", "Server Clients Keyspace"),
+            (
+                "INFO commandstats default",
+                "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats \
+                                           Errorstats Cluster Keyspace",
+            ),
+            ("INFO module_list", "Modules"),
+            ("INFO debug", "Debug"),
+            ("INFO nonsense", ""),
+        ] {
+            assert_eq!(headings(&mut server, line), expected, "{line}");
+        }
+        assert_eq!(server.run("INFO nonsense"), "$0\r\n\r\n");
+        server.run("HELLO 3");
+        assert_eq!(server.run("INFO cluster"), "=34\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n\r\n");
+    }
+
+    #[test]
+    fn every_line_is_a_field() {
+        let mut server = TestServer::new();
+        for line in ["SET k v EX 1000", "SET j v", "GET k", "NOSUCH", "SELECT 4", "SET a 1", "GET"] {
+            server.run(line);
+        }
+        let text = server.run("INFO everything");
+        let body = text.split_once("\r\n").unwrap().1.trim_end();
+        let mut names = std::collections::BTreeSet::new();
+        for line in body.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (name, _) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
+            assert!(names.insert(name), "{name} twice");
+        }
+        for expected in [
+            "\r\ndb4:keys=1,expires=0,avg_ttl=0\r\n",
+            "\r\nerrorstat_ERR:count=2\r\n",
+            "\r\nkeyspace_hits:1\r\n",
+            "cmdstat_get:calls=1,",
+            ",rejected_calls=1,failed_calls=0\r\n",
+            "\r\nlatency_percentiles_usec_set:p50=",
+            ",p99.9=",
+            "\r\nrole:master\r\n",
+            "\r\nrdb_changes_since_last_save:3\r\n",
+        ] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        let ttl: u64 =
+            text.split("db0:keys=2,expires=1,avg_ttl=").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+        assert!((990_000..=1_000_000).contains(&ttl), "{ttl}");
+    }
+
+    #[test]
+    fn bytes_for_people() {
+        let shown =
+            [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_572_864, "1.50M"), (1 << 30, "1.00G"), (1 << 40, "1.00T")];
+        for (bytes, expected) in shown {
+            assert_eq!(human(bytes), expected);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Handlers of what concerns the process as a whole: TIME, LASTSAVE, SHUTDOWN, MONITOR.
+
+use std::sync::atomic::Ordering;
+
+use super::context::{Cx, Outcome};
+use crate::base::clock;
+use crate::engine::session::Fate;
+use crate::engine::state::ShutdownKind;
+use crate::resp::ReplyError;
+
+/// TIME
+pub fn time(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
+    let now_us = clock::unix_us();
+    cx.reply.array(2);
+    cx.reply.bulk_integer((now_us / 1_000_000) as i64);
+    cx.reply.bulk_integer((now_us % 1_000_000) as i64);
+    Ok(())
+}
+
+/// LASTSAVE
+pub fn lastsave(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
+    cx.reply.integer(cx.engine().last_save_seconds.load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]. There is no answer: the connection ends with the process.
+pub fn shutdown(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let (mut save, mut no_save, mut hurry, mut abort) = (false, false, false, false);
+    for option in &args[1..] {
+        match option.to_ascii_lowercase().as_slice() {
+            b"save" => save = true,
+            b"nosave" => no_save = true,
+            b"now" | b"force" => hurry = true,
+            b"abort" => abort = true,
+            _ => return Err(ReplyError::Syntax),
+        }
+    }
+    if save && no_save || abort && (save || no_save || hurry) {
+        return Err(ReplyError::Syntax);
+    }
+    if abort {
+        // Nothing is waited for, so a shutdown cannot be caught in time.
+        return Err(ReplyError::of("ERR No shutdown in progress."));
+    }
+    let saves = save || !no_save && !cx.config().save.is_empty();
+    cx.engine().shutdown.ask(if saves { ShutdownKind::Save } else { ShutdownKind::NoSave });
+    cx.session.fate = Fate::CloseAfterReply;
+    Ok(())
+}
+
+/// MONITOR
+pub fn monitor(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
+    if cx.in_exec {
+        return Err(ReplyError::of("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    // Whoever monitors already gets no second answer.
+    if cx.session.monitor {
+        return Ok(());
+    }
+    cx.session.monitor = true;
+    cx.engine().clients.add_monitor(cx.session.handle.clone());
+    cx.reply.ok();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::testing::TestServer;
+
+    #[test]
+    fn time_and_last_save() {
+        let mut server = TestServer::new();
+        assert!(server.run("TIME").starts_with("*2\r\n$10\r\n"));
+        assert_eq!(server.run("LASTSAVE"), format!(":{}\r\n", server.engine.started_ms / 1000));
+    }
+
+    #[test]
+    fn shutdown_reads_its_options() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("SHUTDOWN BOGUS", "-ERR syntax error\r\n"),
+            ("SHUTDOWN SAVE NOSAVE", "-ERR syntax error\r\n"),
+            ("SHUTDOWN ABORT NOW", "-ERR syntax error\r\n"),
+            ("SHUTDOWN ABORT", "-ERR No shutdown in progress.\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("SHUTDOWN", "-ERR Command not allowed inside a transaction\r\n"),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"),
+        ]);
+        assert_eq!(server.session(0).fate, Fate::Stay);
+        assert_eq!(server.run("SHUTDOWN NOSAVE NOW FORCE"), "");
+        assert_eq!(server.session(0).fate, Fate::CloseAfterReply);
+    }
+
+    #[test]
+    fn monitors_see_what_ran() {
+        let mut server = TestServer::with_config(|config| config.requirepass = "secret".into());
+        assert_eq!(server.run_as(1, "MONITOR"), "+OK\r\n");
+        assert_eq!(server.run_as(1, "MONITOR"), "");
+        let commands = [
+            "SET k \"a\\\"\\r\\n\\x01\"",
+            "SELECT 9",
+            "AUTH secret",
+            "CONFIG GET hz",
+            "NOSUCH",
+            "MULTI",
+            "GET k",
+            "MONITOR",
+            "EXEC",
+        ];
+        for line in commands {
+            server.run(line);
+        }
+        let lines = server.session(1).handle.take_letters().unwrap().output;
+        let lines: Vec<String> = String::from_utf8(lines).unwrap().lines().map(str::to_owned).collect();
+        let ends = [
+            r#" [0 127.0.0.1:1] "SET" "k" "a\"\r\n\x01""#,
+            r#" [9 127.0.0.1:1] "SELECT" "9""#,
+            r#"] "AUTH" "(redacted)""#,
+            r#"] "MULTI""#,
+            r#"] "GET" "k""#,
+            r#"] "EXEC""#,
+        ];
+        assert_eq!(lines.len(), ends.len(), "{lines:#?}");
+        for (line, end) in lines.iter().zip(ends) {
+            assert!(line.starts_with('+') && line.ends_with(end), "{line}");
+        }
+    }
+}
