@@ -53,7 +53,9 @@ fuzz: setup-test ## Fuzz the request parser for 30 seconds (FUZZ_SECONDS=...)
 	$(STAGE) 'Fuzzing'
 	fuzz/run request_parser $(FUZZ_SECONDS)
 
-bench: build setup-test ## Measure beside redis-server and write docs/benchmarks.md
+bench: build ## Measure beside redis-server and write docs/benchmarks.md
+	@tests/setup.sh bench
+	cargo build --release --locked --example cairn-load
 	python3 benches/compare.py --server $(SERVER)
 
 clean: ## Remove what building and testing left (never ./data)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# See that the machine has what building (`build`) or testing (`test`) needs. As root, missing packages are installed
-# with apt-get; otherwise this says what to install, and stops. Nothing is done where nothing is missing.
+# See that the machine has what building (`build`), testing (`test`) or measuring (`bench`) needs. As root, missing
+# packages are installed with apt-get; otherwise this says what to install, and stops. Nothing is done where nothing is
+# missing.
 set -euo pipefail
-purpose=${1:?usage: setup.sh build|test}
+purpose=${1:?usage: setup.sh build|test|bench}
 cd "$(dirname "$0")/.."
 
 packages=()
@@ -12,6 +13,13 @@ need() { command -v "$1" >/dev/null || packages+=("$2"); }
 
 need cc build-essential
 need make build-essential
+if [[ $purpose == bench ]]; then
+    need redis-server redis-server
+    need python3 python3
+    # The plots are drawn with whichever of the two has matplotlib.
+    python3 -c 'import matplotlib' 2>/dev/null || /usr/bin/python3 -c 'import matplotlib' 2>/dev/null \
+        || packages+=(python3-matplotlib)
+fi
 if [[ $purpose == test ]]; then
     need c++ build-essential      # libFuzzer
     need redis-server redis-server # what answers are compared with
