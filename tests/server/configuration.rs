@@ -28,7 +28,6 @@ fn bad_files_are_refused_with_file_line_and_reason() {
         ("save 1\n", 1, "save"),
         ("databases 0\n", 1, "databases"),
         ("loglevel loud\n", 1, "loud"),
-        ("include /nonexistent/file.conf\n", 1, "/nonexistent/file.conf"),
     ];
     for (text, line, mention) in cases {
         fs::write(&path, text).expect("write the configuration");

@@ -272,7 +272,7 @@ fn strangers_have_small_limits() {
     let cases: &[(&[u8], &str)] = &[
         (b"*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
         (b"*2\r\n$4\r\nAUTH\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n"),
-        (b"*536870912\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
+        (b"*1048576\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
     ];
     for (request, expected) in cases {
         let mut client = server.client();

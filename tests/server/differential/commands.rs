@@ -219,6 +219,10 @@ pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
     if random.chance(6) {
         damage(&mut command, random);
     }
+    // The two versions want different numbers of arguments here, and inside MULTI that decides over the transaction.
+    if command.len() == 3 && command[0].eq_ignore_ascii_case(b"COMMAND") {
+        command.push(b"word".to_vec());
+    }
     command
 }
 

@@ -225,10 +225,11 @@ fn damaged_requests_are_answered_alike() {
         let mut bytes = valid.clone();
         for _ in 0..1 + random.below(3) {
             let at = random.below(bytes.len());
+            // No zero bytes: to the oracle they end a line of an inline request, which is nothing to imitate.
             match random.below(4) {
-                0 => bytes[at] = random.next() as u8,
-                1 => bytes[at] = random.pick(b"*$0123456789-+\r\n\"'\\ \x00"),
-                2 => bytes.insert(at, random.pick(b"*$0123456789-+\r\n\"'\\ \x00")),
+                0 => bytes[at] = (random.next() as u8).max(1),
+                1 => bytes[at] = random.pick(b"*$0123456789-+\r\n\"'\\ "),
+                2 => bytes.insert(at, random.pick(b"*$0123456789-+\r\n\"'\\ ")),
                 _ => {
                     bytes.remove(at);
                 }
