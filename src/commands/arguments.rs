@@ -156,7 +156,7 @@ mod tests {
             let args = [text.as_bytes()];
             let mut reader = Arguments::from(&args, 0);
             read(&mut reader);
-            reader.finish().err().map(|error| error.text().to_owned())
+            reader.finish().err().map(|error| error.text().into_owned())
         };
         let database = |reader: &mut Arguments| {
             reader.database(16);

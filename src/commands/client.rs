@@ -49,7 +49,7 @@ pub fn setinfo(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let attribute = String::from_utf8_lossy(args[2]);
     let is_name = args[2].eq_ignore_ascii_case(b"lib-name");
     if !is_name && !args[2].eq_ignore_ascii_case(b"lib-ver") {
-        return Err(ReplyError::Text(format!("ERR Unrecognized option '{attribute}'").into()));
+        return Err(ReplyError::quoting("ERR Unrecognized option '", args[2], "'"));
     }
     let Some(value) = plain_word(args[3]) else {
         let text = format!("ERR {attribute} cannot contain spaces, newlines or special characters.");
@@ -87,8 +87,7 @@ impl Class {
             b"pubsub" => Ok(Class::PubSub),
             b"master" => Ok(Class::Primary),
             _ => {
-                let name = String::from_utf8_lossy(name);
-                Err(ReplyError::Text(format!("ERR Unknown client type '{name}'").into()))
+                Err(ReplyError::quoting("ERR Unknown client type '", name, "'"))
             }
         }
     }
@@ -202,8 +201,7 @@ impl<'a> Victims<'a> {
                 // There is one user, so a condition on the user fits all clients or is an error.
                 b"user" if *value == b"default" => {}
                 b"user" => {
-                    let user = String::from_utf8_lossy(value);
-                    return Err(ReplyError::Text(format!("ERR No such user '{user}'").into()));
+                    return Err(ReplyError::quoting("ERR No such user '", value, "'"));
                 }
                 b"skipme" if value.eq_ignore_ascii_case(b"yes") => victims.spare_self = true,
                 b"skipme" if value.eq_ignore_ascii_case(b"no") => victims.spare_self = false,

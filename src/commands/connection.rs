@@ -122,8 +122,7 @@ pub fn hello(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             name = Some(super::client::check_name(args[at + 1])?);
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(ReplyError::Text(format!("ERR Syntax error in HELLO option '{option}'").into()));
+            return Err(ReplyError::quoting("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     if let Some((user, password)) = login {

@@ -44,10 +44,9 @@ impl<'a> Cx<'a> {
     /// A syntax error's usual cause, an unknown subcommand or a wrong number of its arguments.
     pub fn unknown_subcommand(&self, args: &[&[u8]]) -> ReplyError {
         let name = self.command.full_name.split('|').next().unwrap_or_default().to_uppercase();
-        let given = String::from_utf8_lossy(args.get(1).copied().unwrap_or_default());
-        let given: String = given.chars().take(128).collect();
-        ReplyError::Text(
-            format!("ERR unknown subcommand or wrong number of arguments for '{given}'. Try {name} HELP.").into(),
-        )
+        let given = args.get(1).copied().unwrap_or_default();
+        let given = &given[..given.len().min(128)];
+        let before = "ERR unknown subcommand or wrong number of arguments for '";
+        ReplyError::quoting(before, given, &format!("'. Try {name} HELP."))
     }
 }

@@ -45,7 +45,7 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"listpack", [key]) => data::require(cx, key, "ERR Not a listpack encoded object."),
         (b"quicklist", [key] | [key, _]) => data::require(cx, key, "ERR Not a quicklist encoded object."),
         (b"protocol", [kind]) => protocol(cx, kind),
-        (b"error", [text]) => Err(ReplyError::Text(String::from_utf8_lossy(text).into_owned().into())),
+        (b"error", [text]) => Err(ReplyError::Quoting(text.to_vec())),
         (b"log", [text]) => {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
             cx.reply.ok();

@@ -198,16 +198,21 @@ impl<'e> Run<'e> {
                     }
                 }
                 self.engine.count_error(error.code());
-                let text = match (&resolved.command, error) {
-                    (Ok(command), error) if command.has(RUNS_QUEUE) => {
-                        format!(
-                            "EXECABORT Transaction discarded because of: {}",
-                            error.text().trim_start_matches("ERR ")
-                        )
-                    }
-                    (_, error) => error.text().to_owned(),
-                };
-                Reply::new(out, session.protocol).error_text(&text);
+                let mut reply = Reply::new(out, session.protocol);
+                if resolved.command.is_ok_and(|command| command.has(RUNS_QUEUE)) {
+                    let text = error.text();
+                    let reason = text.trim_start_matches("ERR ");
+                    reply.error_text(&format!("EXECABORT Transaction discarded because of: {reason}"));
+                } else if is_http(&resolved.command, args) {
+                    tracing::warn!(
+                        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands. \
+                         Connection from {} aborted.",
+                        session.handle.peer.address()
+                    );
+                    session.fate = Fate::CloseAfterReply;
+                } else {
+                    reply.error(&error);
+                }
                 clock::ticks()
             }
             Ok(command) if queues(session, command) => {
@@ -356,6 +361,13 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
             true
         }
     }
+}
+
+/// Whether a browser was made to talk to us: a page may send requests across protocols, and their lines must not run.
+#[cold]
+fn is_http(command: &Result<&'static Command, Unknown>, args: &[&[u8]]) -> bool {
+    let word = args.first().copied().unwrap_or_default();
+    command.is_err() && (word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:"))
 }
 
 /// Whether the client is queueing and this command goes into the queue.

@@ -36,8 +36,8 @@ impl Conditions {
             } else if reader.word("LT") {
                 conditions.sooner = true;
             } else {
-                let given = String::from_utf8_lossy(reader.next_bytes());
-                reader.fail(ReplyError::Text(format!("ERR Unsupported option {given}").into()));
+                let given = reader.next_bytes();
+                reader.fail(ReplyError::quoting("ERR Unsupported option ", given, ""));
             }
         }
         reader.finish()?;

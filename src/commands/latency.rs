@@ -99,7 +99,7 @@ pub fn summary(workers: &[Arc<WorkerStats>], command: &Command) -> Summary {
 pub fn graph(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let event = String::from_utf8_lossy(args[2]);
     let Some(series) = cx.engine().latency.series(args[2]) else {
-        return Err(ReplyError::Text(format!("ERR No samples available for event '{event}'").into()));
+        return Err(ReplyError::quoting("ERR No samples available for event '", args[2], "'"));
     };
     let drawing = draw(&event, &series, cx.space.now_ms / 1000);
     cx.reply.verbatim("txt", &drawing);

@@ -155,28 +155,29 @@ pub enum Unknown {
 impl Unknown {
     /// The reply to such a call; it quotes the call, cut to a bearable length.
     pub fn error(self, args: &[&[u8]]) -> ReplyError {
-        let quoted = |arg: &[u8], most: usize| {
+        let quoted = |arg: &'_ [u8], most: usize| {
             let end = arg.iter().position(|byte| *byte == 0).unwrap_or(arg.len()).min(most);
-            String::from_utf8_lossy(&arg[..end]).into_owned()
+            arg[..end].to_vec()
         };
         let word = |index: usize| quoted(args.get(index).copied().unwrap_or_default(), QUOTED);
         let text = match self {
             Unknown::Command => {
-                let mut rest = String::new();
+                let mut rest = Vec::new();
                 for arg in args.iter().skip(1) {
                     if rest.len() >= QUOTED {
                         break;
                     }
-                    rest.push_str(&format!("'{}' ", quoted(arg, QUOTED - rest.len())));
+                    let shown = quoted(arg, QUOTED - rest.len());
+                    rest.extend_from_slice(&[b"'", &shown[..], b"' "].concat());
                 }
-                format!("ERR unknown command '{}', with args beginning with: {rest}", word(0))
+                [b"ERR unknown command '", &word(0)[..], b"', with args beginning with: ", &rest].concat()
             }
             Unknown::Subcommand(_) => {
-                let parent = String::from_utf8_lossy(args[0]).to_ascii_uppercase();
-                format!("ERR unknown subcommand '{}'. Try {parent} HELP.", word(1))
+                let parent = args[0].to_ascii_uppercase();
+                [b"ERR unknown subcommand '", &word(1)[..], b"'. Try ", &parent, b" HELP."].concat()
             }
         };
-        ReplyError::Text(text.into())
+        ReplyError::Quoting(text)
     }
 }
 
@@ -311,7 +312,7 @@ mod tests {
     #[test]
     fn unknown_calls_are_quoted() {
         let lookup = Lookup::plain();
-        let error = |args: &[&[u8]]| lookup.resolve(args).err().unwrap().error(args).text().to_owned();
+        let error = |args: &[&[u8]]| lookup.resolve(args).err().unwrap().error(args).text().into_owned();
         assert_eq!(error(&[b"nosuch"]), "ERR unknown command 'nosuch', with args beginning with: ");
         assert_eq!(error(&[b"Foo", b"a", b"b"]), "ERR unknown command 'Foo', with args beginning with: 'a' 'b' ");
         assert_eq!(error(&[b"config", b"Foo"]), "ERR unknown subcommand 'Foo'. Try CONFIG HELP.");

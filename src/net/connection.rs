@@ -330,11 +330,12 @@ impl Connection {
     }
 
     /// Whether the unsent replies exceed what the client's class may pile up.
-    fn over_output_limit(&mut self, shared: &Shared) -> bool {
+    fn over_output_limit(&mut self, shared: &mut Shared) -> bool {
         if self.unsent.len() == 0 {
             return false;
         }
-        let worker = &shared.executor.worker;
+        let worker = &mut shared.executor.worker;
+        worker.refresh();
         let limits = &worker.config().client_output_buffer_limit;
         let limit: &OutputLimit = if self.session.monitor { &limits.replica } else { &limits.normal };
         let bytes = self.unsent.len() as u64;

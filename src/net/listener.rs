@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use super::stream::Accepted;
 use super::worker::{Arrival, WorkerHandle};
@@ -27,27 +30,61 @@ turn protected mode off with 'CONFIG SET protected-mode no' from this machine or
 'protected-mode no'.\r\n";
 const MAX_CLIENTS_ERROR: &[u8] = b"-ERR max number of clients reached\r\n";
 
-/// Binds the TCP port on every configured address. An address with a leading `-` may be missing.
-pub fn bind_tcp(config: &Config) -> io::Result<Vec<TcpListener>> {
-    if config.port == 0 {
-        return Ok(Vec::new());
+/// The TCP listeners in force, and the tasks that accept from them.
+pub struct TcpListening {
+    runtime: Handle,
+    bound: Mutex<Vec<Bound>>,
+}
+
+struct Bound {
+    address: String,
+    port: u16,
+    task: AbortHandle,
+}
+
+impl TcpListening {
+    /// For the runtime of the calling thread.
+    pub fn new() -> TcpListening {
+        TcpListening { runtime: Handle::current(), bound: Mutex::default() }
     }
-    let mut listeners = Vec::new();
-    for address in &config.bind {
-        let (optional, address) = match address.strip_prefix('-') {
-            Some(address) => (true, address),
-            None => (false, address.as_str()),
-        };
-        match bind_address(address, config.port, config.tcp_backlog) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if optional && is_unavailable(&error) => {}
-            Err(error) => {
-                let text = format!("Could not create server TCP listening socket {address}:{}: {error}", config.port);
-                return Err(io::Error::new(error.kind(), text));
+
+    /// Listens where `config` says and nowhere else; gives the number of listeners. Addresses that stay are left
+    /// alone. If one cannot be bound, everything stays as it was. An address with a leading `-` may be missing.
+    pub fn change(&self, config: &Config, acceptor: &Arc<Acceptor>) -> io::Result<usize> {
+        let mut bound = self.bound.lock();
+        let wanted: &[String] = if config.port == 0 { &[] } else { &config.bind };
+        let stays = |known: &Bound| known.port == config.port && wanted.contains(&known.address);
+        let mut fresh = Vec::new();
+        for entry in wanted {
+            if bound.iter().any(|known| known.port == config.port && known.address == *entry) {
+                continue;
+            }
+            let (optional, address) = match entry.strip_prefix('-') {
+                Some(address) => (true, address),
+                None => (false, entry.as_str()),
+            };
+            match bind_address(address, config.port, config.tcp_backlog) {
+                Ok(listener) => fresh.push((entry.clone(), listener)),
+                Err(error) if optional && is_unavailable(&error) => {}
+                Err(error) => {
+                    let text =
+                        format!("Could not create server TCP listening socket {address}:{}: {error}", config.port);
+                    return Err(io::Error::new(error.kind(), text));
+                }
             }
         }
+        let _entered = self.runtime.enter();
+        let mut added = Vec::new();
+        for (address, listener) in fresh {
+            let task = self.runtime.spawn(acceptor.clone().serve_tcp(TcpListener::from_std(listener)?));
+            added.push(Bound { address, port: config.port, task: task.abort_handle() });
+        }
+        for gone in bound.extract_if(.., |known| !stays(known)) {
+            gone.task.abort();
+        }
+        bound.append(&mut added);
+        Ok(bound.len())
     }
-    Ok(listeners)
 }
 
 fn is_unavailable(error: &io::Error) -> bool {
@@ -55,7 +92,7 @@ fn is_unavailable(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
-fn bind_address(address: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
+fn bind_address(address: &str, port: u16, backlog: u32) -> io::Result<std::net::TcpListener> {
     let address = match address {
         "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -70,7 +107,7 @@ fn bind_address(address: &str, port: u16, backlog: u32) -> io::Result<TcpListene
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::new(address, port).into())?;
     socket.listen(backlog as i32)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn resolve(name: &str) -> io::Result<IpAddr> {

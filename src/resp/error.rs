@@ -19,6 +19,8 @@ pub enum ReplyError {
     NotAuthenticated,
     /// Any other text, code word included.
     Text(Cow<'static, str>),
+    /// A text that quotes a client's bytes, which need not be text.
+    Quoting(Vec<u8>),
 }
 
 impl ReplyError {
@@ -35,21 +37,34 @@ impl ReplyError {
         ReplyError::Text(format!("ERR invalid expire time in '{full_name}' command").into())
     }
 
-    pub fn text(&self) -> &str {
+    /// A text with a client's bytes in its middle. They end at a zero byte, as a C string does.
+    pub fn quoting(before: &str, quoted: &[u8], after: &str) -> ReplyError {
+        let end = memchr::memchr(0, quoted).unwrap_or(quoted.len());
+        ReplyError::Quoting([before.as_bytes(), &quoted[..end], after.as_bytes()].concat())
+    }
+
+    /// The text for people, who read no bytes.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes())
+    }
+
+    pub fn bytes(&self) -> &[u8] {
         match self {
-            ReplyError::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
-            ReplyError::Syntax => "ERR syntax error",
-            ReplyError::NotAnInteger => "ERR value is not an integer or out of range",
-            ReplyError::NotAFloat => "ERR value is not a valid float",
-            ReplyError::OutOfRange => "ERR value is out of range",
-            ReplyError::NoSuchKey => "ERR no such key",
-            ReplyError::NotAuthenticated => "NOAUTH Authentication required.",
-            ReplyError::Text(text) => text,
+            ReplyError::WrongType => b"WRONGTYPE Operation against a key holding the wrong kind of value",
+            ReplyError::Syntax => b"ERR syntax error",
+            ReplyError::NotAnInteger => b"ERR value is not an integer or out of range",
+            ReplyError::NotAFloat => b"ERR value is not a valid float",
+            ReplyError::OutOfRange => b"ERR value is out of range",
+            ReplyError::NoSuchKey => b"ERR no such key",
+            ReplyError::NotAuthenticated => b"NOAUTH Authentication required.",
+            ReplyError::Text(text) => text.as_bytes(),
+            ReplyError::Quoting(bytes) => bytes,
         }
     }
 
     /// The code word that starts the text.
     pub fn code(&self) -> &str {
-        self.text().split(' ').next().unwrap_or("ERR")
+        let word = self.bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        std::str::from_utf8(word).unwrap_or("ERR")
     }
 }

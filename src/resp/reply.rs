@@ -185,13 +185,17 @@ impl<'a> Reply<'a> {
     }
 
     pub fn error(&mut self, error: &ReplyError) {
-        self.error_text(error.text());
+        self.error_bytes(error.bytes());
     }
 
-    /// An error line. Line ends inside `text` (it may quote a client's argument) become spaces.
     pub fn error_text(&mut self, text: &str) {
+        self.error_bytes(text.as_bytes());
+    }
+
+    /// An error line. Line ends inside (it may quote a client's argument) become spaces.
+    pub fn error_bytes(&mut self, bytes: &[u8]) {
         self.out.push(b'-');
-        self.out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        self.out.extend(bytes.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
         self.out.extend_from_slice(b"\r\n");
     }
 }

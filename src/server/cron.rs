@@ -12,13 +12,13 @@ use crate::store::reclaim::RECLAIMER;
 
 /// Share of a period that the expiry cycle may take at `active-expire-effort` 1, in percent; more effort adds 2 each.
 const EXPIRY_PERCENT: u64 = 25;
-/// How often idle clients are looked for.
-const IDLE_CHECK_MS: u64 = 1000;
+/// How often clients that do nothing are looked at.
+const CLIENT_CHECK_MS: u64 = 1000;
 
 /// Runs until the process ends, on a thread of its own: a long sweep must not delay accepting or signals.
 pub fn run(engine: Arc<Engine>) {
     let mut cycle = ExpiryCycle::default();
-    let mut idle_checked_ms = 0;
+    let mut clients_checked_ms = 0;
     loop {
         let config = engine.config.load();
         let period_ms = 1000 / u64::from(config.hz.max(1));
@@ -29,19 +29,23 @@ pub fn run(engine: Arc<Engine>) {
         }
         engine.sample();
         let now_ms = clock::unix_ms();
-        if config.timeout > 0 && now_ms >= idle_checked_ms + IDLE_CHECK_MS {
-            idle_checked_ms = now_ms;
-            close_idle_clients(&engine, now_ms, u64::from(config.timeout) * 1000);
+        if now_ms >= clients_checked_ms + CLIENT_CHECK_MS {
+            clients_checked_ms = now_ms;
+            check_clients(&engine, now_ms, u64::from(config.timeout) * 1000);
         }
     }
 }
 
-fn close_idle_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
+/// Closes idle clients, and wakes those with unsent output: only their own task can judge their output limits, and a
+/// client that reads nothing gives it no occasion.
+fn check_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
     for client in engine.clients.all() {
         let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
-        if idle_ms > timeout_ms && !client.has_flag(flag::MONITOR | flag::BLOCKED) {
+        if timeout_ms > 0 && idle_ms > timeout_ms && !client.has_flag(flag::MONITOR | flag::BLOCKED) {
             tracing::debug!("Closing idle client id={}", client.id);
             client.kill();
+        } else if client.output_bytes.load(Ordering::Relaxed) > 0 {
+            client.send(|_| {});
         }
     }
 }
