@@ -163,11 +163,11 @@ fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
             if !is_resp3 {
                 return Err(ReplyError::of("ERR RESP2 is not supported by this command"));
             }
+            // A push answers nothing: who asked still waits for this, and gets it first.
+            reply.bulk_text("Some real reply following the push reply");
             reply.push(2);
             reply.bulk_text("server-cpu-usage");
             reply.integer(42);
-            // A push answers nothing: who asked still waits for this.
-            reply.bulk_text("Some real reply following the push reply");
         }
         b"true" => reply.boolean(true),
         b"false" => reply.boolean(false),
@@ -262,7 +262,7 @@ mod tests {
             ),
             (
                 "DEBUG PROTOCOL push",
-                ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n$40\r\nSome real reply following the push reply\r\n",
+                "$40\r\nSome real reply following the push reply\r\n>2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n",
             ),
             ("DEBUG PROTOCOL true", "#t\r\n"),
             ("DEBUG PROTOCOL verbatim", "=29\r\ntxt:This is a verbatim\nstring\r\n"),

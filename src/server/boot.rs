@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::arguments::{self, Request};
 use super::daemon::{self, PidFile};
@@ -87,6 +87,8 @@ fn serve(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
 }
 
 async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
+    // Before anybody can know that the server is there.
+    let signals = Signals::watch()?;
     let config = loaded.config.clone();
     let maxclients = fit_maxclients(&config);
     let tcp = match listener::bind_tcp(&config) {
@@ -146,7 +148,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     });
     daemon::notify_supervisor(&config, "STATUS=Ready to accept connections\nREADY=1\n");
 
-    let kind = wait_for_end(&engine).await?;
+    let kind = signals.wait_for_end(&engine).await;
     daemon::notify_supervisor(&config, "STOPPING=1\n");
     tracing::warn!("User requested shutdown...");
     if kind == ShutdownKind::Save {
@@ -199,21 +201,36 @@ fn show_banner(config: &Config) {
     tracing::info!("{banner}");
 }
 
-/// Waits for SHUTDOWN or a signal.
-async fn wait_for_end(engine: &Engine) -> Result<ShutdownKind, String> {
-    let watch = |kind| signal(kind).map_err(|error| format!("Can't watch for signals: {error}"));
-    let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
-    // A terminal that closes must not end the server.
-    let _hangup = watch(SignalKind::hangup())?;
-    tokio::select! {
-        kind = engine.shutdown.wait() => Ok(kind),
-        _ = terminate.recv() => {
-            tracing::warn!("Received SIGTERM scheduling shutdown...");
-            Ok(ShutdownKind::Save)
-        }
-        _ = interrupt.recv() => {
-            tracing::warn!("Received SIGINT scheduling shutdown...");
-            Ok(ShutdownKind::Save)
+/// The signals that end the server, and the one that must not.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// A terminal that closes sends it.
+    _hangup: Signal,
+}
+
+impl Signals {
+    fn watch() -> Result<Signals, String> {
+        let watch = |kind| signal(kind).map_err(|error| format!("Can't watch for signals: {error}"));
+        Ok(Signals {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+            _hangup: watch(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SHUTDOWN or a signal.
+    async fn wait_for_end(mut self, engine: &Engine) -> ShutdownKind {
+        tokio::select! {
+            kind = engine.shutdown.wait() => kind,
+            _ = self.terminate.recv() => {
+                tracing::warn!("Received SIGTERM scheduling shutdown...");
+                ShutdownKind::Save
+            }
+            _ = self.interrupt.recv() => {
+                tracing::warn!("Received SIGINT scheduling shutdown...");
+                ShutdownKind::Save
+            }
         }
     }
 }
