@@ -86,9 +86,7 @@ impl Class {
             b"slave" | b"replica" => Ok(Class::Replica),
             b"pubsub" => Ok(Class::PubSub),
             b"master" => Ok(Class::Primary),
-            _ => {
-                Err(ReplyError::quoting("ERR Unknown client type '", name, "'"))
-            }
+            _ => Err(ReplyError::quoting("ERR Unknown client type '", name, "'")),
         }
     }
 

@@ -328,7 +328,7 @@ impl<'e> Run<'e> {
             }
         }
         let reply = Reply::new(out, session.protocol);
-        let mut cx = Cx { worker: &self.worker, lookup: &self.lookup, session, space, reply, command, in_exec: false };
+        let mut cx = Cx { worker: self.worker, lookup: self.lookup, session, space, reply, command, in_exec: false };
         let failed = run_handler(&mut cx, args);
         cx.space.release();
         drop(cx);
@@ -336,7 +336,7 @@ impl<'e> Run<'e> {
             *passage = Some(self.engine.gate.enter(self.worker.index));
         }
         let ended = clock::ticks();
-        account::record(&self.worker, session, command, args, ended.nanos_since(started), failed);
+        account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
         ended
     }
 }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    pub const ZERO: Counter = Counter(AtomicU64::new(0));
+    pub const fn zero() -> Counter {
+        Counter(AtomicU64::new(0))
+    }
 
     #[inline]
     pub fn add(&self, amount: u64) {

@@ -13,7 +13,7 @@ pub struct Histogram(Box<[Counter; BUCKETS]>);
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram(Box::new([const { Counter::ZERO }; BUCKETS]))
+        Histogram(Box::new([const { Counter::zero() }; BUCKETS]))
     }
 }
 

@@ -36,15 +36,15 @@ pub struct CommandStats {
 impl WorkerStats {
     pub fn new(command_count: usize) -> WorkerStats {
         WorkerStats {
-            commands_processed: Counter::ZERO,
-            net_input_bytes: Counter::ZERO,
-            net_output_bytes: Counter::ZERO,
-            keyspace_hits: Counter::ZERO,
-            keyspace_misses: Counter::ZERO,
-            expired_keys: Counter::ZERO,
-            dirty: Counter::ZERO,
-            reads_processed: Counter::ZERO,
-            writes_processed: Counter::ZERO,
+            commands_processed: Counter::zero(),
+            net_input_bytes: Counter::zero(),
+            net_output_bytes: Counter::zero(),
+            keyspace_hits: Counter::zero(),
+            keyspace_misses: Counter::zero(),
+            expired_keys: Counter::zero(),
+            dirty: Counter::zero(),
+            reads_processed: Counter::zero(),
+            writes_processed: Counter::zero(),
             commands: (0..command_count).map(|_| CommandStats::default()).collect(),
         }
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use parking_lot::Mutex;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -43,9 +43,9 @@ struct Bound {
 }
 
 impl TcpListening {
-    /// For the runtime of the calling thread.
-    pub fn new() -> TcpListening {
-        TcpListening { runtime: Handle::current(), bound: Mutex::default() }
+    /// `runtime` is the one that accepts.
+    pub fn new(runtime: Handle) -> TcpListening {
+        TcpListening { runtime, bound: Mutex::default() }
     }
 
     /// Listens where `config` says and nowhere else; gives the number of listeners. Addresses that stay are left

@@ -22,7 +22,7 @@ use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
 use crate::engine::Engine;
 use crate::engine::state::ShutdownKind;
-use crate::net::listener::{self, Acceptor};
+use crate::net::listener::{self, Acceptor, TcpListening};
 use crate::net::worker;
 
 /// Descriptors beside those of clients: listeners, logs, runtimes.
@@ -91,27 +91,10 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let signals = Signals::watch()?;
     let config = loaded.config.clone();
     let maxclients = fit_maxclients(&config);
-    let tcp = match listener::bind_tcp(&config) {
-        Ok(listeners) if listeners.is_empty() && config.port != 0 && !config.bind.is_empty() => {
-            Err("no address is available".to_owned())
-        }
-        Ok(listeners) => Ok(listeners),
-        Err(error) => Err(error.to_string()),
-    };
-    let tcp = tcp.map_err(|reason| {
-        tracing::warn!("Warning: {reason}");
-        tracing::warn!("Failed listening on port {} (TCP), aborting.", config.port);
-        format!("Failed listening on port {} (TCP), aborting: {reason}", config.port)
-    })?;
     let unix = listener::bind_unix(&config).map_err(|error| {
         tracing::warn!("Failed opening Unix socket: bind: {error}");
         format!("Failed opening Unix socket {}: {error}", config.unixsocket)
     })?;
-    if tcp.is_empty() && unix.is_none() {
-        tracing::warn!("Configured to not listen anywhere, exiting.");
-        return Err("Configured to not listen anywhere, exiting.".into());
-    }
-
     let live = Live::new(Config { maxclients, ..loaded.config }, loaded.file);
     let workers = worker_count(&config);
     let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy(), None));
@@ -126,20 +109,28 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     cron::start(&engine).map_err(|error| format!("Can't start the background threads: {error}"))?;
 
     let acceptor = Arc::new(Acceptor { engine: engine.clone(), workers: handles });
+    let listening = TcpListening::new(tokio::runtime::Handle::current());
+    let tcp_count = listening.change(&config, &acceptor).map_err(|reason| {
+        tracing::warn!("Warning: {reason}");
+        tracing::warn!("Failed listening on port {} (TCP), aborting.", config.port);
+        format!("Failed listening on port {} (TCP), aborting: {reason}", config.port)
+    })?;
+    if tcp_count == 0 && unix.is_none() {
+        tracing::warn!("Configured to not listen anywhere, exiting.");
+        return Err("Configured to not listen anywhere, exiting.".into());
+    }
+    install_config_hook(&engine, listening, acceptor.clone());
     let pid_file = PidFile::write(&config);
     if config.always_show_logo {
         show_banner(&config);
     }
     engine.startup_memory_bytes.store(memory::allocated_bytes(), Ordering::Relaxed);
     tracing::info!("Server initialized, workers={workers}");
-    if !tcp.is_empty() {
+    if tcp_count > 0 {
         tracing::info!("Ready to accept connections tcp");
     }
     if unix.is_some() {
         tracing::info!("Ready to accept connections unix");
-    }
-    for listener in tcp {
-        tokio::spawn(acceptor.clone().serve_tcp(listener));
     }
     let socket_path = unix.map(|listener| {
         let path = config.unixsocket.clone();
@@ -163,6 +154,42 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     tracing::warn!("Cairn is now ready to exit, bye bye...");
     // Workers are in the middle of whatever they do; the process ends under them.
     std::process::exit(0)
+}
+
+/// What CONFIG SET changes outside the configuration itself. Whatever may fail comes first.
+fn install_config_hook(engine: &Engine, listening: TcpListening, acceptor: Arc<Acceptor>) {
+    let hook = move |old: &Config, new: &Config| {
+        let because = |directive: &str, reason: &str| (directive.to_owned(), reason.to_owned());
+        if old.port != new.port || old.bind != new.bind {
+            let (directive, reason) = if old.port != new.port {
+                ("port", "Unable to listen on this port. Check server logs.")
+            } else {
+                ("bind", "Failed to bind to specified addresses.")
+            };
+            listening.change(new, &acceptor).map_err(|error| {
+                tracing::warn!("{error}");
+                because(directive, reason)
+            })?;
+        }
+        if old.maxclients < new.maxclients {
+            let fitting = fit_maxclients(new);
+            if fitting < new.maxclients {
+                let reason = format!(
+                    "The operating system is not able to handle the specified number of clients, try with {fitting}"
+                );
+                return Err(because("maxclients", &reason));
+            }
+        }
+        if old.dir != new.dir {
+            std::env::set_current_dir(&new.dir).map_err(|error| because("dir", &error.to_string()))?;
+        }
+        if old.loglevel != new.loglevel {
+            logging::set_level(new.loglevel);
+        }
+        Ok(())
+    };
+    // Nobody else installs one.
+    let _ = engine.config_hook.set(Box::new(hook));
 }
 
 fn worker_count(config: &Config) -> usize {

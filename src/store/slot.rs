@@ -133,12 +133,15 @@ pub struct SlotData {
     extra: Option<Box<Extra>>,
 }
 
+/// Who watches which key of which database.
+type Watchers = HashMap<(DbIndex, Box<[u8]>), SmallVec<[WatchFlag; 1]>>;
+
 /// What few slots have: keys in other databases than 0, and watched keys.
 #[derive(Default)]
 struct Extra {
     /// Database `n` stands at `n - 1`.
     others: Vec<Db>,
-    watchers: HashMap<(DbIndex, Box<[u8]>), SmallVec<[WatchFlag; 1]>>,
+    watchers: Watchers,
 }
 
 impl Extra {
