@@ -33,6 +33,8 @@ use crate::resp::parser::{self, Limits, Parsed, ProtocolError};
 const SEND_BYTES: usize = 64 * 1024;
 /// An empty input buffer larger than this is given back.
 const KEPT_INPUT_BYTES_MAX: usize = 32 * 1024;
+/// Unsent replies that a client may pile up before it has authenticated.
+const UNAUTHENTICATED_UNSENT_BYTES_MAX: u64 = 1024;
 /// Reads and runs of one poll before other connections get their turn.
 const ROUNDS_PER_POLL_MAX: usize = 16;
 
@@ -348,7 +350,10 @@ impl Connection {
         self.unsent.over_soft_limit_since_ms = since_ms;
         let soft_too_long =
             since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000);
-        let over = limit.hard_bytes > 0 && bytes > limit.hard_bytes || soft_too_long;
+        let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
+        // One that has not authenticated gets short errors only: what it leaves unread is abuse.
+        let unasked = !self.session.authenticated && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
+        let over = over_hard || soft_too_long || unasked;
         if over {
             tracing::warn!(
                 "Client id={} addr={} closed for overcoming of output buffer limits.",
