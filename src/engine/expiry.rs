@@ -1,7 +1,7 @@
 //! The expiry cycle: finds expired keys that nobody asks for.
 //!
-//! Each database of each slot knows a lower bound of its expiries, so a sweep passes slots where nothing is due with a
-//! look at one number. A slot that is due is walked in steps, each under the slot's lock for a bounded time; when the
+//! The keyspace knows a lower bound of all expiries, so a cycle with nothing due ends at once; each database of each
+//! slot knows its own, so a sweep passes slots where nothing is due with a look at one number. A slot that is due is walked in steps, each under the slot's lock for a bounded time; when the
 //! walk is through, what it saw is the new bound. Run by the background thread only.
 
 use crate::base::clock;
@@ -29,21 +29,31 @@ impl ExpiryCycle {
     /// Sweeps the slots once, or until `budget_us` is used up; then the next call goes on from there.
     pub fn run(&mut self, engine: &Engine, budget_us: u64) {
         let started = clock::ticks();
+        let mut now_ms = clock::unix_ms();
+        if !engine.keyspace.take_due(now_ms) {
+            return;
+        }
         let slots = SlotId::all().count();
-        let mut removed = 0;
-        let mut now_ms = 0;
+        let (mut removed, mut soonest_ms) = (0, NEVER_MS);
         for step in 0..slots {
             let number = (self.next_slot + step) % slots;
             let Some(id) = SlotId::new(number as u16) else { continue };
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 {
                 now_ms = clock::unix_ms();
             }
-            removed += sweep_slot(engine, id, now_ms);
+            let (removed_here, soonest_here_ms) = sweep_slot(engine, id, now_ms);
+            removed += removed_here;
+            soonest_ms = soonest_ms.min(soonest_here_ms);
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 && clock::ticks().nanos_since(started) > budget_us * 1000 {
                 self.next_slot = number + 1;
                 engine.stats.time_limited_expire_cycles.add(1);
+                // The slots not reached may have keys that are due.
+                soonest_ms = now_ms;
                 break;
             }
+        }
+        if soonest_ms != NEVER_MS {
+            engine.keyspace.note_expiry(soonest_ms);
         }
         let took_ns = clock::ticks().nanos_since(started);
         engine.stats.actively_expired_keys.add(removed);
@@ -55,8 +65,9 @@ impl ExpiryCycle {
     }
 }
 
-/// Removes the expired keys of one slot, where its bounds say that there are any; gives their number.
-fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> u64 {
+/// Removes the expired keys of one slot, where its bounds say that there are any; gives their number, and a bound of
+/// the expiries that are left.
+fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> (u64, u64) {
     let mut removed = 0;
     let mut slot = engine.keyspace.lock(id);
     let due: smallvec::SmallVec<[DbIndex; 4]> =
@@ -89,7 +100,8 @@ fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> u64 {
         let bound_ms = slot.db_mut(index).soonest_expiry_ms().min(soonest_ms);
         slot.db_mut(index).set_soonest_expiry_ms(bound_ms);
     }
-    removed
+    let soonest_ms = slot.dbs().map(|(_, db)| db.soonest_expiry_ms()).min();
+    (removed, soonest_ms.unwrap_or(NEVER_MS))
 }
 
 fn remove_all(engine: &Engine, slot: &mut SlotData, index: DbIndex, keys: &[Vec<u8>]) {

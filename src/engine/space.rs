@@ -143,7 +143,7 @@ impl<'a> Space<'a> {
     ///
     /// # Panics
     /// If the command's row in the command table does not name the key that led here: a fault of the row.
-    #[inline]
+    #[inline(always)]
     pub fn slot(&mut self, id: SlotId) -> &mut SlotData {
         match &mut self.held {
             Held::One(held, guard) if *held == id => guard,
@@ -159,7 +159,7 @@ impl<'a> Space<'a> {
     // ---- finding ------------------------------------------------------------------------------------------------
 
     /// The key's place in its table; a key that has expired is removed and not found.
-    #[inline]
+    #[inline(always)]
     fn find(&mut self, key: &[u8]) -> (Place, Option<At>) {
         let place = self.place(key);
         let (index, now_ms) = (self.db, self.now_ms);
@@ -184,12 +184,13 @@ impl<'a> Space<'a> {
         self.expired.push((index, key.to_vec()));
     }
 
+    #[inline(always)]
     fn entry(&mut self, place: Place, at: At) -> EntryRef<'_> {
         let index = self.db;
         self.slot(place.slot).db_mut(index).table().entry(at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn db_of(&mut self, place: Place) -> &mut Db {
         let index = self.db;
         self.slot(place.slot).db_mut(index)
@@ -237,7 +238,7 @@ impl<'a> Space<'a> {
         found
     }
 
-    #[inline]
+    #[inline(always)]
     fn touch_access(&mut self, place: Place, at: At) {
         if let Some(access) = self.access {
             let db = self.db_of(place);
@@ -292,6 +293,9 @@ impl<'a> Space<'a> {
                 let expiry_ms = if let Expiry::At(expiry_ms) = expiry { Some(expiry_ms) } else { None };
                 db.insert(place.hash, Entry::new(key, value, expiry_ms, form, access), hasher);
             }
+        }
+        if let Expiry::At(expiry_ms) = expiry {
+            self.keyspace.note_expiry(expiry_ms);
         }
         self.changed(place, key);
     }
@@ -357,12 +361,16 @@ impl<'a> Space<'a> {
 
     /// Puts an entry under its key, replacing what is there; what was there goes to the caller.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
+        let expiry_ms = entry.view().expiry_ms();
         let key = entry.view().key().to_vec();
         let (place, at) = self.find(&key);
         let hasher = self.keyspace.hasher();
         let db = self.db_of(place);
         let replaced = at.map(|at| db.remove(at, hasher));
         db.insert(place.hash, entry, hasher);
+        if let Some(expiry_ms) = expiry_ms {
+            self.keyspace.note_expiry(expiry_ms);
+        }
         self.changed(place, &key);
         replaced
     }
@@ -372,6 +380,9 @@ impl<'a> Space<'a> {
         let (place, at) = self.find(key);
         let Some(at) = at else { return false };
         self.db_of(place).update(at, |entry| entry.set_expiry(expiry_ms));
+        if let Some(expiry_ms) = expiry_ms {
+            self.keyspace.note_expiry(expiry_ms);
+        }
         self.changed(place, key);
         true
     }

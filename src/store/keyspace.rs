@@ -1,6 +1,8 @@
 //! The whole keyspace: the array of slots and what all of them share.
 
-use super::slot::{DbIndex, Slot, SlotGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::slot::{DbIndex, NEVER_MS, Slot, SlotGuard};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 
@@ -8,6 +10,8 @@ pub struct Keyspace {
     slots: Box<[Slot]>,
     hasher: KeyHasher,
     databases: DbIndex,
+    /// No key anywhere expires before this Unix time in milliseconds.
+    soonest_expiry_ms: AtomicU64,
 }
 
 /// What INFO's keyspace section tells of a database.
@@ -24,7 +28,12 @@ pub struct DbCounts {
 
 impl Keyspace {
     pub fn new(databases: DbIndex, hasher: KeyHasher) -> Keyspace {
-        Keyspace { slots: (0..SLOT_COUNT).map(|_| Slot::default()).collect(), hasher, databases }
+        Keyspace {
+            slots: (0..SLOT_COUNT).map(|_| Slot::default()).collect(),
+            hasher,
+            databases,
+            soonest_expiry_ms: AtomicU64::new(NEVER_MS),
+        }
     }
 
     pub fn hasher(&self) -> &KeyHasher {
@@ -34,6 +43,24 @@ impl Keyspace {
     /// How many databases there are.
     pub fn databases(&self) -> DbIndex {
         self.databases
+    }
+
+    /// Told of every expiry that a key got, while its slot is still locked: a sweep then either meets the key, or has
+    /// lifted the bound before.
+    #[inline]
+    pub fn note_expiry(&self, expiry_ms: u64) {
+        if expiry_ms < self.soonest_expiry_ms.load(Ordering::Relaxed) {
+            self.soonest_expiry_ms.fetch_min(expiry_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a key may have expired by `now_ms`. If so, the bound is lifted: the caller looks at every slot and
+    /// tells of the expiries that are left.
+    pub fn take_due(&self, now_ms: u64) -> bool {
+        self.soonest_expiry_ms.load(Ordering::Relaxed) <= now_ms && {
+            self.soonest_expiry_ms.store(NEVER_MS, Ordering::Relaxed);
+            true
+        }
     }
 
     #[inline]
