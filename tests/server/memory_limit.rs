@@ -1,16 +1,18 @@
 //! maxmemory: what is refused when memory is full, and what still works.
 
-use crate::support::{Server, check};
+use crate::support::{Server, check, wait_until};
 
 #[test]
 fn writes_are_refused_when_memory_is_full() {
     let server = Server::start();
     let mut client = server.client();
+    check(&mut client, "SET key value => +OK\nCONFIG SET maxmemory 1 => +OK");
+    // The server may look at its memory now and then only.
+    wait_until("memory counts as full", || client.run("SET probe value").is_error());
+    client.run("DEL probe");
     check(
         &mut client,
         r#"
-        SET key value                                => +OK
-        CONFIG SET maxmemory 1                       => +OK
         SET key other                                => -OOM command not allowed when used memory > 'maxmemory'.
         APPEND key x                                 => -OOM command not allowed when used memory > 'maxmemory'.
         INCR counter                                 => -OOM command not allowed when used memory > 'maxmemory'.
