@@ -314,24 +314,36 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let mut space =
-            Space::new(&self.engine.keyspace, &self.worker.stats, session.db, self.worker.now_ms, !session.no_touch);
         let mut exclusive = None;
-        match need(self.engine, session, command, place, args) {
-            Need::Nothing => {}
-            Need::One(place) => space.lock_one(key_of(command, args), place),
-            Need::Some(slots) => space.lock_some(slots),
-            Need::All => {
-                *passage = None;
-                exclusive = Some(self.engine.gate.close());
-                space.lock_all();
+        let failed = {
+            // Built in place and locked there: it is large, and moving it would cost more than a lock.
+            let mut cx = Cx {
+                worker: self.worker,
+                lookup: self.lookup,
+                space: Space::new(
+                    &self.engine.keyspace,
+                    &self.worker.stats,
+                    session.db,
+                    self.worker.now_ms,
+                    !session.no_touch,
+                ),
+                reply: Reply::new(out, session.protocol),
+                session,
+                command,
+                in_exec: false,
+            };
+            match need(self.engine, cx.session, command, place, args) {
+                Need::Nothing => {}
+                Need::One(place) => cx.space.lock_one(key_of(command, args), place),
+                Need::Some(slots) => cx.space.lock_some(slots),
+                Need::All => {
+                    *passage = None;
+                    exclusive = Some(self.engine.gate.close());
+                    cx.space.lock_all();
+                }
             }
-        }
-        let reply = Reply::new(out, session.protocol);
-        let mut cx = Cx { worker: self.worker, lookup: self.lookup, session, space, reply, command, in_exec: false };
-        let failed = run_handler(&mut cx, args);
-        cx.space.release();
-        drop(cx);
+            run_handler(&mut cx, args)
+        };
         if exclusive.take().is_some() {
             *passage = Some(self.engine.gate.enter(self.worker.index));
         }

@@ -90,6 +90,7 @@ pub fn access_clock(now_ms: u64) -> u32 {
 
 impl<'a> Space<'a> {
     /// A space without any slot.
+    #[inline(always)]
     pub fn new(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, now_ms: u64, touch: bool) -> Space<'a> {
         let access = touch.then(|| access_clock(now_ms));
         let held = Held::Nothing;

@@ -23,6 +23,40 @@ impl Protocol {
     }
 }
 
+/// Numbers below this have their header lines ready.
+const SHORT_HEADERS: usize = 1024;
+const SHORT_HEADER_BYTES: usize = 8;
+
+/// `?N\r\n` for each short number, the length of the line in the last byte.
+static SHORT_HEADERS_TEXT: [[u8; SHORT_HEADER_BYTES]; SHORT_HEADERS] = short_headers();
+
+const fn short_headers() -> [[u8; SHORT_HEADER_BYTES]; SHORT_HEADERS] {
+    let mut headers = [[0; SHORT_HEADER_BYTES]; SHORT_HEADERS];
+    let mut number = 0;
+    while number < SHORT_HEADERS {
+        let digits = if number < 10 {
+            1
+        } else if number < 100 {
+            2
+        } else if number < 1000 {
+            3
+        } else {
+            4
+        };
+        let (mut at, mut rest) = (digits, number);
+        while at > 0 {
+            headers[number][at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            at -= 1;
+        }
+        headers[number][digits + 1] = b'\r';
+        headers[number][digits + 2] = b'\n';
+        headers[number][SHORT_HEADER_BYTES - 1] = digits as u8 + 3;
+        number += 1;
+    }
+    headers
+}
+
 /// Writes replies to the end of a buffer that its owner keeps.
 #[derive(Debug)]
 pub struct Reply<'a> {
@@ -56,8 +90,14 @@ impl<'a> Reply<'a> {
 
     #[inline]
     fn header(&mut self, kind: u8, number: i64) {
-        if (0..10).contains(&number) {
-            self.out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']);
+        if (0..SHORT_HEADERS as i64).contains(&number) {
+            let header = &SHORT_HEADERS_TEXT[number as usize];
+            let end = self.out.len() + usize::from(header[SHORT_HEADER_BYTES - 1]);
+            // A copy of constant length is a store; the bytes past the header are taken back.
+            self.out.extend_from_slice(header);
+            let start = self.out.len() - SHORT_HEADER_BYTES;
+            self.out[start] = kind;
+            self.out.truncate(end);
         } else {
             self.out.push(kind);
             self.out.extend_from_slice(Decimal::new(number).as_bytes());

@@ -144,7 +144,10 @@ impl Buckets {
         let bucket = &self.slice()[self.home(position(hash))];
         for word in bucket.0 {
             if word >> 48 == hash & 0xffff && is_live(word) {
-                prefetch((word & ADDRESS_MASK) as *const u8);
+                // Key and value of a small entry lie in its first two cache lines.
+                let address = (word & ADDRESS_MASK) as *const u8;
+                prefetch(address);
+                prefetch(address.wrapping_add(64));
             }
         }
     }
