@@ -518,3 +518,53 @@ fn sixteen_databases_are_apart() {
         assert_eq!(reply.items()[1].items(), [Reply::bulk(&format!("only:{database}"))]);
     }
 }
+
+/// SWAPDB is seen whole: a transaction over both databases never finds the same one twice.
+#[test]
+fn swapdb_is_atomic() {
+    let server = Server::with(&["--io-threads", "2"]);
+    let mut client = server.client();
+    check(&mut client, "SET key zero\nSELECT 1\nSET key one\nSELECT 0");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut swapper = server.client();
+            for _ in 0..2000 {
+                assert_eq!(swapper.run("SWAPDB 0 1"), Reply::ok());
+            }
+        });
+        for _ in 0..1000 {
+            client.send(b"MULTI\r\nSELECT 0\r\nGET key\r\nSELECT 1\r\nGET key\r\nSELECT 0\r\nEXEC\r\n");
+            let replies: Vec<Reply> = (0..7).map(|_| client.reply()).collect();
+            let results = replies[6].items();
+            assert_ne!(results[1], results[3], "half a swap was seen");
+        }
+    });
+    check(&mut client, "GET key => \"zero\"\nSELECT 1 => +OK\nGET key => \"one\"");
+}
+
+/// FLUSHALL amid writers: what was written after it stays, what was there before is gone.
+#[test]
+fn flushing_amid_writers() {
+    let server = Server::with(&["--io-threads", "2"]);
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut client = server.client();
+                for round in 0..1500 {
+                    client.command(&["MSET", &format!("a:{writer}"), "v", &format!("b:{writer}:{round}"), "v"]);
+                }
+            });
+        }
+        let mut flusher = server.client();
+        for _ in 0..100 {
+            assert_eq!(flusher.run("FLUSHALL"), Reply::ok());
+        }
+    });
+    let mut client = server.client();
+    client.run("FLUSHALL");
+    assert_eq!(client.run("DBSIZE"), Reply::Integer(0));
+    assert_eq!(client.run("KEYS *"), Reply::Array(vec![]));
+    client.run("SET after v");
+    assert_eq!(client.run("DBSIZE"), Reply::Integer(1));
+}

@@ -9,6 +9,7 @@ mod differential;
 mod generic;
 mod growth;
 mod introspection;
+mod memory_limit;
 mod model;
 mod protocol;
 mod scan;

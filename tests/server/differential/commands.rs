@@ -74,7 +74,7 @@ const TEMPLATES: &[&str] = &[
     "ECHO <value>",
     "TIME <value>",
     "CLIENT GETNAME",
-    "CLIENT SETNAME <value>",
+    "CLIENT SETNAME <pattern>",
     "CLIENT ID <value>",
     "CLIENT UNBLOCK <integer> [TIMEOUT|ERROR|JUNK]",
     "CLIENT NO-EVICT ON|OFF|JUNK",
