@@ -23,7 +23,7 @@ mod base {
 #[allow(dead_code)]
 mod parser;
 
-use parser::{Limits, Parsed, ProtocolError, parse};
+use parser::{Limits, Parsed, Partial, ProtocolError, parse, parse_kept};
 
 /// Splits tried on one input; a longer input has them spread evenly.
 const SPLITS_MAX: usize = 192;
@@ -88,6 +88,26 @@ fn check_split(input: &[u8], cut: usize, limits: Limits, whole: &[Request], whol
     }
 }
 
+/// A first request that comes in parts, read on from where each part left it, must be the one that is read whole.
+fn check_kept(input: &[u8], step: usize, limits: Limits, whole: &[Request], whole_end: &End) {
+    let mut partial = Partial::default();
+    for came in (0..input.len()).step_by(step).chain([input.len()]) {
+        let mut arguments = Vec::new();
+        match parse_kept(&input[..came], limits, &mut partial, &mut arguments) {
+            Parsed::Complete { consumed } => {
+                let arguments: Vec<_> = arguments.into_iter().map(<[u8]>::to_vec).collect();
+                assert_eq!((consumed, &arguments), (whole[0].end, &whole[0].arguments), "at {came}");
+                return;
+            }
+            Parsed::Inline { consumed, .. } => return assert_eq!(consumed, whole[0].end, "at {came}"),
+            Parsed::Malformed(error) => {
+                return assert_eq!((&End::Malformed { at: 0, error }, whole.len()), (whole_end, 0), "at {came}");
+            }
+            Parsed::Incomplete { needed } => assert!(needed > came),
+        }
+    }
+}
+
 /// The same arguments as an array of bulk strings.
 fn written(arguments: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
@@ -110,6 +130,7 @@ fuzz_target!(|data: &[u8]| {
     for cut in (0..input.len()).step_by(step) {
         check_split(input, cut, limits, &requests, &end);
     }
+    check_kept(input, step, limits, &requests, &end);
     let wide = Limits { bulk_bytes_max: 512 * 1024 * 1024, authenticated: true };
     for request in requests {
         let (again, end) = read_all(&written(&request.arguments), wide);

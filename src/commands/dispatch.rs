@@ -262,14 +262,8 @@ impl<'e> Run<'e> {
         if command.has(NO_MULTI) && session.transaction.is_some() {
             return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
         }
-        if command.has(DENYOOM) && self.worker.config().maxmemory > 0 {
+        if self.worker.config().maxmemory > 0 && needs_memory(session, command) {
             self.admit_memory()?;
-        }
-        if command.has(RUNS_QUEUE) && self.worker.config().maxmemory > 0 {
-            let queue = session.transaction.iter().flat_map(|transaction| &transaction.queue);
-            if queue.map(|queued| registry::by_id(CommandId(queued.command))).any(|queued| queued.has(DENYOOM)) {
-                self.admit_memory()?;
-            }
         }
         Ok(command)
     }
@@ -380,6 +374,16 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
 fn is_http(command: &Result<&'static Command, Unknown>, args: &[&[u8]]) -> bool {
     let word = args.first().copied().unwrap_or_default();
     command.is_err() && (word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:"))
+}
+
+/// Whether a command is refused while memory is full. Queueing takes memory too, whatever is queued.
+fn needs_memory(session: &Session, command: &Command) -> bool {
+    let Some(transaction) = &session.transaction else { return command.has(DENYOOM) };
+    if command.has(RUNS_QUEUE) {
+        let mut queue = transaction.queue.iter().map(|queued| registry::by_id(CommandId(queued.command)));
+        return queue.any(|queued| queued.has(DENYOOM));
+    }
+    !command.has(NEVER_QUEUED)
 }
 
 /// Whether the client is queueing and this command goes into the queue.

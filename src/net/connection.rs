@@ -27,7 +27,7 @@ use crate::engine::Session;
 use crate::engine::clients::{ClientHandle, flag};
 use crate::engine::session::Fate;
 use crate::resp::Reply;
-use crate::resp::parser::{self, Limits, Parsed, ProtocolError};
+use crate::resp::parser::{self, Limits, Parsed, Partial, ProtocolError};
 
 /// Replies are sent once this many bytes have gathered, even if more requests wait.
 const SEND_BYTES: usize = 64 * 1024;
@@ -47,6 +47,8 @@ pub struct Connection {
     input: Vec<u8>,
     /// Bytes that `input` must hold before it is worth parsing again.
     needed: usize,
+    /// How far the request at the front of `input` was read.
+    partial: Partial,
     unsent: Unsent,
     /// The timer that ends a pause; set while requests are held back.
     paused: Option<Pin<Box<Sleep>>>,
@@ -99,6 +101,7 @@ impl Connection {
             shared: shared.clone(),
             input: Vec::new(),
             needed: 0,
+            partial: Partial::default(),
             unsent: Unsent::default(),
             paused: None,
             waker_known: false,
@@ -149,8 +152,7 @@ impl Connection {
     fn read_and_run(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> Poll<io::Result<bool>> {
         if self.input.len() >= self.needed && !self.input.is_empty() {
             // Requests that a pause, or a full output, held back.
-            let input = std::mem::take(&mut self.input);
-            self.run_and_keep_rest(cx, shared, &input, input.len());
+            self.run_kept(cx, shared);
             return Poll::Ready(Ok(true));
         }
         if self.input.is_empty() {
@@ -162,7 +164,7 @@ impl Connection {
                 && count > 0
             {
                 self.count_input(shared, count);
-                self.run_and_keep_rest(cx, shared, &buffer[..count], count);
+                self.run_fresh(cx, shared, &buffer[..count]);
             }
             shared.read_buffer = buffer;
             return result.map_ok(|()| count > 0);
@@ -170,25 +172,17 @@ impl Connection {
         // The rest of a request that came in part: read where it is kept.
         let missing = self.needed.saturating_sub(self.input.len());
         self.input.reserve(missing.clamp(super::worker::READ_BUFFER_BYTES, 1 << 20));
-        let filled = self.input.len();
-        let mut input = std::mem::take(&mut self.input);
-        input.resize(input.capacity(), 0);
-        let mut read = ReadBuf::new(&mut input[filled..]);
-        let result = self.stream.poll_read(cx, &mut read);
-        let count = read.filled().len();
-        input.truncate(filled + count);
-        if matches!(result, Poll::Ready(Ok(()))) && count > 0 {
+        let result = self.stream.poll_read_behind(cx, &mut self.input);
+        if let Poll::Ready(Ok(count)) = result
+            && count > 0
+        {
             self.count_input(shared, count);
-            if input.len() >= self.needed {
-                self.run_and_keep_rest(cx, shared, &input, input.len());
-            } else {
-                self.input = input;
+            if self.input.len() >= self.needed {
+                self.run_kept(cx, shared);
             }
             self.check_query_buffer(shared);
-        } else {
-            self.input = input;
         }
-        result.map_ok(|()| count > 0)
+        result.map_ok(|count| count > 0)
     }
 
     fn count_input(&self, shared: &Shared, count: usize) {
@@ -200,20 +194,31 @@ impl Connection {
             .store(self.handle.input_bytes_total.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
     }
 
-    /// Runs the requests in `data`, sends the replies, and keeps what could not be run yet.
-    fn run_and_keep_rest(&mut self, cx: &mut Context<'_>, shared: &mut Shared, data: &[u8], len: usize) {
-        let ran = self.run(cx, shared, &data[..len]);
-        let rest = &data[ran.consumed..len];
-        if rest.is_empty() || self.session.fate != Fate::Stay {
-            self.needed = 0;
-            if self.input.capacity() > KEPT_INPUT_BYTES_MAX {
-                self.input = Vec::new();
-            }
-        } else {
-            self.input.clear();
-            self.input.extend_from_slice(rest);
-            self.needed = ran.needed;
+    /// Runs the requests in `fresh` bytes, sends the replies, and keeps what could not be run yet.
+    fn run_fresh(&mut self, cx: &mut Context<'_>, shared: &mut Shared, fresh: &[u8]) {
+        let ran = self.run(cx, shared, fresh, false);
+        if self.session.fate == Fate::Stay {
+            self.input.extend_from_slice(&fresh[ran.consumed..]);
         }
+        self.after_run(shared, &ran);
+    }
+
+    /// The same with the bytes that were kept.
+    fn run_kept(&mut self, cx: &mut Context<'_>, shared: &mut Shared) {
+        let mut input = std::mem::take(&mut self.input);
+        let ran = self.run(cx, shared, &input, true);
+        if self.session.fate == Fate::Stay && ran.consumed < input.len() {
+            input.drain(..ran.consumed);
+            self.input = input;
+        } else if input.capacity() <= KEPT_INPUT_BYTES_MAX {
+            input.clear();
+            self.input = input;
+        }
+        self.after_run(shared, &ran);
+    }
+
+    fn after_run(&mut self, shared: &Shared, ran: &Ran) {
+        self.needed = ran.needed;
         if let Some(until_ms) = ran.paused_until_ms {
             let wait_ms = until_ms.saturating_sub(shared.executor.worker.now_ms).max(1);
             self.paused = Some(Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms))));
@@ -222,14 +227,16 @@ impl Connection {
         self.publish(shared);
     }
 
-    fn run(&mut self, cx: &mut Context<'_>, shared: &mut Shared, data: &[u8]) -> Ran {
+    /// Runs what is complete in `data`. `kept`: these are bytes that were kept, and perhaps read in part, before.
+    fn run(&mut self, cx: &mut Context<'_>, shared: &mut Shared, data: &[u8], kept: bool) -> Ran {
         let Shared { executor, output, arguments: kept_arguments, ends, .. } = shared;
         let mut arguments: Vec<&[u8]> = std::mem::take(kept_arguments);
         let mut consumed = 0;
         let ran = loop {
             arguments.clear();
             ends.clear();
-            let parsed = parse_batch(&data[consumed..], &self.session, executor, &mut arguments, ends);
+            let partial = if kept && consumed == 0 { Some(&mut self.partial) } else { None };
+            let parsed = parse_batch(&data[consumed..], &self.session, executor, partial, &mut arguments, ends);
             let mut at = consumed;
             if !ends.is_empty() {
                 let batch = Batch { arguments: &arguments, ends };
@@ -270,9 +277,13 @@ impl Connection {
                 }
                 Then::Wait { needed } => break Ran { consumed, needed, paused_until_ms: None },
                 Then::Refuse(error) => {
-                    let text = format!("ERR Protocol error: {}", error.text());
-                    tracing::debug!("Protocol error from client {}: {}", self.handle.id, error.text());
-                    Reply::new(output, self.session.protocol).error_text(&text);
+                    let text = [b"ERR Protocol error: ", &error.text()[..]].concat();
+                    tracing::debug!(
+                        "Protocol error from client {}: {}",
+                        self.handle.id,
+                        String::from_utf8_lossy(&text)
+                    );
+                    Reply::new(output, self.session.protocol).error_bytes(&text);
                     executor.worker.engine.count_error("ERR");
                     self.session.fate = Fate::CloseAfterReply;
                     break Ran { consumed: data.len(), needed: 0, paused_until_ms: None };
@@ -447,6 +458,7 @@ fn parse_batch<'a>(
     data: &'a [u8],
     session: &Session,
     executor: &Executor,
+    mut partial: Option<&mut Partial>,
     arguments: &mut Vec<&'a [u8]>,
     ends: &mut Vec<usize>,
 ) -> ParsedBatch {
@@ -459,7 +471,11 @@ fn parse_batch<'a>(
     let mut request_ends = smallvec::SmallVec::new();
     let mut at = 0;
     while ends.len() < requests_max && at < data.len() {
-        let then = match parser::parse(&data[at..], limits, arguments) {
+        let outcome = match partial.take() {
+            Some(partial) => parser::parse_kept(data, limits, partial, arguments),
+            _ => parser::parse(&data[at..], limits, arguments),
+        };
+        let then = match outcome {
             Parsed::Complete { consumed } => {
                 at += consumed;
                 ends.push(arguments.len());

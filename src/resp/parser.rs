@@ -1,8 +1,9 @@
 //! The request parser: a borrowing, non-allocating reader of RESP arrays of bulk strings and of inline commands.
 //!
-//! It is called again from the start of a request when more bytes have come: it keeps no state of its own, so a
-//! request split at any byte gives the same result. A caller that waits for a huge bulk learns how many bytes the
-//! request needs at the least ([`Parsed::Incomplete`]) and need not call again before they are there.
+//! [`parse`] keeps no state: it starts anew at the front of a request. For a request that comes in many parts,
+//! [`parse_kept`] remembers how far it got, so that a million small arguments are not read once for every part. Either
+//! way a request split at any byte gives the same result, and a caller learns how many bytes are needed at the least
+//! ([`Parsed::Incomplete`]) before another call can tell more.
 //! Source: the Redis serialization protocol specification; limits and error texts are those of Redis 7.2.
 
 use crate::base::number::parse_i64;
@@ -55,20 +56,19 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// The text after `-ERR Protocol error: `.
-    pub fn text(self) -> String {
-        match self {
-            ProtocolError::InlineTooBig => "too big inline request".into(),
-            ProtocolError::UnbalancedQuotes => "unbalanced quotes in request".into(),
-            ProtocolError::MultibulkHeaderTooBig => "too big mbulk count string".into(),
-            ProtocolError::MultibulkLength => "invalid multibulk length".into(),
-            ProtocolError::MultibulkLengthUnauthenticated => "unauthenticated multibulk length".into(),
-            ProtocolError::BulkHeaderTooBig => "too big bulk count string".into(),
-            ProtocolError::ExpectedDollar(byte) => {
-                format!("expected '$', got '{}'", char::from(byte))
-            }
-            ProtocolError::BulkLength => "invalid bulk length".into(),
-            ProtocolError::BulkLengthUnauthenticated => "unauthenticated bulk length".into(),
-        }
+    pub fn text(self) -> Vec<u8> {
+        let text: &[u8] = match self {
+            ProtocolError::InlineTooBig => b"too big inline request",
+            ProtocolError::UnbalancedQuotes => b"unbalanced quotes in request",
+            ProtocolError::MultibulkHeaderTooBig => b"too big mbulk count string",
+            ProtocolError::MultibulkLength => b"invalid multibulk length",
+            ProtocolError::MultibulkLengthUnauthenticated => b"unauthenticated multibulk length",
+            ProtocolError::BulkHeaderTooBig => b"too big bulk count string",
+            ProtocolError::ExpectedDollar(byte) => return [b"expected '$', got '".as_slice(), &[byte], b"'"].concat(),
+            ProtocolError::BulkLength => b"invalid bulk length",
+            ProtocolError::BulkLengthUnauthenticated => b"unauthenticated bulk length",
+        };
+        text.to_vec()
     }
 }
 
@@ -115,56 +115,110 @@ fn header(input: &[u8], too_big: ProtocolError, invalid: ProtocolError) -> Resul
 
 #[inline]
 fn parse_multibulk<'a>(input: &'a [u8], limits: Limits, arguments: &mut Vec<&'a [u8]>) -> Parsed {
-    let (count, mut at) = match header(input, ProtocolError::MultibulkHeaderTooBig, ProtocolError::MultibulkLength) {
-        Ok(Some(header)) => header,
-        Ok(None) => {
-            return Parsed::Incomplete { needed: input.len() + 1 };
-        }
-        Err(error) => return Parsed::Malformed(error),
+    let (count, mut at) = match read_count(input, limits) {
+        Ok(count) => count,
+        Err(outcome) => return outcome,
     };
-    if count > ARGUMENTS_MAX {
-        return Parsed::Malformed(ProtocolError::MultibulkLength);
-    }
-    if count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits.authenticated {
-        return Parsed::Malformed(ProtocolError::MultibulkLengthUnauthenticated);
-    }
     for _ in 0..count {
-        let rest = &input[at..];
-        match rest.first() {
-            None => return Parsed::Incomplete { needed: at + 1 },
-            Some(b'$') => {}
-            Some(_) if memchr::memchr(b'\r', &rest[..rest.len().min(INLINE_BYTES_MAX + 1)]).is_none() => {
-                // Redis looks for the end of the line before it looks at the first byte.
-                return if rest.len() > INLINE_BYTES_MAX {
-                    Parsed::Malformed(ProtocolError::BulkHeaderTooBig)
-                } else {
-                    Parsed::Incomplete { needed: input.len() + 1 }
-                };
-            }
-            Some(&other) => return Parsed::Malformed(ProtocolError::ExpectedDollar(other)),
-        }
-        let (length, used) = match header(rest, ProtocolError::BulkHeaderTooBig, ProtocolError::BulkLength) {
-            Ok(Some(header)) => header,
-            Ok(None) => {
-                return Parsed::Incomplete { needed: input.len() + 1 };
-            }
-            Err(error) => return Parsed::Malformed(error),
+        let (start, end) = match read_bulk(input, at, limits) {
+            Ok(range) => range,
+            Err(outcome) => return outcome,
         };
-        if length < 0 || length > limits.bulk_bytes_max {
-            return Parsed::Malformed(ProtocolError::BulkLength);
-        }
-        if length > UNAUTHENTICATED_BULK_BYTES_MAX && !limits.authenticated {
-            return Parsed::Malformed(ProtocolError::BulkLengthUnauthenticated);
-        }
-        let start = at + used;
-        let end = start + length as usize;
-        if end + 2 > input.len() {
-            return Parsed::Incomplete { needed: end + 2 };
-        }
         arguments.push(&input[start..end]);
         at = end + 2;
     }
     Parsed::Complete { consumed: at }
+}
+
+/// How far a request was read that has come in part. Belongs to the bytes it was read from, which may grow but must
+/// keep their front.
+#[derive(Debug, Default)]
+pub struct Partial {
+    /// Where the next argument begins.
+    at: usize,
+    /// Arguments still to come.
+    missing: i64,
+    /// Where the arguments read so far stand.
+    ranges: Vec<(usize, usize)>,
+}
+
+/// Like [`parse`], but goes on where an earlier call on the same `partial` ended.
+pub fn parse_kept<'a>(input: &'a [u8], limits: Limits, partial: &mut Partial, arguments: &mut Vec<&'a [u8]>) -> Parsed {
+    if partial.missing == 0 {
+        if input.first() != Some(&b'*') {
+            return parse(input, limits, arguments);
+        }
+        match read_count(input, limits) {
+            Ok((count, at)) => *partial = Partial { at, missing: count.max(0), ranges: Vec::new() },
+            Err(outcome) => return outcome,
+        }
+    }
+    while partial.missing > 0 {
+        match read_bulk(input, partial.at, limits) {
+            Ok((start, end)) => {
+                partial.ranges.push((start, end));
+                partial.at = end + 2;
+                partial.missing -= 1;
+            }
+            Err(outcome) => return outcome,
+        }
+    }
+    let done = std::mem::take(partial);
+    arguments.extend(done.ranges.iter().map(|(start, end)| &input[*start..*end]));
+    Parsed::Complete { consumed: done.at }
+}
+
+/// The number of arguments that a request announces, and where the first begins.
+#[inline]
+fn read_count(input: &[u8], limits: Limits) -> Result<(i64, usize), Parsed> {
+    let (count, at) = match header(input, ProtocolError::MultibulkHeaderTooBig, ProtocolError::MultibulkLength) {
+        Ok(Some(header)) => header,
+        Ok(None) => return Err(Parsed::Incomplete { needed: input.len() + 1 }),
+        Err(error) => return Err(Parsed::Malformed(error)),
+    };
+    if count > ARGUMENTS_MAX {
+        return Err(Parsed::Malformed(ProtocolError::MultibulkLength));
+    }
+    if count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits.authenticated {
+        return Err(Parsed::Malformed(ProtocolError::MultibulkLengthUnauthenticated));
+    }
+    Ok((count, at))
+}
+
+/// Where the bulk string that begins at `at` has its first byte and its end.
+#[inline]
+fn read_bulk(input: &[u8], at: usize, limits: Limits) -> Result<(usize, usize), Parsed> {
+    let rest = &input[at..];
+    match rest.first() {
+        None => return Err(Parsed::Incomplete { needed: at + 1 }),
+        Some(b'$') => {}
+        Some(_) if memchr::memchr(b'\r', &rest[..rest.len().min(INLINE_BYTES_MAX + 1)]).is_none() => {
+            // Redis looks for the end of the line before it looks at the first byte.
+            return Err(if rest.len() > INLINE_BYTES_MAX {
+                Parsed::Malformed(ProtocolError::BulkHeaderTooBig)
+            } else {
+                Parsed::Incomplete { needed: input.len() + 1 }
+            });
+        }
+        Some(&other) => return Err(Parsed::Malformed(ProtocolError::ExpectedDollar(other))),
+    }
+    let (length, used) = match header(rest, ProtocolError::BulkHeaderTooBig, ProtocolError::BulkLength) {
+        Ok(Some(header)) => header,
+        Ok(None) => return Err(Parsed::Incomplete { needed: input.len() + 1 }),
+        Err(error) => return Err(Parsed::Malformed(error)),
+    };
+    if length < 0 || length > limits.bulk_bytes_max {
+        return Err(Parsed::Malformed(ProtocolError::BulkLength));
+    }
+    if length > UNAUTHENTICATED_BULK_BYTES_MAX && !limits.authenticated {
+        return Err(Parsed::Malformed(ProtocolError::BulkLengthUnauthenticated));
+    }
+    let start = at + used;
+    let end = start + length as usize;
+    if end + 2 > input.len() {
+        return Err(Parsed::Incomplete { needed: end + 2 });
+    }
+    Ok((start, end))
 }
 
 fn parse_inline(input: &[u8]) -> Parsed {
@@ -209,6 +263,21 @@ mod tests {
         let (parsed, arguments) = read(&more);
         assert_eq!(parsed, Parsed::Complete { consumed: request.len() });
         assert_eq!(arguments, [b"SET".as_slice(), b"k", b"hello\r\nworld"]);
+    }
+
+    #[test]
+    fn a_request_that_comes_in_parts_is_read_on_not_again() {
+        let request = b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\nhello\r\nworld\r\n*1\r\n";
+        let (mut partial, end) = (Partial::default(), request.len() - 4);
+        for came in 0..end {
+            let parsed = parse_kept(&request[..came], OPEN, &mut partial, &mut Vec::new());
+            assert!(matches!(parsed, Parsed::Incomplete { needed } if needed > came && needed <= end), "{came}");
+        }
+        let mut arguments = Vec::new();
+        assert_eq!(parse_kept(request, OPEN, &mut partial, &mut arguments), Parsed::Complete { consumed: end });
+        assert_eq!(arguments, [b"SET".as_slice(), b"", b"hello\r\nworld"]);
+        let parsed = parse_kept(b"*0\r\n", OPEN, &mut partial, &mut Vec::new());
+        assert_eq!(parsed, Parsed::Complete { consumed: 4 });
     }
 
     #[test]

@@ -124,7 +124,9 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     if config.always_show_logo {
         show_banner(&config);
     }
-    engine.startup_memory_bytes.store(memory::allocated_bytes(), Ordering::Relaxed);
+    let used_bytes = memory::allocated_bytes();
+    engine.startup_memory_bytes.store(used_bytes, Ordering::Relaxed);
+    engine.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
     tracing::info!("Server initialized, workers={workers}");
     if tcp_count > 0 {
         tracing::info!("Ready to accept connections tcp");

@@ -196,6 +196,16 @@ impl Buckets {
         result
     }
 
+    /// Sets an entry's access clock, which never moves it.
+    #[inline]
+    pub fn set_access(&mut self, index: usize, access: u32) {
+        let word = self.slice()[index / WORDS].0[index % WORDS];
+        assert!(is_live(word));
+        // SAFETY: the word keeps owning the entry, which is borrowed uniquely through `self` and not dropped here.
+        let mut entry = std::mem::ManuallyDrop::new(unsafe { Entry::from_address((word & ADDRESS_MASK) as usize) });
+        entry.set_access(access);
+    }
+
     /// Adds an entry whose key is not there; the caller has made room.
     pub fn insert(&mut self, hash: u64, entry: Entry) -> usize {
         debug_assert!((self.used as usize) < self.count() as usize * WORDS);

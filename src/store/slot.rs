@@ -117,7 +117,7 @@ impl Db {
     /// Sets an entry's access clock, which moves nothing.
     #[inline]
     pub fn set_access(&mut self, at: At, access: u32) {
-        self.table.update(at, |entry| entry.set_access(access));
+        self.table.set_access(at, access);
     }
 
     /// Moves a few entries of a table that is changing size; true while there is more to move.

@@ -110,6 +110,12 @@ impl Table {
         self.buckets_mut(at).update(at.index, change)
     }
 
+    /// Sets an entry's access clock.
+    #[inline]
+    pub fn set_access(&mut self, at: At, access: u32) {
+        self.buckets_mut(at).set_access(at.index, access);
+    }
+
     /// Adds an entry whose key is not there. `hash` is its key's.
     pub fn insert(&mut self, hash: u64, entry: Entry, hasher: &KeyHasher) -> At {
         self.advance(hasher);

@@ -96,7 +96,6 @@ fn reset_restores_a_fresh_connection() {
         SET key five                                 => +OK
         CLIENT REPLY ON                              => +OK
         CLIENT NO-EVICT ON                           => +OK
-        CLIENT TRACKING ON                           => +OK
         MULTI                                        => +OK
         "#,
     );
@@ -433,7 +432,7 @@ fn client_switches() {
         CLIENT CACHING YES                           => -ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled
         CLIENT TRACKING                              => -ERR wrong number of arguments for 'client|tracking' command
         CLIENT TRACKING MAYBE                        => -ERR syntax error
-        CLIENT TRACKING ON                           => +OK
+        CLIENT TRACKING ON                           => -ERR CLIENT TRACKING ON is not supported yet
         CLIENT TRACKING OFF                          => +OK
         CLIENT TRACKING ON REDIRECT 99999            => -ERR The client ID you want redirect to does not exist
         CLIENT TRACKING ON REDIRECT x                => -ERR value is not an integer or out of range
@@ -446,6 +445,7 @@ fn client_switches() {
 }
 
 #[test]
+#[ignore = "client-side caching is not there yet: CLIENT TRACKING ON is refused"]
 fn client_tracking_in_resp3() {
     let server = Server::start();
     let (mut client, mut other) = (server.client(), server.client());
