@@ -3,6 +3,12 @@
 
 use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats, stats_print, version};
 
+/// Lets the allocator return memory to the system from threads of its own, or from those that allocate. Its threads
+/// inherit the priority of the thread that calls this.
+pub fn set_background_purging(on: bool) -> Result<(), String> {
+    tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())
+}
+
 /// Bytes that the process has allocated and not freed. Adds the allocator's counters up, which takes microseconds.
 pub fn allocated_bytes() -> u64 {
     // The keys exist in every build of the allocator; without statistics they read zero.

@@ -25,6 +25,14 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Has the calling thread yield to others: background work on a worker's core must not hold the worker up.
+pub fn lower_thread_priority() -> io::Result<()> {
+    const NICEST: i32 = 19;
+    // SAFETY: plain system calls on numbers. On Linux a priority belongs to a thread, named by its id.
+    let outcome = unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICEST) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Raises the limit of open files to `wanted` if the system allows; gives the limit in force.
 pub fn raise_open_files_limit(wanted: u64) -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -35,6 +35,7 @@ const NO_TYPE: Status = Accepted("The value type that it tunes is not there yet.
 const NO_FORK: Status = Accepted("Cairn never forks, so there is no child process to pin.");
 const NO_DEFRAG: Status = Accepted("Cairn does not move live values to other addresses.");
 const NO_OOM: Status = Accepted("The kernel's out-of-memory score is not adjusted yet.");
+const ALWAYS_LAZY: Status = Accepted("Values of 64 KiB and more are always freed in the background.");
 const TEST_AID: Status = Accepted("A test aid of Redis for code that Cairn does not have.");
 
 fn text(value: &str) -> String {
@@ -161,11 +162,11 @@ section "General" {
     /// Show the start banner even if the log is not a terminal.
     always_show_logo: bool = false, "always-show-logo", Bool, [], Honoured;
     /// Let the process list show address and mode.
-    set_proc_title: bool = true, "set-proc-title", Bool, [], Honoured;
+    set_proc_title: bool = true, "set-proc-title", Bool, [], Accepted("The process list shows the command line as it was given.");
     /// What the process list shows. Knows {title}, {listen-addr}, {server-mode}, {config-file}, {port}, {tls-port} and
     /// {unixsocket}.
     proc_title_template: String = text("{title} {listen-addr} {server-mode}"), "proc-title-template",
-        Text(TextForm::TitleTemplate), [MUTABLE], Honoured;
+        Text(TextForm::TitleTemplate), [MUTABLE], Accepted("The process list shows the command line as it was given.");
     /// The locale whose order SORT ALPHA and Lua's string comparison follow. Empty takes it from the environment.
     locale_collate: String = unset(), "locale-collate", Text(TextForm::Any), [MUTABLE],
         Accepted("Strings are always compared byte by byte.");
@@ -210,8 +211,7 @@ section "Workers" {
     /// The CPUs for the process that saves.
     bgsave_cpulist: String = unset(), "bgsave_cpulist", Text(TextForm::Any), [EMPTY_IS_UNSET], NO_FORK;
     /// Let the allocator return memory from a thread of its own.
-    jemalloc_bg_thread: bool = true, "jemalloc-bg-thread", Bool, [MUTABLE],
-        Accepted("The allocator's own background threads are left as it was built.");
+    jemalloc_bg_thread: bool = true, "jemalloc-bg-thread", Bool, [MUTABLE], Honoured;
 }
 
 section "Security" {
@@ -228,7 +228,7 @@ section "Security" {
         Enum(AclPubsubDefault::NAMES), [MUTABLE], NO_ACL;
     /// Give a command another name, or none with "". Better use ACL rules.
     rename_command: Vec<Vec<String>> = vec![], "rename-command", Repeated(2, 2, "command new-name"), [FILE_ONLY],
-        Accepted("Commands keep their names; use ACL rules to keep clients from one.");
+        Honoured;
     /// Who may change guarded directives (dir, dbfilename): no one, everyone, or clients on this machine.
     enable_protected_configs: ProtectedAction = ProtectedAction::No, "enable-protected-configs",
         Enum(ProtectedAction::NAMES), [], Honoured;
@@ -260,7 +260,7 @@ section "Clients" {
     /// The longest single argument that a client may send.
     proto_max_bulk_len: u64 = 512 << 20, "proto-max-bulk-len", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// How many keys the table of client-side caching remembers before it evicts some. 0 means no limit.
-    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Honoured;
+    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Accepted("Client-side caching is not there yet.");
 }
 
 section "Memory" {
@@ -283,13 +283,13 @@ section "Memory" {
     activerehashing: bool = true, "activerehashing", Bool, [MUTABLE],
         Accepted("A slot's table is small and grows in bounded steps; there is nothing to do in the background.");
     /// Free evicted values in the background.
-    lazyfree_lazy_eviction: bool = false, "lazyfree-lazy-eviction", Bool, [MUTABLE], Honoured;
+    lazyfree_lazy_eviction: bool = false, "lazyfree-lazy-eviction", Bool, [MUTABLE], NO_EVICTION;
     /// Free expired values in the background.
-    lazyfree_lazy_expire: bool = false, "lazyfree-lazy-expire", Bool, [MUTABLE], Honoured;
+    lazyfree_lazy_expire: bool = false, "lazyfree-lazy-expire", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Free values that a command overwrites in the background.
-    lazyfree_lazy_server_del: bool = false, "lazyfree-lazy-server-del", Bool, [MUTABLE], Honoured;
+    lazyfree_lazy_server_del: bool = false, "lazyfree-lazy-server-del", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Let DEL act like UNLINK.
-    lazyfree_lazy_user_del: bool = false, "lazyfree-lazy-user-del", Bool, [MUTABLE], Honoured;
+    lazyfree_lazy_user_del: bool = false, "lazyfree-lazy-user-del", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Let FLUSHDB, FLUSHALL, SCRIPT FLUSH and FUNCTION FLUSH without a mode act as with ASYNC.
     lazyfree_lazy_user_flush: bool = false, "lazyfree-lazy-user-flush", Bool, [MUTABLE], Honoured;
     /// Let a replica free its old data in the background before a full synchronization.

@@ -185,6 +185,10 @@ fn install_config_hook(engine: &Engine, listening: TcpListening, acceptor: Arc<A
         if old.dir != new.dir {
             std::env::set_current_dir(&new.dir).map_err(|error| because("dir", &error.to_string()))?;
         }
+        if old.jemalloc_bg_thread != new.jemalloc_bg_thread {
+            memory::set_background_purging(new.jemalloc_bg_thread)
+                .map_err(|error| because("jemalloc-bg-thread", &error))?;
+        }
         if old.loglevel != new.loglevel {
             logging::set_level(new.loglevel);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::base::clock;
+use crate::base::{clock, memory, process};
 use crate::engine::Engine;
 use crate::engine::clients::flag;
 use crate::engine::expiry::ExpiryCycle;
@@ -18,6 +18,12 @@ const CLIENT_CHECK_MS: u64 = 1000;
 /// Runs until the process ends, on a thread of its own: a long sweep must not delay accepting or signals.
 pub fn run(engine: Arc<Engine>) {
     let mut cycle = ExpiryCycle::default();
+    // From this thread, whose low priority the allocator's threads inherit.
+    if engine.config.load().jemalloc_bg_thread
+        && let Err(error) = memory::set_background_purging(true)
+    {
+        tracing::warn!("The allocator purges in the foreground: {error}");
+    }
     let mut clients_checked_ms = 0;
     loop {
         let config = engine.config.load();
@@ -53,7 +59,16 @@ fn check_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
 /// Starts the threads for background work.
 pub fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
     let engine = engine.clone();
-    std::thread::Builder::new().name("background".into()).spawn(move || run(engine))?;
-    std::thread::Builder::new().name("reclaim".into()).spawn(|| RECLAIMER.run())?;
+    start_thread("background", move || run(engine))?;
+    start_thread("reclaim", || RECLAIMER.run())
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        if let Err(error) = process::lower_thread_priority() {
+            tracing::warn!("A background thread keeps its priority: {error}");
+        }
+        work();
+    })?;
     Ok(())
 }

@@ -22,6 +22,9 @@ const ADDRESS_MASK: u64 = (1 << 48) - 1;
 /// Arrays of at least this many bytes are mapped: their pages arrive zeroed one by one, and leave all at once.
 const MAPPED_BYTES_MIN: usize = 256 * 1024;
 
+/// A mapped array goes back to the system in pieces of this size.
+const UNMAPPED_AT_ONCE_BYTES: usize = 1 << 20;
+
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 #[repr(C, align(64))]
@@ -319,8 +322,12 @@ impl Drop for Buckets {
         }
         let bytes = self.memory_bytes();
         if bytes >= MAPPED_BYTES_MIN {
-            // SAFETY: the map was made in `with_count` with this address and length, and is unmapped once.
-            unsafe { libc::munmap(first.cast(), bytes) };
+            // In pieces: the kernel would hold the address space, and the processor, for the whole of a large one.
+            for start in (0..bytes).step_by(UNMAPPED_AT_ONCE_BYTES) {
+                let piece_bytes = UNMAPPED_AT_ONCE_BYTES.min(bytes - start);
+                // SAFETY: the map was made in `with_count` with this address and length; each piece is unmapped once.
+                unsafe { libc::munmap(first.cast::<u8>().add(start).cast(), piece_bytes) };
+            }
         } else {
             // SAFETY: allocated in `with_count` with this layout, freed once.
             unsafe { dealloc(first.cast(), heap_layout(bytes)) };
