@@ -113,7 +113,7 @@ fn feed_monitors(engine: &Engine, session: &Session, command: &Command, args: &[
         push_quoted(&mut line, argument);
     }
     line.push_str("\r\n");
-    engine.clients.feed_monitors(line.as_bytes());
+    engine.clients.feed_monitors(line.into());
 }
 
 /// Appends an argument in double quotes, with escapes for what does not print.

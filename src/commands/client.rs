@@ -267,7 +267,7 @@ pub fn pause(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// CLIENT UNPAUSE
 pub fn unpause(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    cx.engine().pause.clear();
+    cx.engine().unpause();
     cx.engine().clients.visit(|client| {
         if client.has_flag(flag::BLOCKED) {
             client.send(|_| ());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
@@ -123,8 +124,8 @@ struct Mailbox {
 /// What other threads sent to a connection since it looked last.
 #[derive(Default)]
 pub struct Letters {
-    /// Replies to send, already encoded.
-    pub output: Vec<u8>,
+    /// Messages to send, already encoded; a message for many connections is one allocation.
+    pub output: Vec<Bytes>,
     /// The connection is to close, unsent output or not.
     pub kill: bool,
     waker: Option<Waker>,
@@ -204,7 +205,7 @@ impl ClientHandle {
 
     /// Output that waits in the mailbox, in bytes.
     pub fn mailbox_bytes(&self) -> usize {
-        self.mailbox.letters.lock().output.len()
+        self.mailbox.letters.lock().output.iter().map(Bytes::len).sum()
     }
 
     /// Bytes of memory that the client's buffers take.
@@ -300,9 +301,9 @@ impl Clients {
     }
 
     /// Sends a line to everyone who monitors.
-    pub fn feed_monitors(&self, line: &[u8]) {
+    pub fn feed_monitors(&self, line: Bytes) {
         for monitor in self.monitors.lock().iter() {
-            monitor.send(|letters| letters.output.extend_from_slice(line));
+            monitor.send(|letters| letters.output.push(line.clone()));
         }
     }
 }

@@ -71,7 +71,7 @@ fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> (u64, u64) {
     let mut removed = 0;
     let mut slot = engine.keyspace.lock(id);
     let due: smallvec::SmallVec<[DbIndex; 4]> =
-        slot.dbs().filter(|(_, db)| db.soonest_expiry_ms() <= now_ms).map(|(index, _)| index).collect();
+        slot.dbs().filter(|(_, db)| db.soonest_expiry_ms() < now_ms).map(|(index, _)| index).collect();
     for index in due {
         // Keys that get an expiry while the lock is free for a moment lower this bound themselves.
         slot.db_mut(index).set_soonest_expiry_ms(NEVER_MS);
@@ -84,7 +84,7 @@ fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> (u64, u64) {
                 cursor = db.table().scan(cursor as u32, engine.keyspace.hasher(), |entry: EntryRef<'_>| {
                     seen += 1;
                     match entry.expiry_ms() {
-                        Some(expiry_ms) if expiry_ms <= now_ms => expired.push(entry.key().to_vec()),
+                        Some(expiry_ms) if expiry_ms < now_ms => expired.push(entry.key().to_vec()),
                         Some(expiry_ms) => soonest_ms = soonest_ms.min(expiry_ms),
                         None => {}
                     }

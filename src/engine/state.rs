@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::clients::Clients;
+use super::clients::{Clients, flag};
 use super::effect::EffectSink;
 use super::gate::Gate;
 use crate::base::hash::KeyHasher;
@@ -165,6 +165,16 @@ impl Engine {
             used_memory_bytes: AtomicU64::new(0),
             startup_memory_bytes: AtomicU64::new(memory::allocated_bytes()),
             active_expiry: AtomicBool::new(true),
+        }
+    }
+
+    /// Ends a pause now. Clients that it holds back sleep until its end, so they are woken.
+    pub fn unpause(&self) {
+        self.pause.clear();
+        for client in self.clients.all() {
+            if client.has_flag(flag::BLOCKED) {
+                client.send(|_| {});
+            }
         }
     }
 

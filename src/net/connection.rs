@@ -119,7 +119,7 @@ impl Connection {
                 if letters.kill {
                     return Poll::Ready(End::Closed);
                 }
-                self.unsent.push(&letters.output);
+                letters.output.iter().for_each(|message| self.unsent.push(message));
             }
             if self.unsent.len() > 0 && self.send_unsent(cx).is_err() {
                 return Poll::Ready(End::Closed);

@@ -181,9 +181,10 @@ impl<'a> EntryRef<'a> {
         (self.meta() & HAS_EXPIRY != 0).then(|| u64::from_ne_bytes(self.read(HEADER_BYTES)))
     }
 
+    /// A key lives through the millisecond that it expires at, as in Redis.
     #[inline]
     pub fn is_expired(self, now_ms: u64) -> bool {
-        self.expiry_ms().is_some_and(|expiry_ms| expiry_ms <= now_ms)
+        self.expiry_ms().is_some_and(|expiry_ms| expiry_ms < now_ms)
     }
 
     /// The 24-bit access clock.

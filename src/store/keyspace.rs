@@ -57,7 +57,7 @@ impl Keyspace {
     /// Whether a key may have expired by `now_ms`. If so, the bound is lifted: the caller looks at every slot and
     /// tells of the expiries that are left.
     pub fn take_due(&self, now_ms: u64) -> bool {
-        self.soonest_expiry_ms.load(Ordering::Relaxed) <= now_ms && {
+        self.soonest_expiry_ms.load(Ordering::Relaxed) < now_ms && {
             self.soonest_expiry_ms.store(NEVER_MS, Ordering::Relaxed);
             true
         }

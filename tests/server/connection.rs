@@ -445,6 +445,20 @@ fn client_switches() {
 }
 
 #[test]
+fn clients_that_a_pause_holds_back_go_on_as_soon_as_it_is_lifted() {
+    let server = Server::start();
+    let (mut client, mut writer) = (server.client(), server.client());
+    check(&mut client, "CLIENT PAUSE 60000 WRITE => +OK");
+    writer.post("SET key value");
+    // The writer is held back, and readers are not.
+    while !client.run("CLIENT LIST").text().contains("flags=b") {}
+    check(&mut client, "GET key => nil");
+    check(&mut client, "CLIENT UNPAUSE => +OK");
+    assert_eq!(writer.reply(), Reply::Status(b"OK".to_vec()));
+    check(&mut client, "GET key => \"value\"");
+}
+
+#[test]
 #[ignore = "client-side caching is not there yet: CLIENT TRACKING ON is refused"]
 fn client_tracking_in_resp3() {
     let server = Server::start();

@@ -1,0 +1,83 @@
+//! Micro-benchmarks of the hot path's parts: request parser, command lookup, hash and slot of a key, table.
+//! `cargo bench --bench micro` prints them; what a server costs end to end is `make bench`'s matter.
+
+use std::hint::black_box;
+
+use cairn::base::hash::KeyHasher;
+use cairn::base::key_slot::SlotId;
+use cairn::base::random::Rng;
+use cairn::commands::Lookup;
+use cairn::resp::parser::{Limits, Parsed, parse};
+use cairn::store::table::Table;
+use cairn::store::{Entry, StringForm};
+use divan::Bencher;
+
+const LIMITS: Limits = Limits { bulk_bytes_max: 512 << 20, authenticated: true };
+const GET: &[u8] = b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000001\r\n";
+const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000001\r\n$16\r\nvalue:0000000001\r\n";
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = [GET, SET])]
+fn parse_request(bencher: Bencher, request: &[u8]) {
+    let mut arguments = Vec::with_capacity(8);
+    bencher.bench_local(|| {
+        arguments.clear();
+        let parsed = parse(black_box(request), LIMITS, &mut arguments);
+        assert!(matches!(parsed, Parsed::Complete { consumed } if consumed == request.len()));
+        arguments.len()
+    });
+}
+
+#[divan::bench(args = ["get", "INCRBYFLOAT", "bitfield_ro", "nosuchcommand"])]
+fn look_a_command_up(bencher: Bencher, name: &str) {
+    let lookup = Lookup::plain();
+    bencher.bench_local(|| lookup.top_level(black_box(name.as_bytes())).is_some());
+}
+
+#[divan::bench(args = ["key:000000000001", "user:{1000}:name"])]
+fn slot_of_a_key(key: &str) -> SlotId {
+    SlotId::of_key(black_box(key.as_bytes()))
+}
+
+#[divan::bench]
+fn hash_of_a_key(bencher: Bencher) {
+    let hasher = KeyHasher::from_seed(1, 2);
+    bencher.bench_local(|| hasher.hash(black_box(b"key:000000000001")));
+}
+
+fn key(number: u64) -> Vec<u8> {
+    format!("key:{number:012}").into_bytes()
+}
+
+fn filled(count: u64, hasher: &KeyHasher) -> Table {
+    let mut table = Table::default();
+    for number in 0..count {
+        let key = key(number);
+        table.insert(hasher.hash(&key), Entry::new(&key, &[b'v'; 64], None, StringForm::Auto, 0), hasher);
+    }
+    table
+}
+
+/// One slot's table as it is with a million keys in all, and one that a hash tag made huge.
+#[divan::bench(args = [61, 1_000_000])]
+fn find_in_a_table(bencher: Bencher, count: u64) {
+    let hasher = KeyHasher::from_seed(3, 4);
+    let table = filled(count, &hasher);
+    let mut rng = Rng::from_seed(5);
+    let keys: Vec<Vec<u8>> = (0..4096).map(|_| key(rng.below(count))).collect();
+    let mut next = 0;
+    bencher.bench_local(|| {
+        next = (next + 1) % keys.len();
+        let key = &keys[next];
+        table.find(hasher.hash(key), key).map(|at| table.entry(at).value().len())
+    });
+}
+
+#[divan::bench(args = [61, 100_000], sample_count = 20)]
+fn fill_a_table(bencher: Bencher, count: u64) {
+    let hasher = KeyHasher::from_seed(6, 7);
+    bencher.bench_local(|| filled(black_box(count), &hasher).len());
+}
