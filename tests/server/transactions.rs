@@ -419,3 +419,61 @@ fn a_large_transaction() {
     assert_eq!(client.run("EXEC").items().len(), 5000);
     assert_eq!(client.run("DBSIZE"), Reply::Integer(5000));
 }
+
+/// Transactions, reads over several slots, walks and exclusive commands from many connections over four workers: money
+/// moves between accounts in as many slots, and whoever looks finds all of it.
+#[test]
+fn every_look_is_at_one_moment_whatever_the_workers_do() {
+    const ACCOUNTS: usize = 8;
+    const TRANSFERS_PER_MOVER: usize = 400;
+    let server = Server::with(&["--io-threads", "4"]);
+    let accounts: Vec<String> = (0..ACCOUNTS).map(|number| format!("account:{number}")).collect();
+    let mut client = server.client();
+    for account in &accounts {
+        client.run(&format!("SET {account} 1000"));
+    }
+    let done = AtomicBool::new(false);
+    let sum = |reply: &Reply| -> i64 { reply.items().iter().map(|item| item.text().parse::<i64>().unwrap()).sum() };
+    let all = format!("MGET {}", accounts.join(" "));
+    std::thread::scope(|scope| {
+        let movers: Vec<_> = (0..4)
+            .map(|mover| {
+                let (server, accounts) = (&server, &accounts);
+                scope.spawn(move || {
+                    let mut client = server.client();
+                    for round in 0..TRANSFERS_PER_MOVER {
+                        let (from, to) = ((mover + round) % ACCOUNTS, (mover * 3 + round * 5 + 1) % ACCOUNTS);
+                        client.run("MULTI");
+                        client.run(&format!("DECRBY {} {round}", accounts[from]));
+                        client.run(&format!("INCRBY {} {round}", accounts[to]));
+                        if round % 16 == 0 {
+                            // Walks the keyspace, so the whole transaction needs every slot.
+                            client.run("DBSIZE");
+                        }
+                        assert!(!client.run("EXEC").is_error());
+                    }
+                })
+            })
+            .collect();
+        let (server, done, all) = (&server, &done, &all);
+        scope.spawn(move || {
+            let mut client = server.client();
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(sum(&client.run(all)), 1000 * ACCOUNTS as i64);
+            }
+        });
+        scope.spawn(move || {
+            let mut client = server.client();
+            while !done.load(Ordering::Relaxed) {
+                for line in ["SELECT 1", "SET passing 1", "SWAPDB 1 2", "KEYS *", "SCAN 0 COUNT 100", "INFO", "FLUSHDB"]
+                {
+                    assert!(!client.run(line).is_error(), "{line}");
+                }
+            }
+        });
+        let moved: Vec<_> = movers.into_iter().map(|mover| mover.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(moved.iter().all(Result::is_ok));
+    });
+    assert_eq!(sum(&client.run(&all)), 1000 * ACCOUNTS as i64);
+}
