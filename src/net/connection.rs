@@ -157,6 +157,10 @@ impl Connection {
         }
         if self.input.is_empty() {
             let mut buffer = std::mem::take(&mut shared.read_buffer);
+            if buffer.is_empty() {
+                // A task that panicked took it along.
+                buffer = super::worker::new_read_buffer();
+            }
             let mut read = ReadBuf::new(&mut buffer);
             let result = self.stream.poll_read(cx, &mut read);
             let count = read.filled().len();
@@ -231,6 +235,8 @@ impl Connection {
     fn run(&mut self, cx: &mut Context<'_>, shared: &mut Shared, data: &[u8], kept: bool) -> Ran {
         let Shared { executor, output, arguments: kept_arguments, ends, .. } = shared;
         let mut arguments: Vec<&[u8]> = std::mem::take(kept_arguments);
+        // Empty, unless a task panicked: one client's replies must never reach another.
+        output.clear();
         let mut consumed = 0;
         let ran = loop {
             arguments.clear();

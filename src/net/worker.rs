@@ -58,6 +58,10 @@ pub struct Shared {
     pub ends: Vec<usize>,
 }
 
+pub fn new_read_buffer() -> Box<[u8]> {
+    vec![0; READ_BUFFER_BYTES].into_boxed_slice()
+}
+
 /// Starts worker `index`, pinned to `cpu` if one is given.
 pub fn start(
     engine: Arc<Engine>,
@@ -83,7 +87,7 @@ pub fn start(
         };
         let shared = Rc::new(RefCell::new(Shared {
             executor: Executor::new(Worker::new(engine, index), lookup),
-            read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            read_buffer: new_read_buffer(),
             output: Vec::with_capacity(READ_BUFFER_BYTES),
             arguments: Vec::with_capacity(256),
             ends: Vec::with_capacity(64),
@@ -102,14 +106,26 @@ async fn serve(shared: Rc<RefCell<Shared>>, mut arrivals: UnboundedReceiver<Arri
         let (shared, connections) = (shared.clone(), connections.clone());
         tokio::task::spawn_local(async move {
             let engine = shared.borrow().executor.worker.engine.clone();
-            let handle = arrival.handle.clone();
+            let _place = Place { engine, handle: arrival.handle.clone(), connections };
             match arrival.socket.into_stream() {
                 Ok(stream) => Connection::new(stream, arrival.handle, &shared).await,
                 Err(error) => tracing::warn!("Error registering a client's socket: {error}"),
             }
-            engine.clients.remove(&handle);
-            engine.clients.release();
-            connections.fetch_sub(1, Ordering::Relaxed);
         });
+    }
+}
+
+/// A connection's place among the clients, given up however its task ends.
+struct Place {
+    engine: Arc<Engine>,
+    handle: Arc<ClientHandle>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.engine.clients.remove(&self.handle);
+        self.engine.clients.release();
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -46,6 +46,8 @@ pub fn start(config: &Config) -> io::Result<()> {
         LogFormat::Redis => registry.with(layer.event_format(RedisLine).with_writer(target)).init(),
         LogFormat::Json => registry.with(layer.json().with_writer(target)).init(),
     }
+    // A panic ends one connection or one thread; where it was belongs in the log with everything else.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("Panic: {panic}")));
     // Set once: `init` above would have failed on a second call.
     let _ = LEVEL.set(handle);
     Ok(())
