@@ -123,6 +123,11 @@ mod tests {
         assert_eq!(hashed_part(b"a{}{foo}"), b"a{}{foo}");
         assert_eq!(hashed_part(b"a{{x}y}"), b"{x");
         assert_eq!(hashed_part(b"a{open"), b"a{open");
+        for at in 0..20 {
+            let mut key = *b"abcdefghijklmnopqrstuv";
+            (key[at], key[at + 2]) = (b'{', b'}');
+            assert_eq!(hashed_part(&key), &key[at + 1..at + 2], "{at}");
+        }
         assert_eq!(SlotId::new(16_384), None);
     }
 }

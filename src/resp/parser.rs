@@ -84,7 +84,7 @@ pub fn parse<'a>(input: &'a [u8], limits: Limits, arguments: &mut Vec<&'a [u8]>)
 }
 
 /// A header line's number: `Ok(None)` when the line has not ended yet.
-#[inline]
+#[inline(always)]
 fn header(input: &[u8], too_big: ProtocolError, invalid: ProtocolError) -> Result<Option<(i64, usize)>, ProtocolError> {
     // The common case, one or two digits and the line's end, without a search.
     if let [_, digit, b'\r', b'\n', ..] = *input
@@ -99,6 +99,15 @@ fn header(input: &[u8], too_big: ProtocolError, invalid: ProtocolError) -> Resul
     {
         return Ok(Some((i64::from(tens - b'0') * 10 + i64::from(digit - b'0'), 5)));
     }
+    long_header(input, too_big, invalid)
+}
+
+/// A header line of any form.
+fn long_header(
+    input: &[u8],
+    too_big: ProtocolError,
+    invalid: ProtocolError,
+) -> Result<Option<(i64, usize)>, ProtocolError> {
     let searched = &input[..input.len().min(INLINE_BYTES_MAX + 1)];
     let Some(end) = memchr::memchr(b'\r', searched) else {
         return if input.len() > INLINE_BYTES_MAX { Err(too_big) } else { Ok(None) };
