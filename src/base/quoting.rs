@@ -8,7 +8,8 @@ pub fn split_arguments(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut arguments = Vec::new();
     let mut rest = line;
     loop {
-        rest = rest.trim_ascii_start();
+        let start = rest.iter().position(|byte| !is_space(*byte)).unwrap_or(rest.len());
+        rest = &rest[start..];
         if rest.is_empty() || rest[0] == 0 {
             return Some(arguments);
         }
@@ -74,6 +75,7 @@ fn quoted(text: &[u8], mut at: usize, quote: u8, argument: &mut Vec<u8>) -> Opti
     }
 }
 
+/// What C calls a space, which has a vertical tab that Rust's idea of one has not.
 fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }
@@ -101,6 +103,7 @@ mod tests {
         assert_eq!(split("  a  b\t c ").unwrap(), ["a", "b", "c"]);
         assert_eq!(split(r#""a b" 'c d' "\x41\n\q" '\''"#).unwrap(), ["a b", "c d", "A\nq", "'"]);
         assert_eq!(split(r#""""#).unwrap(), [""]);
+        assert_eq!(split("\x0b\x0ca \x0bb\x0bc").unwrap(), ["a", "b\x0bc"]);
         assert_eq!(split(""), Some(vec![]));
         for unbalanced in [r#""a"#, "'a", r#""a"b"#, r#""a\""#] {
             assert_eq!(split(unbalanced), None, "{unbalanced}");
