@@ -212,10 +212,11 @@ fn damaged_requests_are_answered_alike() {
     println!("CAIRN_DIFF_SEED={seed}");
     let mut random = Random::new(seed);
     let sides = Sides { tested: Server::with(SHARED_OPTIONS), oracle: oracle() };
+    // Words that no single changed byte turns into another command that only the oracle has.
     let valid = [
         encode_command(&["SET", "key", "value"]),
         b"GET key\r\nECHO \"quoted \\x41\"\r\n".to_vec(),
-        encode_command(&["MGET", "key", "other"]),
+        encode_command(&["EXISTS", "key", "other"]),
         b"*0\r\n\r\n".to_vec(),
         encode_command(&["STRLEN", "key"]),
     ]
