@@ -87,11 +87,6 @@ pub fn resident_bytes() -> u64 {
     pages * PAGE_BYTES
 }
 
-/// Anonymous memory of this process that stands in huge pages.
-pub fn huge_page_bytes() -> u64 {
-    kilobytes_of("/proc/self/smaps_rollup", "AnonHugePages:")
-}
-
 /// The machine's memory.
 pub fn system_memory_bytes() -> u64 {
     kilobytes_of("/proc/meminfo", "MemTotal:")

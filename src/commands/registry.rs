@@ -43,11 +43,6 @@ impl Command {
         self.flags & flags != 0
     }
 
-    /// The full name as error texts about access and HELP show it: "CLIENT".
-    pub fn upper_name(&self) -> String {
-        self.full_name.to_ascii_uppercase()
-    }
-
     pub fn subcommands(&self) -> &'static [Command] {
         let first = self.id.index() + 1;
         &all()[first..first + self.spec.subcommands.len()]

@@ -117,11 +117,6 @@ impl<'a> Space<'a> {
         self.held = Held::All((0..SLOT_COUNT).map(|_| None).collect());
     }
 
-    /// Whether every slot is reachable.
-    pub fn holds_all(&self) -> bool {
-        matches!(self.held, Held::All(_))
-    }
-
     /// What the access clock of a key that is used now shows.
     pub fn access_now(&self) -> u32 {
         access_clock(self.now_ms)

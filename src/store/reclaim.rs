@@ -25,7 +25,6 @@ struct Queue {
     in_progress: usize,
     /// Freed since the process started or the counters were reset.
     freed_count: u64,
-    closed: bool,
 }
 
 /// The process's queue.
@@ -47,16 +46,13 @@ impl Reclaimer {
         self.arrived.notify_one();
     }
 
-    /// Frees what arrives until [`Reclaimer::close`]; run on a thread of its own.
-    pub fn run(&self) {
+    /// Frees what arrives, as long as the process lives; run on a thread of its own.
+    pub fn run(&self) -> ! {
         loop {
             let batch = {
                 let mut queue = self.queue.lock();
-                while queue.garbage.is_empty() && !queue.closed {
+                while queue.garbage.is_empty() {
                     self.arrived.wait(&mut queue);
-                }
-                if queue.garbage.is_empty() {
-                    return;
                 }
                 queue.in_progress = queue.garbage.len();
                 std::mem::take(&mut queue.garbage)
@@ -68,12 +64,6 @@ impl Reclaimer {
                 queue.freed_count += 1;
             }
         }
-    }
-
-    /// Lets [`Reclaimer::run`] return once the queue is empty.
-    pub fn close(&self) {
-        self.queue.lock().closed = true;
-        self.arrived.notify_all();
     }
 
     pub fn pending_count(&self) -> usize {

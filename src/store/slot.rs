@@ -119,11 +119,6 @@ impl Db {
     pub fn set_access(&mut self, at: At, access: u32) {
         self.table.set_access(at, access);
     }
-
-    /// Moves a few entries of a table that is changing size; true while there is more to move.
-    pub fn advance(&mut self, hasher: &KeyHasher) -> bool {
-        self.table.advance(hasher)
-    }
 }
 
 /// What a slot's lock guards.

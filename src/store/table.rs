@@ -136,9 +136,11 @@ impl Table {
         entry
     }
 
-    /// Moves a few buckets if two arrays stand; true while there is more to move.
-    pub fn advance(&mut self, hasher: &KeyHasher) -> bool {
-        self.moving.is_some() && self.move_buckets(BUCKETS_MOVED_PER_CHANGE, hasher)
+    /// Moves a few buckets if two arrays stand.
+    fn advance(&mut self, hasher: &KeyHasher) {
+        if self.moving.is_some() {
+            self.move_buckets(BUCKETS_MOVED_PER_CHANGE, hasher);
+        }
     }
 
     #[cold]
