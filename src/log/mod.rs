@@ -1,0 +1,11 @@
+//! The log: what happened to each slot, on the disk. It knows slots, sequence numbers and bytes, and no value type.
+//!
+//! ```text
+//! effect --append, under the slot's lock--> journal: a sequential mapped segment per lane
+//!        --settle, in the background------> slot logs: one append-only log per slot, in a tablespace of extents
+//! ```
+//! `docs/disk-format.md` describes every byte.
+
+pub mod disk;
+pub mod record;
+pub mod storage;
