@@ -6,33 +6,111 @@ use std::fmt::Write;
 use smallvec::SmallVec;
 
 use super::context::Cx;
+use super::keys::{self, KeyRefs, KeyShape};
 use super::registry::Command;
 use super::spec::{ADMIN, FAST, SKIP_MONITOR, SKIP_SLOWLOG};
 use crate::base::clock;
+use crate::base::key_slot::SlotId;
 use crate::engine::effect::Effect;
-use crate::engine::expiry::append_del;
 use crate::engine::{Engine, Session, Worker};
+use crate::log::journal::Stopped;
+use crate::resp::ReplyError;
 use crate::store::DbIndex;
 
-/// Hands the effect of the command that just ran on, ahead of its reply and under its locks.
+/// Hands the effect of the command that just ran on, ahead of its reply and under its locks. Inside a transaction it
+/// is kept for the transaction's end.
 #[cold]
-pub fn hand_on_effect(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], changes: u64) {
+pub fn hand_on_effect(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], changes: u64) -> Result<(), ReplyError> {
     cx.worker.stats.dirty.add(changes);
     let effect = std::mem::take(&mut cx.space.effect);
-    let expired = std::mem::take(&mut cx.space.expired);
-    let Some(effects) = cx.engine().effects.as_deref() else { return };
-    for (index, key) in &expired {
-        append_del(effects, *index, key);
+    if !cx.space.is_followed() {
+        return Ok(());
     }
-    match effect {
-        _ if changes == 0 => {}
-        Effect::Verbatim => effects.append(db, args),
-        Effect::Instead(commands) => {
-            for command in &commands {
-                let args: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-                effects.append(db, &args);
+    let handed = match effect {
+        _ if changes == 0 => Ok(()),
+        Effect::Verbatim => tell_verbatim(cx, db, args),
+        Effect::Instead(commands) => match &commands[..] {
+            [only] => {
+                let args: SmallVec<[&[u8]; 8]> = only.command.iter().map(Vec::as_slice).collect();
+                tell_one(cx, SlotId::of_key(args[1]), only.db, &args)
             }
+            several => {
+                for told in several {
+                    let args: SmallVec<[&[u8]; 8]> = told.command.iter().map(Vec::as_slice).collect();
+                    cx.space.tell(SlotId::of_key(args[1]), told.db, &args);
+                }
+                Ok(())
+            }
+        },
+    };
+    if cx.in_exec {
+        return Ok(());
+    }
+    cx.worker.note_change();
+    handed.and_then(|()| cx.space.hand_on()).map_err(|_| stopped_log(cx))
+}
+
+/// The error of a change that the log did not take.
+#[cold]
+pub fn stopped_log(cx: &Cx<'_>) -> ReplyError {
+    ReplyError::log_stopped(cx.worker.effects().and_then(|sink| sink.stopped()))
+}
+
+#[inline]
+fn tell_one(cx: &mut Cx<'_>, slot: SlotId, db: DbIndex, args: &[&[u8]]) -> Result<(), Stopped> {
+    if cx.in_exec {
+        cx.space.tell(slot, db, args);
+        return Ok(());
+    }
+    cx.space.hand_on_one(slot, db, args)
+}
+
+/// The command is its own effect: as it is where its keys are of one slot, else cut up by slots.
+#[inline]
+fn tell_verbatim(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]]) -> Result<(), Stopped> {
+    if let KeyShape::One(at) = cx.command.shape {
+        let slot = cx.space.place(args[usize::from(at)]).slot;
+        return tell_one(cx, slot, db, args);
+    }
+    let slots = key_slots(cx.command, args);
+    match &slots[..] {
+        [] => panic!("{} changed keys that its row does not name, and told no effect", cx.command.full_name),
+        [(_, first), rest @ ..] if rest.iter().all(|(_, slot)| slot == first) => tell_one(cx, *first, db, args),
+        _ => {
+            tell_by_slot(cx, db, args, &slots);
+            Ok(())
         }
+    }
+}
+
+/// Where the keys of a call stand among its arguments, and their slots.
+type KeySlots = SmallVec<[(usize, SlotId); 16]>;
+
+fn key_slots(command: &Command, args: &[&[u8]]) -> KeySlots {
+    let mut found = KeyRefs::new();
+    // A call that changed something has keys that make sense.
+    let _ = keys::keys(command, args, &mut found);
+    found.iter().map(|key| key.index as usize).map(|at| (at, SlotId::of_key(args[at]))).collect()
+}
+
+/// Cuts a call such as MSET or DEL up: every key with what follows it, so many keys of a slot as there are.
+///
+/// # Panics
+/// If the keys are not the rest of the call at even steps: such a command's handler must tell its effect itself.
+fn tell_by_slot(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], slots: &KeySlots) {
+    let first = slots[0].0;
+    let step = slots[1].0 - first;
+    let even = slots.iter().enumerate().all(|(number, (at, _))| *at == first + number * step);
+    assert!(even && first + slots.len() * step == args.len(), "{} told no effect by slot", cx.command.full_name);
+    let mut order: SmallVec<[usize; 16]> = (0..slots.len()).collect();
+    order.sort_by_key(|number| slots[*number].1);
+    for group in order.chunk_by(|one, next| slots[*one].1 == slots[*next].1) {
+        let mut command: SmallVec<[&[u8]; 16]> = SmallVec::from_slice(&args[..first]);
+        for number in group {
+            let at = slots[*number].0;
+            command.extend_from_slice(&args[at..at + step]);
+        }
+        cx.space.tell(slots[group[0]].1, db, &command);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::context::{Cx, Outcome};
 use super::string::{clip, integer};
+use crate::base::key_slot::SlotId;
 use crate::base::number::parse_i64;
 use crate::engine::Expiry;
 use crate::resp::ReplyError;
@@ -140,8 +141,12 @@ pub fn bitop(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     if result.is_empty() {
         cx.space.remove(target);
+        cx.space.effect.set(cx.space.db, &[b"DEL", target]);
     } else {
         cx.space.set_string(target, &result, Expiry::Clear, StringForm::Raw);
+        if sources.iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target)) {
+            cx.space.effect.set(cx.space.db, &[b"SET", target, &result]);
+        }
     }
     cx.reply.integer(result.len() as i64);
     Ok(())

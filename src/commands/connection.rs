@@ -60,7 +60,7 @@ pub fn reset(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     }
     session.take_transaction();
     let space = &mut cx.space;
-    session.unwatch(|id, work| space.with_slot(id, work));
+    session.unwatch(|id, work| space.with_slot(id, |slot| work(slot)));
     session.select(0);
     session.set_protocol(Protocol::Resp2);
     session.authenticated = cx.worker.config().requirepass.is_empty();

@@ -118,7 +118,7 @@ pub fn digest_value(cx: &mut Cx<'_>, keys: &[&[u8]]) -> Outcome {
     Ok(())
 }
 
-/// DEBUG POPULATE count [prefix [size]]. What it makes reaches no follower.
+/// DEBUG POPULATE count [prefix [size]]
 pub fn populate(cx: &mut Cx<'_>, count: &[u8], rest: &[&[u8]]) -> Outcome {
     let positive = |text: &[u8]| {
         let number = parse_i64(text).filter(|number| *number >= 0);
@@ -143,13 +143,16 @@ pub fn populate(cx: &mut Cx<'_>, count: &[u8], rest: &[&[u8]]) -> Outcome {
 /// Adds a string unless there is something under its key.
 fn add(cx: &mut Cx<'_>, index: DbIndex, key: &[u8], value: &[u8]) {
     let (place, now_ms) = (cx.space.place(key), cx.space.now_ms);
-    let hasher = cx.engine().keyspace.hasher();
+    let (hasher, followers) = (cx.engine().keyspace.hasher(), cx.space.followers());
     cx.space.with_slot(place.slot, |slot| {
         let db = slot.db_mut(index);
         if db.find(place.hash, key).is_none() {
             let entry = Entry::new(key, value, None, StringForm::Auto, access_clock(now_ms));
             db.insert(place.hash, entry, hasher);
             slot.touch(index, key);
+            if let Some(followers) = followers {
+                followers.tell(slot, place.slot, index, now_ms, &[b"SET", key, value]);
+            }
         }
     });
 }
@@ -258,7 +261,7 @@ mod tests {
             ("DEBUG POPULATE -1", "-ERR value is out of range, must be positive\r\n"),
             ("DEBUG HTSTATS 99", "-ERR Out of range database\r\n"),
         ]);
-        assert_eq!(server.effects(), ["SET key:1 mine"]);
+        assert_eq!(server.effects().len(), 5);
         assert!(server.run("DEBUG HTSTATS 0").contains("number of elements: 5\n"));
     }
 }

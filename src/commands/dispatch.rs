@@ -16,14 +16,16 @@ use super::keys::{self, KeyRefs, KeyShape};
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
 use super::spec::{
-    ADMIN, ALL_SLOTS, DENYOOM, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE, WALKS_SLOTS,
-    WRITE,
+    ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE,
+    WALKS_SLOTS, WRITE,
 };
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
+use crate::engine::effect::EffectSink;
 use crate::engine::gate::Passage;
+use crate::engine::persistence::obstacle;
 use crate::engine::session::{Fate, ReplyMode};
-use crate::engine::space::{Place, Space};
+use crate::engine::space::{Followers, Place, Space};
 use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
@@ -31,6 +33,8 @@ use crate::store::Keyspace;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
+/// Requests of more bytes have space for their effects made sure of before they run; others fit what is always ready.
+const LARGE_CHANGE_BYTES: usize = 256 << 10;
 /// Replies beyond this many bytes are sent before the batch goes on.
 const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
 
@@ -54,8 +58,19 @@ impl<'a> Batch<'a> {
 pub struct Progress {
     /// Requests that are done with.
     pub requests: usize,
-    /// The next request must wait until this Unix time in milliseconds (CLIENT PAUSE), or until the pause is lifted.
-    pub paused_until_ms: Option<u64>,
+    /// Why the next request cannot run at once.
+    pub hold: Option<Hold>,
+}
+
+/// What holds a client's next request back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// CLIENT PAUSE, until this Unix time in milliseconds or until the pause is lifted.
+    Pause { until_ms: u64 },
+    /// Settling is behind, and the request would write.
+    Throttle { delay_ms: u64 },
+    /// The session says what for.
+    Waiting,
 }
 
 /// Runs the commands of one worker's clients.
@@ -94,12 +109,22 @@ impl Executor {
     pub fn run(&mut self, session: &mut Session, batch: &Batch<'_>, out: &mut Vec<u8>) -> Progress {
         self.worker.refresh();
         let mut resolved = std::mem::take(&mut self.resolved);
-        let run = Run { worker: &self.worker, engine: &self.worker.engine, lookup: &self.lookup };
-        run.resolve(batch, &mut resolved);
-        let progress = run.batch(session, batch, &resolved, out);
+        self.run_with(&self.worker).resolve(batch, &mut resolved);
+        let progress = loop {
+            match self.run_with(&self.worker).batch(session, batch, &resolved, out) {
+                Some(progress) => break progress,
+                None => self.worker.refresh_effects(),
+            }
+        };
         resolved.clear();
         self.resolved = resolved;
         progress
+    }
+}
+
+impl Executor {
+    fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
+        Run { worker, engine: &worker.engine, lookup: &self.lookup }
     }
 }
 
@@ -112,9 +137,19 @@ struct Run<'e> {
 }
 
 impl<'e> Run<'e> {
-    fn batch(self, session: &mut Session, batch: &Batch<'_>, resolved: &[Resolved], out: &mut Vec<u8>) -> Progress {
+    /// `None` when someone else follows the data set now, which the worker does not know yet.
+    fn batch(
+        self,
+        session: &mut Session,
+        batch: &Batch<'_>,
+        resolved: &[Resolved],
+        out: &mut Vec<u8>,
+    ) -> Option<Progress> {
         let first_byte = out.len();
         let mut passage = Some(self.engine.gate.enter(self.worker.index));
+        if !self.worker.knows_effects() {
+            return None;
+        }
         let mut started = clock::ticks();
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
@@ -122,16 +157,26 @@ impl<'e> Run<'e> {
                 continue;
             }
             if let Some(until_ms) = self.paused_until_ms(session, &resolved.command) {
-                return Progress { requests: index, paused_until_ms: Some(until_ms) };
+                return Some(Progress { requests: index, hold: Some(Hold::Pause { until_ms }) });
+            }
+            if self.engine.persistence.obstacles() & obstacle::PRESSURE != 0
+                && let Some(delay_ms) = self.throttle_ms(session, &resolved.command)
+            {
+                return Some(Progress { requests: index, hold: Some(Hold::Throttle { delay_ms }) });
             }
             started = self.one(session, resolved, args, out, &mut passage, started);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
                 && self.engine.config.generation() != self.worker.config_generation();
-            if session.fate != Fate::Stay || out.len() - first_byte > OUTPUT_BYTES_PER_RUN || sees_new_config {
-                return Progress { requests: index + 1, paused_until_ms: None };
+            if session.fate != Fate::Stay
+                || session.waiting.is_some()
+                || out.len() - first_byte > OUTPUT_BYTES_PER_RUN
+                || sees_new_config
+            {
+                let hold = session.waiting.as_ref().map(|_| Hold::Waiting);
+                return Some(Progress { requests: index + 1, hold });
             }
         }
-        Progress { requests: resolved.len(), paused_until_ms: None }
+        Some(Progress { requests: resolved.len(), hold: None })
     }
 
     /// Looks every request up and brings towards the cache what the batch will touch: slots, then buckets, then
@@ -173,6 +218,18 @@ impl<'e> Run<'e> {
             PauseKind::Write => may_write(command),
         };
         held.then_some(until_ms)
+    }
+
+    /// How long this request must wait for settling to catch up, once.
+    #[cold]
+    fn throttle_ms(self, session: &mut Session, command: &Result<&'static Command, Unknown>) -> Option<u64> {
+        let writes =
+            command.is_ok_and(|command| command.has(RUNS_QUEUE) || may_write(command) && !queues(session, command));
+        if !writes || std::mem::take(&mut session.throttled) {
+            return None;
+        }
+        session.throttled = true;
+        Some(self.engine.persistence.writer_delay_ms()).filter(|delay_ms| *delay_ms > 0)
     }
 
     fn one(
@@ -265,7 +322,71 @@ impl<'e> Run<'e> {
         if self.worker.config().maxmemory > 0 && needs_memory(session, command) {
             self.admit_memory()?;
         }
+        if command.has(WRITE | RUNS_QUEUE)
+            && let Some(sink) = self.worker.effects()
+        {
+            self.admit_change(sink, session, command, args)?;
+        }
+        if self.engine.persistence.obstacles() & !obstacle::PRESSURE != 0 {
+            self.admit_past_obstacles(session, command, args)?;
+        }
         Ok(command)
+    }
+
+    /// Nothing changes that the log would not take.
+    #[inline]
+    fn admit_change(
+        self,
+        sink: &dyn EffectSink,
+        session: &Session,
+        command: &Command,
+        args: &[&[u8]],
+    ) -> Result<(), ReplyError> {
+        if !sink.is_running() && writes(session, command) {
+            return Err(ReplyError::log_stopped(sink.stopped()));
+        }
+        let mut bytes = args.iter().map(|argument| argument.len()).sum::<usize>();
+        if command.has(RUNS_QUEUE) {
+            bytes = session.transaction.as_ref().map_or(0, |transaction| transaction.queue_bytes);
+        }
+        if bytes > LARGE_CHANGE_BYTES && writes(session, command) {
+            let reserved = sink.reserve(self.worker.index, bytes);
+            reserved.map_err(|_| ReplyError::log_stopped(sink.stopped()))?;
+        }
+        Ok(())
+    }
+
+    /// What may be done while the data set is loaded, while saving fails, and while slots are refused.
+    #[cold]
+    fn admit_past_obstacles(self, session: &Session, command: &Command, args: &[&[u8]]) -> Result<(), ReplyError> {
+        let persistence = &self.engine.persistence;
+        let obstacles = persistence.obstacles();
+        if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) {
+            return Err(ReplyError::of("LOADING Redis is loading the dataset in memory"));
+        }
+        if obstacles & obstacle::SAVE_FAILED != 0 && writes(session, command) {
+            return Err(ReplyError::of(
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                 Commands that may modify the data set are disabled, because this instance is configured to report \
+                 errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
+                 the Redis logs for details about the RDB error.",
+            ));
+        }
+        if obstacles & obstacle::REFUSED_SLOTS != 0 {
+            if command.has(ALL_SLOTS) && command.has(WRITE) {
+                return Err(ReplyError::of(
+                    "MISCONF Some slots could not be loaded and are refused; flushing or swapping databases would lose \
+                     them. INFO persistence lists them.",
+                ));
+            }
+            let mut slots = SmallVec::new();
+            add_slots(command, args, &mut slots);
+            if let Some((slot, reason)) = slots.iter().find_map(|slot| Some((slot, persistence.refusal(*slot)?))) {
+                let text = format!("MISCONF Slot {} could not be loaded and is refused: {reason}", slot.number());
+                return Err(ReplyError::Text(text.into()));
+            }
+        }
+        Ok(())
     }
 
     #[cold]
@@ -295,6 +416,12 @@ impl<'e> Run<'e> {
         session.unwatch(|id, work| work(&mut keyspace.lock(id)));
     }
 
+    #[inline]
+    fn followers(self, command: &Command) -> Option<Followers<'e>> {
+        let sink = self.worker.effects()?;
+        Some(Followers { sink, lane: self.worker.index, writes: command.has(WRITE) })
+    }
+
     /// Locks, runs and accounts for one command; gives the moment it ended.
     #[allow(clippy::too_many_arguments)]
     #[inline]
@@ -320,6 +447,7 @@ impl<'e> Run<'e> {
                     session.db,
                     self.worker.now_ms,
                     !session.no_touch,
+                    self.followers(command),
                 ),
                 reply: Reply::new(out, session.protocol),
                 session,
@@ -353,10 +481,12 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
     let start = cx.reply.len();
     let changes_before = cx.space.changes;
     let db = cx.space.db;
-    let result = (cx.command.spec.handler)(cx, args);
+    let mut result = (cx.command.spec.handler)(cx, args);
     let changes = cx.space.changes - changes_before;
-    if changes > 0 || !cx.space.expired.is_empty() {
-        account::hand_on_effect(cx, db, args, changes);
+    if (changes > 0 || cx.space.has_told())
+        && let Err(stopped) = account::hand_on_effect(cx, db, args, changes)
+    {
+        result = Err(stopped);
     }
     match result {
         Ok(()) => false,
@@ -390,6 +520,15 @@ fn needs_memory(session: &Session, command: &Command) -> bool {
 #[inline]
 fn queues(session: &Session, command: &Command) -> bool {
     session.transaction.is_some() && !command.has(NEVER_QUEUED)
+}
+
+/// Whether running this command may change the data set now.
+fn writes(session: &Session, command: &Command) -> bool {
+    if command.has(RUNS_QUEUE) {
+        let mut queue = session.transaction.iter().flat_map(|transaction| &transaction.queue);
+        return queue.any(|queued| registry::by_id(CommandId(queued.command)).has(WRITE));
+    }
+    command.has(WRITE)
 }
 
 fn may_write(command: &Command) -> bool {

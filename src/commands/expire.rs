@@ -81,10 +81,10 @@ fn expire_generic(cx: &mut Cx<'_>, args: &[&[u8]], base_ms: u64, unit: Unit) -> 
         if when_ms <= cx.space.now_ms as i64 {
             reclaim::discard(cx.space.remove(key));
             let lazy = cx.config().lazyfree_lazy_expire;
-            cx.space.effect.set(&[if lazy { b"UNLINK" } else { b"DEL" }, key]);
+            cx.space.effect.set(cx.space.db, &[if lazy { b"UNLINK" } else { b"DEL" }, key]);
         } else {
             cx.space.set_expiry(key, Some(when_ms as u64));
-            cx.space.effect.set(&[b"PEXPIREAT", key, Decimal::new(when_ms).as_bytes()]);
+            cx.space.effect.set(cx.space.db, &[b"PEXPIREAT", key, Decimal::new(when_ms).as_bytes()]);
         }
     }
     cx.reply.integer(i64::from(allowed));

@@ -2,7 +2,10 @@
 
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
+use super::creation::tell_made;
+use crate::base::key_slot::SlotId;
 use crate::engine::Space;
+use crate::engine::effect::Effect;
 use crate::resp::ReplyError;
 use crate::store::reclaim::{self, RECLAIMER};
 use crate::store::{Db, DbIndex};
@@ -72,10 +75,15 @@ fn rename_generic(cx: &mut Cx<'_>, args: &[&[u8]], only_if_free: bool) -> Result
         return Ok(false);
     }
     let Some(mut entry) = cx.space.remove(from) else { return Err(ReplyError::NoSuchKey) };
-    entry.set_access(cx.space.access_now());
+    entry.set_access(cx.space.access_now);
     reclaim::discard(cx.space.put(entry.rekeyed(to)));
     // Two keys were touched, but it is one change.
     cx.space.changes -= 1;
+    if SlotId::of_key(from) != SlotId::of_key(to) {
+        let db = cx.space.db;
+        cx.space.effect.set(db, &[b"DEL", from]);
+        tell_made(cx, db, to);
+    }
     Ok(true)
 }
 
@@ -107,7 +115,7 @@ pub fn move_key(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let key = args[1];
     let moves = cx.space.exists(key) && !in_database(&mut cx.space, db, |space| space.exists(key));
     if moves && let Some(mut entry) = cx.space.remove(key) {
-        entry.set_access(cx.space.access_now());
+        entry.set_access(cx.space.access_now);
         in_database(&mut cx.space, db, |space| space.put(entry));
         cx.space.changes -= 1;
     }
@@ -136,7 +144,7 @@ pub fn copy(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     if db == cx.space.db && from == to {
         return Err(SAME_OBJECT);
     }
-    let access = cx.space.access_now();
+    let access = cx.space.access_now;
     let taken = in_database(&mut cx.space, db, |space| space.exists(to));
     // The source counts as read even if nothing comes of it.
     let copied = match cx.space.read(from) {
@@ -146,6 +154,9 @@ pub fn copy(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     cx.reply.integer(i64::from(copied.is_some()));
     if let Some(copied) = copied {
         reclaim::discard(in_database(&mut cx.space, db, |space| space.put(copied)));
+        if SlotId::of_key(from) != SlotId::of_key(to) {
+            tell_made(cx, db, to);
+        }
     }
     Ok(())
 }
@@ -170,11 +181,17 @@ fn free(databases: Vec<Db>, lazily: bool) {
     }
 }
 
+fn flush(cx: &mut Cx<'_>, databases: std::ops::Range<DbIndex>) -> Vec<Db> {
+    // Each slot has told its part.
+    cx.space.effect = Effect::Instead(Vec::new());
+    cx.space.flush(databases)
+}
+
 /// FLUSHDB [ASYNC | SYNC]
 pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let db = cx.space.db;
-    free(cx.space.flush(db..db + 1), lazily);
+    free(flush(cx, db..db + 1), lazily);
     cx.reply.ok();
     Ok(())
 }
@@ -183,7 +200,7 @@ pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 pub fn flushall(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let databases = cx.space.keyspace().databases();
-    free(cx.space.flush(0..databases), lazily);
+    free(flush(cx, 0..databases), lazily);
     cx.reply.ok();
     Ok(())
 }
@@ -199,8 +216,9 @@ pub fn swapdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let second = reader.small_integer_or(ReplyError::of("ERR invalid second DB index"));
     let (first, second) = (reader.check_database(first, databases), reader.check_database(second, databases));
     reader.finish()?;
-    let effects = cx.engine().effects.as_deref();
-    cx.space.swap(first, second, effects);
+    // Each slot tells its part.
+    cx.space.effect = Effect::Instead(Vec::new());
+    cx.space.swap(first, second);
     cx.reply.ok();
     Ok(())
 }

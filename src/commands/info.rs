@@ -15,10 +15,14 @@ use crate::base::version::{CAIRN_VERSION, REDIS_VERSION};
 use crate::base::{clock, memory};
 use crate::config::choices::{Choice, Supervised};
 use crate::engine::clients::flag;
+use crate::engine::persistence::JobKind;
 use crate::engine::space::access_clock;
 use crate::metrics::rates::Rate;
 use crate::store::keyspace::DbCounts;
 use crate::store::reclaim::RECLAIMER;
+
+/// Slots that could not be loaded are listed up to this number.
+const REFUSED_SLOTS_SHOWN_MAX: usize = 32;
 
 /// A section: its name as it is asked for, the other name it answers to, whether it is shown by default, its lines.
 struct Section {
@@ -230,25 +234,81 @@ fn memory(cx: &mut Cx<'_>, text: &mut Text) {
 
 fn persistence(cx: &mut Cx<'_>, text: &mut Text) {
     let engine = cx.engine();
+    let persistence = &engine.persistence;
+    let log = persistence.log_report();
+    let status = |ok: bool| if ok { "ok" } else { "err" };
+    let seconds_since = |since_ms: Option<u64>| match since_ms {
+        Some(since_ms) => (clock::unix_ms().saturating_sub(since_ms) / 1000) as i64,
+        None => -1,
+    };
+    let loads = persistence.is_loading();
     text.heading("Persistence");
-    text.zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    text.field("loading", u8::from(loads));
+    // No process is copied for a snapshot, so nothing is copied on write.
+    text.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     text.ratio("current_fork_perc", 0.0);
     text.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    text.field("rdb_changes_since_last_save", engine.total(|stats| stats.dirty.get()));
-    text.field("rdb_bgsave_in_progress", 0);
-    text.field("rdb_last_save_time", engine.last_save_seconds.load(Ordering::Relaxed));
-    text.field("rdb_last_bgsave_status", "ok");
-    text.field("rdb_last_bgsave_time_sec", -1);
-    text.field("rdb_current_bgsave_time_sec", -1);
-    text.zeros(&["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
-    // No log is kept yet, whatever appendonly says.
-    text.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    text.field("aof_last_rewrite_time_sec", -1);
-    text.field("aof_current_rewrite_time_sec", -1);
-    text.field("aof_last_bgrewrite_status", "ok");
-    text.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    text.field("aof_last_write_status", "ok");
+    let changes = engine.total(|stats| stats.dirty.get());
+    let saved = persistence.changes_saved.load(Ordering::Relaxed);
+    text.field("rdb_changes_since_last_save", changes.saturating_sub(saved));
+    persistence.with_report(JobKind::Save, |save| {
+        text.field("rdb_bgsave_in_progress", u8::from(save.started_ms.is_some()));
+        text.field("rdb_last_save_time", engine.last_save_seconds.load(Ordering::Relaxed));
+        text.field("rdb_last_bgsave_status", status(save.last_ok));
+        text.field("rdb_last_bgsave_time_sec", save.last_took_s);
+        text.field("rdb_current_bgsave_time_sec", seconds_since(save.started_ms));
+        text.field("rdb_saves", save.done_count);
+    });
+    text.zeros(&["rdb_last_cow_size"]);
+    text.field("rdb_last_load_keys_expired", persistence.loading.expired_keys.load(Ordering::Relaxed));
+    text.field("rdb_last_load_keys_loaded", persistence.loading.loaded_keys.load(Ordering::Relaxed));
+    text.field("aof_enabled", u8::from(log.is_on));
+    persistence.with_report(JobKind::Rewrite, |rewrite| {
+        text.field("aof_rewrite_in_progress", u8::from(rewrite.started_ms.is_some()));
+        text.zeros(&["aof_rewrite_scheduled"]);
+        text.field("aof_last_rewrite_time_sec", rewrite.last_took_s);
+        text.field("aof_current_rewrite_time_sec", seconds_since(rewrite.started_ms));
+        text.field("aof_last_bgrewrite_status", status(rewrite.last_ok));
+        text.field("aof_rewrites", rewrite.done_count);
+        text.field("aof_rewrites_consecutive_failures", rewrite.failures_in_row);
+    });
+    text.field("aof_last_write_status", status(log.stopped.is_none()));
     text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    if log.is_on {
+        text.field("aof_current_size", log.journal_bytes + log.settled_bytes);
+        text.field("aof_base_size", log.live_bytes);
+        text.zeros(&["aof_pending_rewrite", "aof_buffer_length"]);
+        text.field("aof_pending_bio_fsync", u8::from(log.sync_pending));
+        text.field("aof_delayed_fsync", log.delayed_syncs);
+        text.field("log_journal_bytes", log.journal_bytes);
+        text.field("log_settled_bytes", log.settled_bytes);
+        text.field("log_live_bytes", log.live_bytes);
+        text.field("log_disk_bytes", log.disk_bytes);
+        text.field("log_disk_free_bytes", log.free_bytes);
+        text.field("log_settle_passes", log.settle_passes);
+        text.field("log_syncs", log.syncs);
+        text.field("log_writer_delay_ms", log.writer_delay_ms);
+        text.field("log_stopped", log.stopped.as_deref().unwrap_or("no"));
+        text.field("log_settle_error", log.settle_error.as_deref().unwrap_or("none"));
+    }
+    let refused = persistence.refused_slots();
+    text.field("log_refused_slots", refused.len());
+    for (slot, reason) in refused.iter().take(REFUSED_SLOTS_SHOWN_MAX) {
+        text.field(&format!("log_refused_slot_{}", slot.number()), reason);
+    }
+    if loads {
+        let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+        let (total, loaded) = (load(&persistence.loading.total_bytes), load(&persistence.loading.loaded_bytes));
+        let started_ms = load(&persistence.loading.started_ms);
+        let elapsed_ms = clock::unix_ms().saturating_sub(started_ms);
+        let left_ms = if loaded > 0 { elapsed_ms * total.saturating_sub(loaded) / loaded } else { 0 };
+        text.field("loading_start_time", started_ms / 1000);
+        text.field("loading_total_bytes", total);
+        text.field("loading_rdb_used_mem", 0);
+        text.field("loading_loaded_bytes", loaded);
+        text.ratio("loading_loaded_perc", loaded as f64 * 100.0 / total.max(1) as f64);
+        text.field("loading_eta_seconds", left_ms / 1000);
+    }
 }
 
 fn stats(cx: &mut Cx<'_>, text: &mut Text) {

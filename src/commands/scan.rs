@@ -78,7 +78,7 @@ pub fn scan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let only = filter.pattern.and_then(only_slot);
     let mut number = (cursor % SLOT_COUNT as u64) as u16;
     let mut position = Some((cursor >> SLOT_BITS) as u32);
-    let (now_ms, effects) = (cx.space.now_ms, cx.engine().effects.as_deref());
+    let now_ms = cx.space.now_ms;
     let (mut seen, mut found, mut keys) = (0, 0, Vec::new());
     let mut bulks = Reply::new(&mut keys, cx.reply.protocol);
     while seen < count as u64 {
@@ -98,7 +98,7 @@ pub fn scan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
                 bulks.bulk(entry.key());
             }
         });
-        cx.space.expire_all(id, &expired, effects);
+        cx.space.expire_all(id, &expired);
     }
     if position.is_none() {
         number += 1;
@@ -144,8 +144,7 @@ pub fn keys(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// RANDOMKEY
 pub fn randomkey(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    let effects = cx.engine().effects.as_deref();
-    let key = cx.space.random_key(effects);
+    let key = cx.space.random_key();
     cx.reply.bulk_or_null(key.as_deref());
     Ok(())
 }

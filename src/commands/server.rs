@@ -1,6 +1,4 @@
-//! Handlers of what concerns the process as a whole: TIME, LASTSAVE, SHUTDOWN, MONITOR.
-
-use std::sync::atomic::Ordering;
+//! Handlers of what concerns the process as a whole: TIME, SHUTDOWN, MONITOR.
 
 use super::context::{Cx, Outcome};
 use crate::base::clock;
@@ -14,12 +12,6 @@ pub fn time(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     cx.reply.array(2);
     cx.reply.bulk_integer((now_us / 1_000_000) as i64);
     cx.reply.bulk_integer((now_us % 1_000_000) as i64);
-    Ok(())
-}
-
-/// LASTSAVE
-pub fn lastsave(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    cx.reply.integer(cx.engine().last_save_seconds.load(Ordering::Relaxed));
     Ok(())
 }
 
@@ -69,10 +61,9 @@ mod tests {
     use crate::commands::testing::TestServer;
 
     #[test]
-    fn time_and_last_save() {
+    fn time() {
         let mut server = TestServer::new();
         assert!(server.run("TIME").starts_with("*2\r\n$10\r\n"));
-        assert_eq!(server.run("LASTSAVE"), format!(":{}\r\n", server.engine.started_ms / 1000));
     }
 
     #[test]

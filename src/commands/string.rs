@@ -106,7 +106,7 @@ fn set_with_options(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         _ if options.get => {
             let without_get = |argument: &&&[u8]| !argument.eq_ignore_ascii_case(b"GET");
             let effect: Vec<&[u8]> = args[..3].iter().chain(args[3..].iter().filter(without_get)).copied().collect();
-            cx.space.effect.set(&effect);
+            cx.space.effect.set(cx.space.db, &effect);
         }
         _ => {}
     }
@@ -118,7 +118,7 @@ fn set_with_options(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// The effect of setting a key that expires.
 fn set_effect(cx: &mut Cx<'_>, key: &[u8], value: &[u8], expiry_ms: u64) {
-    cx.space.effect.set(&[b"SET", key, value, b"PXAT", Decimal::new(expiry_ms as i64).as_bytes()]);
+    cx.space.effect.set(cx.space.db, &[b"SET", key, value, b"PXAT", Decimal::new(expiry_ms as i64).as_bytes()]);
 }
 
 pub fn setex(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
@@ -182,14 +182,14 @@ fn set_all(cx: &mut Cx<'_>, pairs: &[[&[u8]; 2]]) {
 pub fn getset(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     get(cx, args)?;
     cx.space.set_string(args[1], args[2], Expiry::Clear, StringForm::Auto);
-    cx.space.effect.set(&[b"SET", args[1], args[2]]);
+    cx.space.effect.set(cx.space.db, &[b"SET", args[1], args[2]]);
     Ok(())
 }
 
 pub fn getdel(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     get(cx, args)?;
     if cx.space.remove(args[1]).is_some() {
-        cx.space.effect.set(&[b"DEL", args[1]]);
+        cx.space.effect.set(cx.space.db, &[b"DEL", args[1]]);
     }
     Ok(())
 }
@@ -207,16 +207,16 @@ pub fn getex(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             let expiry_ms = unit.read(cx, text)?;
             if unit.is_absolute() && expiry_ms <= cx.space.now_ms {
                 cx.space.remove(key);
-                cx.space.effect.set(&[b"DEL", key]);
+                cx.space.effect.set(cx.space.db, &[b"DEL", key]);
             } else {
                 cx.space.set_expiry(key, Some(expiry_ms));
-                cx.space.effect.set(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+                cx.space.effect.set(cx.space.db, &[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
             }
         }
         ExpiryOption::Persist => {
             if cx.space.peek(key).is_some_and(|entry| entry.expiry_ms().is_some()) {
                 cx.space.set_expiry(key, None);
-                cx.space.effect.set(&[b"PERSIST", key]);
+                cx.space.effect.set(cx.space.db, &[b"PERSIST", key]);
             }
         }
         ExpiryOption::None | ExpiryOption::Keep => {}
@@ -305,7 +305,7 @@ pub fn incrbyfloat(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         let sum = sum.ok_or(ReplyError::of("ERR increment would produce NaN or Infinity"))?;
         Ok(sum.to_text())
     })?;
-    cx.space.effect.set(&[b"SET", args[1], sum.as_bytes(), b"KEEPTTL"]);
+    cx.space.effect.set(cx.space.db, &[b"SET", args[1], sum.as_bytes(), b"KEEPTTL"]);
     cx.reply.bulk_text(&sum);
     Ok(())
 }

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Waker;
 
 use parking_lot::Mutex;
 
@@ -20,10 +21,11 @@ use crate::base::quoting::split_arguments;
 use crate::config::{Config, Live};
 use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::{EffectSink, Engine, Session, Worker};
+use crate::log::journal::{Change, Parts, Stopped};
 use crate::store::table::CURSOR_END;
 use crate::store::{DbIndex, Entry, StringForm};
 
-/// One effect as it reached the sink; the marks of a transaction are effects named `begin` and `end`.
+/// One effect as it reached the sink; a transaction of several stands between effects named `begin` and `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Captured {
     pub db: DbIndex,
@@ -33,18 +35,59 @@ pub struct Captured {
 #[derive(Clone, Default)]
 struct Capture(Arc<Mutex<Vec<Captured>>>);
 
-impl EffectSink for Capture {
-    fn append(&self, db: DbIndex, command: &[&[u8]]) {
+impl Capture {
+    fn push(&self, db: DbIndex, command: &[&[u8]]) {
         let command = command.iter().map(|argument| argument.to_vec()).collect();
         self.0.lock().push(Captured { db, command });
     }
+}
 
-    fn begin(&self) {
-        self.append(0, &[b"begin"]);
+impl EffectSink for Capture {
+    fn append(&self, _: usize, change: &Change<'_>) -> Result<(), Stopped> {
+        self.push(change.database, change.arguments);
+        Ok(())
     }
 
-    fn end(&self) {
-        self.append(0, &[b"end"]);
+    fn append_all(&self, _: usize, parts: &Parts) -> Result<(), Stopped> {
+        if parts.len() > 1 {
+            self.push(0, &[b"begin"]);
+        }
+        for record in parts.records() {
+            let command: Vec<&[u8]> = record.effect.arguments().collect();
+            self.push(record.header.database, &command);
+        }
+        if parts.len() > 1 {
+            self.push(0, &[b"end"]);
+        }
+        Ok(())
+    }
+
+    fn is_running(&self) -> bool {
+        true
+    }
+
+    fn stopped(&self) -> Option<String> {
+        None
+    }
+
+    fn has_failed(&self) -> bool {
+        false
+    }
+
+    fn ticket(&self) -> u64 {
+        0
+    }
+
+    fn is_durable(&self, _: u64) -> bool {
+        true
+    }
+
+    fn wake_when_durable(&self, _: u64, waker: &Waker) {
+        waker.wake_by_ref();
+    }
+
+    fn reserve(&self, _: usize, _: usize) -> Result<(), Stopped> {
+        Ok(())
     }
 }
 
@@ -74,9 +117,9 @@ impl TestServer {
         let mut config = Config::default();
         change(&mut config);
         let captured = Capture::default();
-        let effects = Some(Box::new(captured.clone()) as Box<dyn EffectSink>);
         let hasher = KeyHasher::from_seed(1, 2);
-        let engine = Arc::new(Engine::new(Live::new(config, None), 1, registry::count(), hasher, effects));
+        let engine = Arc::new(Engine::new(Live::new(config, None), 1, registry::count(), hasher));
+        engine.follow(Some(Arc::new(captured.clone())));
         let executor = Executor::new(Worker::new(engine.clone(), 0), Arc::new(Lookup::plain()));
         TestServer { engine, executor, sessions: Vec::new(), captured }
     }

@@ -15,7 +15,7 @@ use crate::resp::ReplyError;
 
 fn unwatch_all(cx: &mut Cx<'_>) {
     let space = &mut cx.space;
-    cx.session.unwatch(|id, work| space.with_slot(id, work));
+    cx.session.unwatch(|id, work| space.with_slot(id, |slot| work(slot)));
 }
 
 /// MULTI
@@ -81,15 +81,11 @@ fn finish(cx: &mut Cx<'_>, transaction: &Transaction) -> Outcome {
         cx.reply.null_array();
         return Ok(());
     }
-    let effects = cx.engine().effects.as_deref();
-    if let Some(effects) = effects {
-        effects.begin();
-    }
     run_queue(cx, transaction);
-    if let Some(effects) = effects {
-        effects.end();
+    if cx.space.has_told() {
+        cx.worker.note_change();
     }
-    Ok(())
+    cx.space.hand_on().map_err(|_| account::stopped_log(cx))
 }
 
 /// Whether anyone changed a watched key, or its time ran out.

@@ -1,18 +1,44 @@
-//! Effects: what a write did, as a deterministic Redis command.
+//! Effects: what a write did, as deterministic Redis commands.
 //!
 //! A write's effect is the command itself unless the handler says otherwise: relative times become absolute, computed
-//! values are written out, a key that expired is a DEL. One effect feeds everyone who follows the data set, under the
-//! locks of the slots it touched, so that every follower sees each slot's changes in the order they happened.
+//! values are written out, a key that expired is a DEL. Every effect belongs to one slot: it changes keys of that slot
+//! only, and needs nothing but the slot's earlier effects to be run again. A command over several slots therefore has
+//! an effect in each, and together they are one transaction. One effect feeds everyone who follows the data set, under
+//! the locks of the slots it touched, so that every follower sees each slot's changes in the order they happened.
 
+use std::task::Waker;
+
+use crate::log::journal::{Change, Parts, Stopped};
 use crate::store::DbIndex;
 
 /// Who follows the data set.
 pub trait EffectSink: Send + Sync {
-    /// Called under the locks of the slots that `command` touched.
-    fn append(&self, db: DbIndex, command: &[&[u8]]);
-    /// Effects between `begin` and `end` of one thread are one transaction: all or none.
-    fn begin(&self);
-    fn end(&self);
+    /// One effect, under the lock of its slot. `lane` is the caller's own: a worker's number, or their count for
+    /// whoever works in the background.
+    fn append(&self, lane: usize, change: &Change<'_>) -> Result<(), Stopped>;
+    /// The effects of one transaction, under the locks of all their slots: all or none reach a follower.
+    fn append_all(&self, lane: usize, parts: &Parts) -> Result<(), Stopped>;
+    /// Whether effects are taken. While they are not, nothing may change.
+    fn is_running(&self) -> bool;
+    /// Why they are not.
+    fn stopped(&self) -> Option<String>;
+    /// Whether they never will be again, and nobody knows what became of the last ones.
+    fn has_failed(&self) -> bool;
+    /// Names everything appended so far, for the questions below.
+    fn ticket(&self) -> u64;
+    /// Whether what the ticket names would survive the end of the machine.
+    fn is_durable(&self, ticket: u64) -> bool;
+    /// Sees to it that what the ticket names becomes durable, and wakes the task then, or when the sink stops.
+    fn wake_when_durable(&self, ticket: u64, waker: &Waker);
+    /// Makes sure that an effect of so many bytes will be taken, before anything is changed.
+    fn reserve(&self, lane: usize, bytes: usize) -> Result<(), Stopped>;
+}
+
+/// A command that tells a part of what was done. It belongs to the slot of its first argument.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    pub db: DbIndex,
+    pub command: Vec<Vec<u8>>,
 }
 
 /// What the command under way did, as far as its handler told.
@@ -21,25 +47,23 @@ pub enum Effect {
     /// The command as the client sent it.
     #[default]
     Verbatim,
-    /// These commands instead; none means that nothing is to be followed.
-    Instead(Vec<Vec<Vec<u8>>>),
+    /// These commands instead; none means that nothing is left to be told.
+    Instead(Vec<Told>),
 }
 
 impl Effect {
     /// Replaces what was told before by one command.
-    pub fn set(&mut self, command: &[&[u8]]) {
-        *self = Effect::Instead(vec![owned(command)]);
+    pub fn set(&mut self, db: DbIndex, command: &[&[u8]]) {
+        *self = Effect::Instead(Vec::new());
+        self.add(db, command);
     }
 
     /// Adds a command to those told so far.
-    pub fn add(&mut self, command: &[&[u8]]) {
+    pub fn add(&mut self, db: DbIndex, command: &[&[u8]]) {
+        let told = Told { db, command: command.iter().map(|argument| argument.to_vec()).collect() };
         match self {
-            Effect::Verbatim => self.set(command),
-            Effect::Instead(commands) => commands.push(owned(command)),
+            Effect::Verbatim => *self = Effect::Instead(vec![told]),
+            Effect::Instead(commands) => commands.push(told),
         }
     }
-}
-
-fn owned(command: &[&[u8]]) -> Vec<Vec<u8>> {
-    command.iter().map(|argument| argument.to_vec()).collect()
 }

@@ -8,9 +8,9 @@ use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::store::slot::{DbIndex, NEVER_MS};
 use crate::store::table::CURSOR_END;
-use crate::store::{EntryRef, SlotData};
+use crate::store::{EntryRef, SlotGuard};
 
-use super::effect::EffectSink;
+use super::space::Followers;
 use super::state::Engine;
 
 /// Entries looked at under one hold of a slot's lock: some 50 microseconds.
@@ -30,7 +30,9 @@ impl ExpiryCycle {
     pub fn run(&mut self, engine: &Engine, budget_us: u64) {
         let started = clock::ticks();
         let mut now_ms = clock::unix_ms();
-        if !engine.keyspace.take_due(now_ms) {
+        let sink = engine.effects();
+        let followers = sink.as_deref().map(|sink| Followers { sink, lane: engine.background_lane(), writes: true });
+        if sink.as_ref().is_some_and(|sink| !sink.is_running()) || !engine.keyspace.take_due(now_ms) {
             return;
         }
         let slots = SlotId::all().count();
@@ -41,7 +43,7 @@ impl ExpiryCycle {
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 {
                 now_ms = clock::unix_ms();
             }
-            let (removed_here, soonest_here_ms) = sweep_slot(engine, id, now_ms);
+            let (removed_here, soonest_here_ms) = sweep_slot(engine, followers, id, now_ms);
             removed += removed_here;
             soonest_ms = soonest_ms.min(soonest_here_ms);
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 && clock::ticks().nanos_since(started) > budget_us * 1000 {
@@ -67,9 +69,9 @@ impl ExpiryCycle {
 
 /// Removes the expired keys of one slot, where its bounds say that there are any; gives their number, and a bound of
 /// the expiries that are left.
-fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> (u64, u64) {
+fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now_ms: u64) -> (u64, u64) {
     let mut removed = 0;
-    let mut slot = engine.keyspace.lock(id);
+    let mut slot = engine.keyspace.lock_alone(id);
     let due: smallvec::SmallVec<[DbIndex; 4]> =
         slot.dbs().filter(|(_, db)| db.soonest_expiry_ms() < now_ms).map(|(index, _)| index).collect();
     for index in due {
@@ -91,10 +93,10 @@ fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> (u64, u64) {
                 });
             }
             removed += expired.len() as u64;
-            remove_all(engine, &mut slot, index, &expired);
+            remove_all(engine, followers, &mut slot, id, index, &expired, now_ms);
             if cursor < CURSOR_END {
                 drop(slot);
-                slot = engine.keyspace.lock(id);
+                slot = engine.keyspace.lock_alone(id);
             }
         }
         let bound_ms = slot.db_mut(index).soonest_expiry_ms().min(soonest_ms);
@@ -104,21 +106,24 @@ fn sweep_slot(engine: &Engine, id: SlotId, now_ms: u64) -> (u64, u64) {
     (removed, soonest_ms.unwrap_or(NEVER_MS))
 }
 
-fn remove_all(engine: &Engine, slot: &mut SlotData, index: DbIndex, keys: &[Vec<u8>]) {
+fn remove_all(
+    engine: &Engine,
+    followers: Option<Followers<'_>>,
+    slot: &mut SlotGuard<'_>,
+    id: SlotId,
+    index: DbIndex,
+    keys: &[Vec<u8>],
+    now_ms: u64,
+) {
     let hasher = engine.keyspace.hasher();
     for key in keys {
         let db = slot.db_mut(index);
         if let Some(at) = db.find(hasher.hash(key), key) {
             drop(db.remove(at, hasher));
             slot.touch(index, key);
-            if let Some(effects) = &engine.effects {
-                append_del(effects.as_ref(), index, key);
+            if let Some(followers) = followers {
+                followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
             }
         }
     }
-}
-
-/// The effect of an expiry.
-pub fn append_del(effects: &dyn EffectSink, index: DbIndex, key: &[u8]) {
-    effects.append(index, &[b"DEL", key]);
 }

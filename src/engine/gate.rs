@@ -9,14 +9,24 @@
 //! keyspace) pays by waiting for the batches under way, and keeps the workers out meanwhile.
 //! A worker leaves its seat before it becomes a taker, and takes no slot lock before that: two takers cannot deadlock.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// One worker's seat.
+/// How often someone who waits for the batches under way looks again.
+const LEAVERS_POLL: Duration = Duration::from_micros(20);
+
+/// One worker's seat: how often it was taken and left, so it is odd while the worker is inside.
 #[derive(Default)]
 #[repr(align(128))]
-struct Seat(AtomicBool);
+struct Seat(AtomicU64);
+
+impl Seat {
+    fn is_taken(&self) -> bool {
+        self.0.load(Ordering::SeqCst) % 2 == 1
+    }
+}
 
 pub struct Gate {
     seats: Box<[Seat]>,
@@ -40,13 +50,24 @@ impl Gate {
         let seat = &self.seats[worker].0;
         loop {
             // Sequentially consistent on both sides: either the taker sees the seat taken, or we see the gate closed.
-            seat.swap(true, Ordering::SeqCst);
+            let taken = seat.fetch_add(1, Ordering::SeqCst) + 1;
             if !self.closed.load(Ordering::SeqCst) {
-                return Passage { seat };
+                return Passage { seat, taken };
             }
-            seat.store(false, Ordering::SeqCst);
+            seat.store(taken + 1, Ordering::SeqCst);
             drop(self.taker.lock());
         }
+    }
+
+    /// Waits until everyone who was inside when this was called has left, keeping nobody out.
+    pub fn wait_for_leavers(&self) {
+        for seat in &self.seats {
+            let seen = seat.0.load(Ordering::SeqCst);
+            while seen % 2 == 1 && seat.0.load(Ordering::SeqCst) == seen {
+                std::thread::sleep(LEAVERS_POLL);
+            }
+        }
+        drop(self.taker.lock());
     }
 
     /// Waits until no worker is inside and keeps them out until the guard is dropped. The caller must hold no
@@ -55,7 +76,7 @@ impl Gate {
         let taker = self.taker.lock();
         self.closed.store(true, Ordering::SeqCst);
         for seat in &self.seats {
-            while seat.0.load(Ordering::SeqCst) {
+            while seat.is_taken() {
                 std::thread::yield_now();
             }
         }
@@ -65,13 +86,14 @@ impl Gate {
 
 /// Held by a worker while it runs a batch.
 pub struct Passage<'a> {
-    seat: &'a AtomicBool,
+    seat: &'a AtomicU64,
+    taken: u64,
 }
 
 impl Drop for Passage<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.seat.store(false, Ordering::Release);
+        self.seat.store(self.taken + 1, Ordering::Release);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::Mutex;
+
 use super::clients::{ClientHandle, flag};
 use crate::base::key_slot::SlotId;
 use crate::resp::Protocol;
@@ -26,6 +28,15 @@ pub enum Fate {
     #[default]
     Stay,
     CloseAfterReply,
+}
+
+/// What a client waits for: its next request runs only then. The connection polls it, and writes the reply.
+#[derive(Debug)]
+pub enum Waiting {
+    /// The end of a job; the outcome is there when the client is woken.
+    Job(Arc<Mutex<Option<bool>>>),
+    /// What it wrote is to be durable here, and on so many replicas.
+    Durable { ticket: u64, locally: bool, replicas: u64, until_ms: Option<u64> },
 }
 
 /// A command kept for EXEC.
@@ -66,6 +77,9 @@ pub struct Session {
     pub no_touch: bool,
     /// Monitors ask nothing else, and are told of everything.
     pub monitor: bool,
+    pub waiting: Option<Waiting>,
+    /// Its next write has waited already for settling to catch up.
+    pub throttled: bool,
     /// Arguments of the command under way that must not show in slow log or MONITOR.
     pub redacted: Vec<usize>,
 }
@@ -84,6 +98,8 @@ impl Session {
             watch_flag: WatchFlag::default(),
             no_touch: false,
             monitor: false,
+            waiting: None,
+            throttled: false,
             redacted: Vec::new(),
         }
     }

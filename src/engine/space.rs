@@ -2,19 +2,24 @@
 //!
 //! All reading and writing of keys goes through here, so that expiry, access times, hit counts, watched keys, change
 //! counts and effects are right by construction. Time does not pass inside a command: `now_ms` is fixed.
+//!
+//! A replay of effects sees the keyspace through a space without a sink whose time is 0, so that nothing expires but by
+//! an effect.
 
 mod whole;
 
 use smallvec::SmallVec;
 
-use super::effect::Effect;
+use super::effect::{Effect, EffectSink};
+use crate::base::clock;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
+use crate::log::journal::{Change, Parts, Stopped};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
 use crate::store::table::{At, CURSOR_END};
-use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotData, SlotGuard, StringForm};
+use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm};
 
 /// What becomes of a key's expiry when its value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +39,10 @@ enum Held<'a> {
     /// In ascending order, which is also the order in which they were locked.
     Some(Vec<(SlotId, SlotGuard<'a>)>),
     /// All of them: the gate is closed, and each is locked when it is first touched.
-    All(Box<[Option<SlotGuard<'a>>]>),
+    All {
+        guards: Box<[Option<SlotGuard<'a>>]>,
+        observed: bool,
+    },
 }
 
 /// Where a key lives.
@@ -52,14 +60,36 @@ pub struct Space<'a> {
     known: Option<(*const u8, Place)>,
     pub db: DbIndex,
     pub now_ms: u64,
-    /// What access clocks are set to; `None` leaves them (CLIENT NO-TOUCH).
+    /// What reads set access clocks to; `None` leaves them (CLIENT NO-TOUCH).
     access: Option<u32>,
+    /// What the access clock of a key that is written or used now shows.
+    pub access_now: u32,
     /// Changes to the data set since the space was made.
     pub changes: u64,
     /// What the command under way did.
     pub effect: Effect,
-    /// Keys that expired under the command's eyes: each is a DEL, ahead of its own effect.
-    pub expired: Vec<(DbIndex, Vec<u8>)>,
+    followers: Option<Followers<'a>>,
+    /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
+    /// a DEL ahead of the command's own effect.
+    parts: Parts,
+}
+
+impl Followers<'_> {
+    /// Tells of a change that no client waits for: where the sink has stopped, it lets no later change in either.
+    pub fn tell(&self, slot: &mut SlotGuard<'_>, id: SlotId, database: DbIndex, time_ms: u64, arguments: &[&[u8]]) {
+        let sequence = slot.next_sequence();
+        let _ = self.sink.append(self.lane, &Change { slot: id, database, sequence, time_ms, arguments });
+    }
+}
+
+/// Who is told of effects, and how.
+#[derive(Clone, Copy)]
+pub struct Followers<'a> {
+    pub sink: &'a dyn EffectSink,
+    pub lane: usize,
+    /// Whether the command may write. One that may not leaves expired keys where they are, unseen, while the sink takes
+    /// nothing; one that may was not let in.
+    pub writes: bool,
 }
 
 /// Keys whose time to live is looked at to tell a database's average.
@@ -91,35 +121,58 @@ pub fn access_clock(now_ms: u64) -> u32 {
 impl<'a> Space<'a> {
     /// A space without any slot.
     #[inline(always)]
-    pub fn new(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, now_ms: u64, touch: bool) -> Space<'a> {
-        let access = touch.then(|| access_clock(now_ms));
-        let held = Held::Nothing;
-        let (effect, expired) = (Effect::default(), Vec::new());
-        Space { keyspace, held, stats, known: None, db, now_ms, access, changes: 0, effect, expired }
+    pub fn new(
+        keyspace: &'a Keyspace,
+        stats: &'a WorkerStats,
+        db: DbIndex,
+        now_ms: u64,
+        touch: bool,
+        followers: Option<Followers<'a>>,
+    ) -> Space<'a> {
+        Space {
+            keyspace,
+            held: Held::Nothing,
+            stats,
+            known: None,
+            db,
+            now_ms,
+            access: touch.then(|| access_clock(now_ms)),
+            access_now: access_clock(now_ms),
+            changes: 0,
+            effect: Effect::default(),
+            followers,
+            parts: Parts::default(),
+        }
+    }
+
+    /// A space for running effects of the past again: nobody follows it, nothing expires in it, and what it changes
+    /// was last used at `used_ms`.
+    pub fn replaying(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, used_ms: u64) -> Space<'a> {
+        Space { access_now: access_clock(used_ms), ..Space::new(keyspace, stats, db, 0, false, None) }
     }
 
     /// Locks the one slot of `key`, whose place is known.
     #[inline]
     pub fn lock_one(&mut self, key: &[u8], place: Place) {
         self.known = Some((key.as_ptr(), place));
-        self.held = Held::One(place.slot, self.keyspace.lock(place.slot));
+        self.held = Held::One(place.slot, self.keyspace.lock_alone(place.slot));
     }
 
     /// Locks these slots, in ascending order whatever order they come in.
     pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>) {
         slots.sort_unstable();
         slots.dedup();
-        self.held = Held::Some(slots.into_iter().map(|slot| (slot, self.keyspace.lock(slot))).collect());
+        let guards: Vec<_> = slots.into_iter().map(|slot| (slot, self.keyspace.lock(slot))).collect();
+        if self.keyspace.is_observed() {
+            guards.iter().for_each(|(id, guard)| self.keyspace.show(*id, guard));
+        }
+        self.held = Held::Some(guards);
     }
 
     /// Makes every slot reachable. The caller has closed the gate.
     pub fn lock_all(&mut self) {
-        self.held = Held::All((0..SLOT_COUNT).map(|_| None).collect());
-    }
-
-    /// What the access clock of a key that is used now shows.
-    pub fn access_now(&self) -> u32 {
-        access_clock(self.now_ms)
+        let observed = self.keyspace.is_observed();
+        self.held = Held::All { guards: (0..SLOT_COUNT).map(|_| None).collect(), observed };
     }
 
     pub fn keyspace(&self) -> &'a Keyspace {
@@ -139,14 +192,20 @@ impl<'a> Space<'a> {
     /// # Panics
     /// If the command's row in the command table does not name the key that led here: a fault of the row.
     #[inline(always)]
-    pub fn slot(&mut self, id: SlotId) -> &mut SlotData {
+    pub fn slot(&mut self, id: SlotId) -> &mut SlotGuard<'a> {
         match &mut self.held {
             Held::One(held, guard) if *held == id => guard,
             Held::Some(guards) => match guards.binary_search_by_key(&id, |(held, _)| *held) {
                 Ok(at) => &mut guards[at].1,
                 Err(_) => panic!("slot {} is touched but not locked", id.number()),
             },
-            Held::All(guards) => guards[id.index()].get_or_insert_with(|| self.keyspace.lock(id)),
+            Held::All { guards, observed } => guards[id.index()].get_or_insert_with(|| {
+                let guard = self.keyspace.lock(id);
+                if *observed {
+                    self.keyspace.show(id, &guard);
+                }
+                guard
+            }),
             _ => panic!("slot {} is touched but not locked", id.number()),
         }
     }
@@ -171,12 +230,70 @@ impl<'a> Space<'a> {
 
     #[cold]
     fn expire(&mut self, place: Place, at: At, key: &[u8]) {
+        if !self.may_expire() {
+            return;
+        }
         let (index, hasher) = (self.db, self.keyspace.hasher());
         let slot = self.slot(place.slot);
         drop(slot.db_mut(index).remove(at, hasher));
         slot.touch(index, key);
         self.stats.expired_keys.add(1);
-        self.expired.push((index, key.to_vec()));
+        self.tell(place.slot, index, &[b"DEL", key]);
+    }
+
+    /// Whether keys whose time is over may be removed now.
+    fn may_expire(&self) -> bool {
+        self.followers.is_none_or(|followers| followers.writes || followers.sink.is_running())
+    }
+
+    // ---- effects ------------------------------------------------------------------------------------------------
+
+    pub fn followers(&self) -> Option<Followers<'a>> {
+        self.followers
+    }
+
+    /// Whether anybody follows the data set.
+    #[inline]
+    pub fn is_followed(&self) -> bool {
+        self.followers.is_some()
+    }
+
+    /// Whether effects are told that were not handed on.
+    #[inline]
+    pub fn has_told(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Keeps an effect on a locked slot for [`Space::hand_on`].
+    pub fn tell(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) {
+        if self.is_followed() {
+            let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
+            self.parts.push(&Change { slot: id, database, sequence, time_ms, arguments });
+        }
+    }
+
+    /// Hands on one effect of a locked slot, right behind those that were told. It saves a transaction's costs where
+    /// the effect is the only one.
+    #[inline]
+    pub fn hand_on_one(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) -> Result<(), Stopped> {
+        let Some(followers) = self.followers else { return Ok(()) };
+        if !self.parts.is_empty() {
+            self.tell(id, database, arguments);
+            return self.hand_on();
+        }
+        let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
+        followers.sink.append(followers.lane, &Change { slot: id, database, sequence, time_ms, arguments })
+    }
+
+    /// Hands on all effects that were told, as one transaction.
+    pub fn hand_on(&mut self) -> Result<(), Stopped> {
+        let Some(followers) = self.followers.filter(|_| !self.parts.is_empty()) else { return Ok(()) };
+        // Read under all locks: in none of the slots is there an earlier change with a later time, so a cut at any
+        // time has the whole transaction or nothing of it.
+        self.parts.set_time(clock::unix_ms().max(self.now_ms));
+        let outcome = followers.sink.append_all(followers.lane, &self.parts);
+        self.parts.clear();
+        outcome
     }
 
     #[inline(always)]
@@ -227,7 +344,7 @@ impl<'a> Space<'a> {
 
     /// Sets the access time of a key as if it was read, whether or not the client's reads do; false when there is none.
     pub fn mark_used(&mut self, key: &[u8]) -> bool {
-        let before = self.access.replace(access_clock(self.now_ms));
+        let before = self.access.replace(self.access_now);
         let found = self.read(key).is_some();
         self.access = before;
         found
@@ -272,7 +389,7 @@ impl<'a> Space<'a> {
     #[inline]
     pub fn set_string(&mut self, key: &[u8], value: &[u8], expiry: Expiry, form: StringForm) {
         let (place, at) = self.find(key);
-        let (access, hasher) = (access_clock(self.now_ms), self.keyspace.hasher());
+        let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
         match at {
             Some(at) => db.update(at, |entry| {
@@ -305,7 +422,7 @@ impl<'a> Space<'a> {
         rewrite: impl FnOnce(Option<&[u8]>) -> Result<T, ReplyError>,
     ) -> Result<T, ReplyError> {
         let (place, at) = self.find(key);
-        let (access, hasher) = (access_clock(self.now_ms), self.keyspace.hasher());
+        let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
         let value = rewrite(at.map(|at| db.entry(at).value()))?;
         match at {
@@ -331,7 +448,7 @@ impl<'a> Space<'a> {
         edit: impl FnOnce(&mut [u8], bool) -> (u64, R),
     ) -> Result<R, ReplyError> {
         let (place, at) = self.find(key);
-        let (access, hasher) = (access_clock(self.now_ms), self.keyspace.hasher());
+        let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
         let old_len = at.map_or(0, |at| db.entry(at).value().len());
         let grew = at.is_none() || old_len < len;
@@ -392,9 +509,9 @@ impl<'a> Space<'a> {
 
     /// Runs `work` on a slot, locking it for the call unless it is held already. A command that holds some slots but
     /// not all may reach only those: locking another would break the order of locking.
-    pub fn with_slot<R>(&mut self, id: SlotId, work: impl FnOnce(&mut SlotData) -> R) -> R {
+    pub fn with_slot<R>(&mut self, id: SlotId, work: impl FnOnce(&mut SlotGuard<'a>) -> R) -> R {
         match self.held {
-            Held::Nothing => work(&mut self.keyspace.lock(id)),
+            Held::Nothing => work(&mut self.keyspace.lock_alone(id)),
             _ => work(self.slot(id)),
         }
     }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::clients::{Clients, flag};
 use super::effect::EffectSink;
 use super::gate::Gate;
+use super::persistence::Persistence;
 use crate::base::hash::KeyHasher;
 use crate::base::{clock, memory, random};
 use crate::config::{Config, Live};
@@ -110,6 +111,7 @@ pub struct Engine {
     pub clients: Clients,
     pub gate: Gate,
     pub pause: Pause,
+    pub persistence: Persistence,
     pub shutdown: Shutdown,
     pub workers: Vec<Arc<WorkerStats>>,
     pub stats: SharedStats,
@@ -117,7 +119,9 @@ pub struct Engine {
     pub slow_log: SlowLog,
     pub latency: LatencyEvents,
     pub rates: Rates,
-    pub effects: Option<Box<dyn EffectSink>>,
+    /// Who follows the data set. Workers keep what they saw at the start of a batch.
+    effects: Mutex<Option<Arc<dyn EffectSink>>>,
+    effects_generation: AtomicU64,
     pub run_id: String,
     /// Names the history of this data set to replicas.
     pub replication_id: Mutex<String>,
@@ -134,13 +138,7 @@ pub struct Engine {
 
 impl Engine {
     /// `command_count` is the size of the command table, for the per-command counters.
-    pub fn new(
-        config: Live,
-        workers: usize,
-        command_count: usize,
-        hasher: KeyHasher,
-        effects: Option<Box<dyn EffectSink>>,
-    ) -> Engine {
+    pub fn new(config: Live, workers: usize, command_count: usize, hasher: KeyHasher) -> Engine {
         let databases = config.load().databases.min(u32::from(u16::MAX)) as u16;
         let now_ms = clock::unix_ms();
         Engine {
@@ -148,8 +146,10 @@ impl Engine {
             config,
             config_hook: OnceLock::new(),
             clients: Clients::default(),
-            gate: Gate::new(workers),
+            // One more seat for who works beside the workers.
+            gate: Gate::new(workers + 1),
             pause: Pause::default(),
+            persistence: Persistence::default(),
             shutdown: Shutdown::default(),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
             stats: SharedStats::default(),
@@ -157,7 +157,8 @@ impl Engine {
             slow_log: SlowLog::default(),
             latency: LatencyEvents::default(),
             rates: Rates::default(),
-            effects,
+            effects: Mutex::default(),
+            effects_generation: AtomicU64::new(0),
             run_id: random::hex_id(20),
             replication_id: Mutex::new(random::hex_id(20)),
             started_ms: now_ms,
@@ -166,6 +167,30 @@ impl Engine {
             startup_memory_bytes: AtomicU64::new(memory::allocated_bytes()),
             active_expiry: AtomicBool::new(true),
         }
+    }
+
+    /// The lane of effects for what happens beside the workers; only the background thread uses it.
+    pub fn background_lane(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Who follows the data set now.
+    pub fn effects(&self) -> Option<Arc<dyn EffectSink>> {
+        self.effects.lock().clone()
+    }
+
+    /// Changes with every call of [`Engine::follow`].
+    #[inline]
+    pub fn effects_generation(&self) -> u64 {
+        self.effects_generation.load(Ordering::Acquire)
+    }
+
+    /// Has `sink` follow the data set from now on: when this returns, every batch under way knows of it. The caller is
+    /// no worker inside a batch.
+    pub fn follow(&self, sink: Option<Arc<dyn EffectSink>>) {
+        *self.effects.lock() = sink;
+        self.effects_generation.fetch_add(1, Ordering::Release);
+        drop(self.gate.close());
     }
 
     /// Ends a pause now. Clients that it holds back sleep until its end, so they are woken.

@@ -1,7 +1,9 @@
 //! A worker's own state: what it needs at every batch and shares with nobody.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use super::effect::EffectSink;
 use super::state::Engine;
 use crate::base::clock;
 use crate::config::Config;
@@ -13,6 +15,9 @@ pub struct Worker {
     pub stats: Arc<WorkerStats>,
     config: Arc<Config>,
     config_generation: u64,
+    effects: Option<Arc<dyn EffectSink>>,
+    effects_generation: u64,
+    changed: Cell<bool>,
     /// Wall time of the batch under way, in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -21,7 +26,24 @@ impl Worker {
     pub fn new(engine: Arc<Engine>, index: usize) -> Worker {
         let stats = engine.workers[index].clone();
         let (config_generation, config) = (engine.config.generation(), engine.config.load());
-        Worker { engine, index, stats, config, config_generation, now_ms: clock::unix_ms() }
+        let (effects_generation, effects) = (engine.effects_generation(), engine.effects());
+        let (changed, now_ms) = (Cell::new(false), clock::unix_ms());
+        Worker { engine, index, stats, config, config_generation, effects, effects_generation, changed, now_ms }
+    }
+
+    /// A worker beside those that serve: it counts for itself, has its own configuration, and nobody follows it.
+    pub fn detached(engine: Arc<Engine>, config: Config) -> Worker {
+        Worker {
+            index: engine.background_lane(),
+            stats: Arc::new(WorkerStats::new(engine.workers[0].commands.len())),
+            config: Arc::new(config),
+            config_generation: 0,
+            effects: None,
+            effects_generation: 0,
+            changed: Cell::new(false),
+            now_ms: 0,
+            engine,
+        }
     }
 
     /// Looks at the clock and at the configuration; called at the start of each batch.
@@ -33,6 +55,37 @@ impl Worker {
             self.config_generation = generation;
             self.config = self.engine.config.load();
         }
+    }
+
+    /// Whether [`Worker::effects`] is up to date; asked inside the gate, so that a new follower misses nothing.
+    #[inline]
+    pub fn knows_effects(&self) -> bool {
+        self.engine.effects_generation() == self.effects_generation
+    }
+
+    /// Sees who follows the data set.
+    #[cold]
+    pub fn refresh_effects(&mut self) {
+        self.effects_generation = self.engine.effects_generation();
+        self.effects = self.engine.effects();
+    }
+
+    /// Told when a change was handed on: its reply may have to wait for the disk.
+    #[inline]
+    pub fn note_change(&self) {
+        self.changed.set(true);
+    }
+
+    /// Whether a change was handed on since the last call.
+    #[inline]
+    pub fn take_changed(&self) -> bool {
+        self.changed.replace(false)
+    }
+
+    /// Who follows the data set, as of the batch's start.
+    #[inline]
+    pub fn effects(&self) -> Option<&dyn EffectSink> {
+        self.effects.as_deref()
     }
 
     /// The generation of [`Worker::config`].

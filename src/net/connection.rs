@@ -20,14 +20,15 @@ use tokio::time::Sleep;
 
 use super::stream::Stream;
 use super::worker::Shared;
-use crate::commands::dispatch::BATCH_REQUESTS_MAX;
+use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
 use crate::commands::{Batch, Executor};
+use crate::config::choices::AppendFsync;
 use crate::config::special::OutputLimit;
-use crate::engine::Session;
 use crate::engine::clients::{ClientHandle, flag};
-use crate::engine::session::Fate;
-use crate::resp::Reply;
+use crate::engine::session::{Fate, Waiting};
+use crate::engine::{Session, Worker};
 use crate::resp::parser::{self, Limits, Parsed, Partial, ProtocolError};
+use crate::resp::{Reply, ReplyError};
 
 /// Replies are sent once this many bytes have gathered, even if more requests wait.
 const SEND_BYTES: usize = 64 * 1024;
@@ -50,8 +51,12 @@ pub struct Connection {
     /// How far the request at the front of `input` was read.
     partial: Partial,
     unsent: Unsent,
-    /// The timer that ends a pause; set while requests are held back.
-    paused: Option<Pin<Box<Sleep>>>,
+    /// Set while requests are held back for a time.
+    delayed: Option<Delay>,
+    /// The replies kept in `unsent` may go once this ticket of the log is durable.
+    held_for: Option<u64>,
+    /// Ends what the session waits for.
+    wait_timer: Option<Pin<Box<Sleep>>>,
     waker_known: bool,
 }
 
@@ -77,6 +82,13 @@ impl Unsent {
     }
 }
 
+/// Until when requests are held back.
+struct Delay {
+    timer: Pin<Box<Sleep>>,
+    /// It is CLIENT PAUSE that holds them, and it may be lifted.
+    by_pause: bool,
+}
+
 /// How a connection ends.
 enum End {
     /// The client or the socket is gone, or nothing more is owed to it.
@@ -88,7 +100,13 @@ struct Ran {
     consumed: usize,
     /// For what is left: bytes needed before it can be parsed, counted from `consumed`.
     needed: usize,
-    paused_until_ms: Option<u64>,
+    hold: Option<Hold>,
+}
+
+impl Ran {
+    fn all_of(data: &[u8]) -> Ran {
+        Ran { consumed: data.len(), needed: 0, hold: None }
+    }
 }
 
 impl Connection {
@@ -103,7 +121,9 @@ impl Connection {
             needed: 0,
             partial: Partial::default(),
             unsent: Unsent::default(),
-            paused: None,
+            delayed: None,
+            held_for: None,
+            wait_timer: None,
             waker_known: false,
         }
     }
@@ -121,6 +141,14 @@ impl Connection {
                 }
                 letters.output.iter().for_each(|message| self.unsent.push(message));
             }
+            if self.held_for.is_some() {
+                match self.poll_durable(cx, shared) {
+                    Poll::Pending => return Poll::Pending,
+                    // What became of the writes is unknown, and so it is for a client whose connection ends.
+                    Poll::Ready(false) => return Poll::Ready(End::Closed),
+                    Poll::Ready(true) => {}
+                }
+            }
             if self.unsent.len() > 0 && self.send_unsent(cx).is_err() {
                 return Poll::Ready(End::Closed);
             }
@@ -130,7 +158,7 @@ impl Connection {
             if self.session.fate == Fate::CloseAfterReply {
                 return if self.unsent.len() == 0 { Poll::Ready(End::Closed) } else { Poll::Pending };
             }
-            if self.is_paused(cx, shared) {
+            if self.is_delayed(cx, shared) || self.is_waiting(cx, shared) {
                 return Poll::Pending;
             }
             match ready!(self.read_and_run(cx, shared)) {
@@ -223,9 +251,18 @@ impl Connection {
 
     fn after_run(&mut self, shared: &Shared, ran: &Ran) {
         self.needed = ran.needed;
-        if let Some(until_ms) = ran.paused_until_ms {
-            let wait_ms = until_ms.saturating_sub(shared.executor.worker.now_ms).max(1);
-            self.paused = Some(Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms))));
+        let delay = match ran.hold {
+            Some(Hold::Pause { until_ms }) => {
+                Some((until_ms.saturating_sub(shared.executor.worker.now_ms).max(1), true))
+            }
+            Some(Hold::Throttle { delay_ms }) => Some((delay_ms, false)),
+            Some(Hold::Waiting) | None => None,
+        };
+        if let Some((wait_ms, by_pause)) = delay {
+            let timer = Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
+            self.delayed = Some(Delay { timer, by_pause });
+        }
+        if ran.hold.is_some() {
             self.handle.set_flag(flag::BLOCKED, true);
         }
         self.publish(shared);
@@ -248,16 +285,16 @@ impl Connection {
                 let batch = Batch { arguments: &arguments, ends };
                 let progress = executor.run(&mut self.session, &batch, output);
                 at += parsed.request_ends[..progress.requests].last().copied().unwrap_or(0);
-                let stopped = progress.requests < ends.len() || progress.paused_until_ms.is_some();
+                let stopped = progress.requests < ends.len() || progress.hold.is_some();
                 consumed = at;
                 if output.len() >= SEND_BYTES || stopped {
                     self.send(cx, output, executor);
                 }
                 if self.session.fate != Fate::Stay {
-                    break Ran { consumed: data.len(), needed: 0, paused_until_ms: None };
+                    break Ran::all_of(data);
                 }
-                if progress.paused_until_ms.is_some() || self.unsent.len() > 0 && stopped {
-                    break Ran { consumed, needed: 0, paused_until_ms: progress.paused_until_ms };
+                if progress.hold.is_some() || self.unsent.len() > 0 && stopped {
+                    break Ran { consumed, needed: 0, hold: progress.hold };
                 }
                 if stopped {
                     continue;
@@ -266,22 +303,24 @@ impl Connection {
             match parsed.then {
                 Then::More => {
                     if consumed == data.len() {
-                        break Ran { consumed, needed: 0, paused_until_ms: None };
+                        break Ran::all_of(data);
                     }
                 }
                 Then::Inline { end, arguments: inline } => {
                     let arguments: Vec<&[u8]> = inline.iter().map(Vec::as_slice).collect();
                     let batch = Batch { arguments: &arguments, ends: &[arguments.len()] };
                     let progress = executor.run(&mut self.session, &batch, output);
-                    if progress.paused_until_ms.is_some() {
-                        break Ran { consumed, needed: 0, paused_until_ms: progress.paused_until_ms };
+                    if progress.requests > 0 {
+                        consumed += end;
                     }
-                    consumed += end;
+                    if progress.hold.is_some() {
+                        break Ran { consumed, needed: 0, hold: progress.hold };
+                    }
                     if self.session.fate != Fate::Stay {
-                        break Ran { consumed: data.len(), needed: 0, paused_until_ms: None };
+                        break Ran::all_of(data);
                     }
                 }
-                Then::Wait { needed } => break Ran { consumed, needed, paused_until_ms: None },
+                Then::Wait { needed } => break Ran { consumed, needed, hold: None },
                 Then::Refuse(error) => {
                     let text = [b"ERR Protocol error: ", &error.text()[..]].concat();
                     tracing::debug!(
@@ -292,7 +331,7 @@ impl Connection {
                     Reply::new(output, self.session.protocol).error_bytes(&text);
                     executor.worker.engine.count_error("ERR");
                     self.session.fate = Fate::CloseAfterReply;
-                    break Ran { consumed: data.len(), needed: 0, paused_until_ms: None };
+                    break Ran::all_of(data);
                 }
             }
         };
@@ -306,6 +345,7 @@ impl Connection {
         if output.is_empty() {
             return;
         }
+        self.hold_if_changed(&executor.worker);
         let stats = &executor.worker.stats;
         stats.net_output_bytes.add(output.len() as u64);
         stats.writes_processed.add(1);
@@ -313,7 +353,7 @@ impl Connection {
             .output_bytes_total
             .store(self.handle.output_bytes_total.load(Ordering::Relaxed) + output.len() as u64, Ordering::Relaxed);
         let mut sent = 0;
-        if self.unsent.len() == 0 {
+        if self.unsent.len() == 0 && self.held_for.is_none() {
             while sent < output.len() {
                 match self.stream.poll_write(cx, &output[sent..]) {
                     Poll::Ready(Ok(count)) if count > 0 => sent += count,
@@ -396,16 +436,88 @@ impl Connection {
         }
     }
 
-    fn is_paused(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
-        let Some(timer) = &mut self.paused else { return false };
-        let over = timer.as_mut().poll(cx).is_ready();
-        shared.executor.worker.refresh();
-        if over || shared.executor.worker.engine.pause.now(shared.executor.worker.now_ms).is_none() {
-            self.paused = None;
+    fn is_delayed(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
+        let Some(delay) = &mut self.delayed else { return false };
+        let over = delay.timer.as_mut().poll(cx).is_ready();
+        let worker = &mut shared.executor.worker;
+        worker.refresh();
+        if over || delay.by_pause && worker.engine.pause.now(worker.now_ms).is_none() {
+            self.delayed = None;
             self.handle.set_flag(flag::BLOCKED, false);
             return false;
         }
         true
+    }
+
+    /// Keeps replies back until what their requests changed is durable, if that was asked for.
+    #[inline]
+    fn hold_if_changed(&mut self, worker: &Worker) {
+        if worker.take_changed()
+            && worker.config().appendfsync == AppendFsync::Always
+            && let Some(sink) = worker.effects()
+        {
+            self.held_for = Some(sink.ticket());
+        }
+    }
+
+    /// Whether the replies that were held may go; `false` when the log failed before they could.
+    fn poll_durable(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<bool> {
+        let (Some(ticket), Some(sink)) = (self.held_for, shared.executor.worker.effects()) else {
+            self.held_for = None;
+            return Poll::Ready(true);
+        };
+        if sink.is_durable(ticket) {
+            self.held_for = None;
+            return Poll::Ready(true);
+        }
+        if sink.has_failed() {
+            return Poll::Ready(false);
+        }
+        sink.wake_when_durable(ticket, cx.waker());
+        Poll::Pending
+    }
+
+    /// Whether the client still waits for what its last command asked for; writes the reply when it does not.
+    fn is_waiting(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
+        let Some(waiting) = &self.session.waiting else { return false };
+        shared.executor.worker.refresh();
+        let worker = &shared.executor.worker;
+        let mut text = Vec::new();
+        let mut reply = Reply::new(&mut text, self.session.protocol);
+        match *waiting {
+            Waiting::Job(ref outcome) => match *outcome.lock() {
+                None => return true,
+                Some(true) => reply.ok(),
+                Some(false) => reply.error(&ReplyError::of("ERR")),
+            },
+            Waiting::Durable { ticket, locally, replicas, until_ms } => {
+                let durable = worker.effects().is_some_and(|sink| sink.is_durable(ticket));
+                let over = until_ms.is_some_and(|until_ms| until_ms <= worker.now_ms);
+                if !over && (locally && !durable || replicas > 0) {
+                    if let Some(sink) = worker.effects().filter(|_| locally && !durable) {
+                        sink.wake_when_durable(ticket, cx.waker());
+                    }
+                    if let Some(until_ms) = until_ms {
+                        let left = Duration::from_millis(until_ms - worker.now_ms);
+                        let timer = self.wait_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
+                        if timer.as_mut().poll(cx).is_ready() {
+                            cx.waker().wake_by_ref();
+                        }
+                    }
+                    return true;
+                }
+                reply.array(2);
+                reply.integer(i64::from(durable));
+                reply.integer(0);
+            }
+        }
+        self.session.waiting = None;
+        self.wait_timer = None;
+        self.handle.set_flag(flag::BLOCKED, false);
+        self.unsent.push(&text);
+        // It goes out with the next round.
+        cx.waker().wake_by_ref();
+        false
     }
 
     /// Stores what CLIENT LIST shows.

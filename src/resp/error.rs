@@ -37,6 +37,12 @@ impl ReplyError {
         ReplyError::Text(format!("ERR invalid expire time in '{full_name}' command").into())
     }
 
+    /// The log takes nothing, so nothing may change.
+    pub fn log_stopped(reason: Option<String>) -> ReplyError {
+        let reason = reason.unwrap_or_default();
+        ReplyError::Text(format!("MISCONF Errors writing to the AOF file: {reason}").into())
+    }
+
     /// A text with a client's bytes in its middle. They end at a zero byte, as a C string does.
     pub fn quoting(before: &str, quoted: &[u8], after: &str) -> ReplyError {
         let end = memchr::memchr(0, quoted).unwrap_or(quoted.len());

@@ -97,7 +97,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     })?;
     let live = Live::new(Config { maxclients, ..loaded.config }, loaded.file);
     let workers = worker_count(&config);
-    let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy(), None));
+    let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy()));
     let cpus = cpu_list(&config.server_cpulist).unwrap_or_default();
     let lookup = Arc::new(lookup);
     let mut handles = Vec::new();

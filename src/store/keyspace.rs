@@ -1,8 +1,11 @@
 //! The whole keyspace: the array of slots and what all of them share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::slot::{DbIndex, NEVER_MS, Slot, SlotGuard};
+use parking_lot::RwLock;
+
+use super::slot::{DbIndex, NEVER_MS, Slot, SlotData, SlotGuard};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 
@@ -12,6 +15,14 @@ pub struct Keyspace {
     databases: DbIndex,
     /// No key anywhere expires before this Unix time in milliseconds.
     soonest_expiry_ms: AtomicU64,
+    /// Whether there is an observer; saves the lock.
+    observed: AtomicBool,
+    observer: RwLock<Option<Arc<dyn SlotObserver>>>,
+}
+
+/// Sees each slot once, as it was when the observer was installed: whoever locks slots shows them before they change.
+pub trait SlotObserver: Send + Sync {
+    fn see(&self, id: SlotId, slot: &SlotData);
 }
 
 /// What INFO's keyspace section tells of a database.
@@ -33,6 +44,30 @@ impl Keyspace {
             hasher,
             databases,
             soonest_expiry_ms: AtomicU64::new(NEVER_MS),
+            observed: AtomicBool::new(false),
+            observer: RwLock::default(),
+        }
+    }
+
+    /// Installs an observer, or takes it away. Those who held slots before may not have seen it.
+    pub fn observe(&self, observer: Option<Arc<dyn SlotObserver>>) {
+        let mut current = self.observer.write();
+        self.observed.store(observer.is_some(), Ordering::Release);
+        *current = observer;
+    }
+
+    /// Whether slots are to be shown. Asked once with all locks of a command held, so that the observer sees either
+    /// nothing of it or all.
+    #[inline]
+    pub fn is_observed(&self) -> bool {
+        self.observed.load(Ordering::Acquire)
+    }
+
+    /// Shows a locked slot to the observer, before anything in it changes.
+    #[cold]
+    pub fn show(&self, id: SlotId, slot: &SlotData) {
+        if let Some(observer) = &*self.observer.read() {
+            observer.see(id, slot);
         }
     }
 
@@ -71,5 +106,15 @@ impl Keyspace {
     #[inline]
     pub fn lock(&self, id: SlotId) -> SlotGuard<'_> {
         self.slot(id).lock()
+    }
+
+    /// The lock of one slot and nothing else, for whoever changes it.
+    #[inline]
+    pub fn lock_alone(&self, id: SlotId) -> SlotGuard<'_> {
+        let guard = self.lock(id);
+        if self.is_observed() {
+            self.show(id, &guard);
+        }
+        guard
     }
 }

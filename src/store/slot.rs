@@ -1,5 +1,11 @@
-//! One hash slot: the unit of locking. A slot holds a table per database; database 0 stands in the slot itself, the
-//! others and the rarer things are allocated when first needed, so that a slot is one cache line.
+//! One hash slot: the unit of locking and of history. A slot holds a table per database; database 0 stands in the slot
+//! itself, the others and the rarer things are allocated when first needed, so that a slot is one cache line.
+//!
+//! ```text
+//! 0   1 byte    lock
+//! 1   7 bytes   sequence number of the slot's last change
+//! 8   56 bytes  what the lock guards
+//! ```
 
 #![allow(unsafe_code)]
 
@@ -245,15 +251,17 @@ impl Extra {
 
 /// A slot and its lock, in one cache line.
 #[derive(Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Slot {
     lock: SpinLock,
+    /// Little-endian; guarded by the lock. 2^56 changes of one slot take longer than anybody waits.
+    sequence: UnsafeCell<[u8; 7]>,
     data: UnsafeCell<SlotData>,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
 
-// SAFETY: `data` is reached only through a guard, which holds the lock.
+// SAFETY: `sequence` and `data` are reached only through a guard, which holds the lock.
 unsafe impl Sync for Slot {}
 
 impl Slot {
@@ -287,6 +295,32 @@ impl Slot {
 
 /// A locked slot; dropping it unlocks.
 pub struct SlotGuard<'a>(&'a Slot);
+
+impl SlotGuard<'_> {
+    /// The sequence number of the slot's last change; 0 before the first.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        let mut bytes = [0; 8];
+        // SAFETY: the guard holds the lock.
+        bytes[..7].copy_from_slice(unsafe { &*self.0.sequence.get() });
+        u64::from_le_bytes(bytes)
+    }
+
+    #[inline]
+    pub fn set_sequence(&mut self, sequence: u64) {
+        let bytes = sequence.to_le_bytes();
+        // SAFETY: the guard holds the lock and is borrowed uniquely.
+        unsafe { &mut *self.0.sequence.get() }.copy_from_slice(&bytes[..7]);
+    }
+
+    /// Counts a change; gives its number.
+    #[inline]
+    pub fn next_sequence(&mut self) -> u64 {
+        let next = self.sequence() + 1;
+        self.set_sequence(next);
+        next
+    }
+}
 
 impl Deref for SlotGuard<'_> {
     type Target = SlotData;

@@ -2,8 +2,8 @@
 
 use crate::commands::keys::*;
 use crate::commands::spec::*;
-use crate::commands::{Handler, expire, generic, object, scan};
-use category::{DANGEROUS, KEYSPACE};
+use crate::commands::{Handler, expire, generic, object, persistence, scan};
+use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
     CommandSpec::new(Group::Generic, name, arity, flags, categories, handler)
@@ -177,4 +177,8 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .keys(&[keys_from(1, 1, RM | DELETE)])
         .args(&[key("key", 0).multiple()]),
+    row("waitaof", 4, NOSCRIPT | BLOCKING, CONNECTION, persistence::waitaof)
+        .doc("7.2.0", "Waits until what the client wrote is durable here and on so many replicas.", "O(1)")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .args(&[integer("numlocal"), integer("numreplicas"), integer("timeout")]),
 ];

@@ -3,7 +3,7 @@
 use crate::commands::keys::*;
 use crate::commands::spec::*;
 use crate::commands::{
-    Handler, command, config, debug, generic, info, latency, lolwut, memory, scan, server, slow_log,
+    Handler, command, config, debug, generic, info, latency, lolwut, memory, persistence, scan, server, slow_log,
 };
 use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
@@ -16,6 +16,15 @@ const fn container(name: &'static str) -> CommandSpec {
 }
 
 pub static ROWS: &[CommandSpec] = &[
+    row("bgrewriteaof", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING, 0, persistence::bgrewriteaof).doc(
+        "1.0.0",
+        "Settles and compacts the log in the background.",
+        "O(1)",
+    ),
+    row("bgsave", -1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING, 0, persistence::bgsave)
+        .doc("1.0.0", "Writes a snapshot file in the background.", "O(1)")
+        .history(&[("3.2.2", "Option `SCHEDULE`.")])
+        .args(&[word("schedule", "SCHEDULE").since("3.2.2").optional()]),
     row("command", -1, LOADING | STALE, CONNECTION, command::command)
         .doc("2.8.13", "Describes all commands.", "O(N), N: commands")
         .tips(&["nondeterministic_output_order"])
@@ -94,7 +103,7 @@ pub static ROWS: &[CommandSpec] = &[
         .history(&[("7.0.0", "Takes several sections.")])
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .args(&[string("section").optional().multiple()]),
-    row("lastsave", 1, LOADING | STALE | FAST, category::ADMIN | DANGEROUS, server::lastsave)
+    row("lastsave", 1, LOADING | STALE | FAST, category::ADMIN | DANGEROUS, persistence::lastsave)
         .doc("1.0.0", "Tells when the data was last saved to disk, as a Unix time.", "O(1)")
         .tips(&["nondeterministic_output"]),
     container("latency").doc("2.8.13", "Commands that trace slow events.", "Depends on the subcommand").subcommands(&[
@@ -158,6 +167,11 @@ pub static ROWS: &[CommandSpec] = &[
         "1.0.0",
         "Streams every command that the server runs.",
         "",
+    ),
+    row("save", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, 0, persistence::save).doc(
+        "1.0.0",
+        "Writes a snapshot file and answers when it is there.",
+        "O(N), N: keys in all databases",
     ),
     row("shutdown", -1, ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY, 0, server::shutdown)
         .doc(

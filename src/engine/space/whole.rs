@@ -7,8 +7,6 @@
 use super::Space;
 use crate::base::key_slot::SlotId;
 use crate::base::random;
-use crate::engine::effect::EffectSink;
-use crate::engine::expiry::append_del;
 use crate::store::table::CURSOR_END;
 use crate::store::{Db, DbIndex, EntryRef, SlotData};
 
@@ -44,11 +42,12 @@ impl Space<'_> {
     }
 
     /// Removes those of `keys`, all of one slot, that have expired.
-    pub fn expire_all(&mut self, id: SlotId, keys: &[Vec<u8>], effects: Option<&dyn EffectSink>) {
-        if keys.is_empty() {
+    pub fn expire_all(&mut self, id: SlotId, keys: &[Vec<u8>]) {
+        if keys.is_empty() || !self.may_expire() {
             return;
         }
         let (index, now_ms, hasher, stats) = (self.db, self.now_ms, self.keyspace.hasher(), self.stats);
+        let followers = self.followers;
         self.with_slot(id, |slot| {
             for key in keys {
                 let db = slot.db_mut(index);
@@ -58,8 +57,8 @@ impl Space<'_> {
                     drop(db.remove(at, hasher));
                     slot.touch(index, key);
                     stats.expired_keys.add(1);
-                    if let Some(effects) = effects {
-                        append_del(effects, index, key);
+                    if let Some(followers) = followers {
+                        followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
                     }
                 }
             }
@@ -67,7 +66,7 @@ impl Space<'_> {
     }
 
     /// A key drawn at random from the database; keys that turn out expired are removed.
-    pub fn random_key(&mut self, effects: Option<&dyn EffectSink>) -> Option<Vec<u8>> {
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
         let (index, now_ms) = (self.db, self.now_ms);
         for _ in 0..DRAWS_MAX {
             let id = self.random_slot()?;
@@ -77,12 +76,12 @@ impl Space<'_> {
             });
             match drawn {
                 Some((key, false)) => return Some(key),
-                Some((key, true)) => self.expire_all(id, &[key], effects),
+                Some((key, true)) => self.expire_all(id, &[key]),
                 // Emptied by another client since the slots were weighed.
                 None => {}
             }
         }
-        self.any_key(effects)
+        self.any_key()
     }
 
     /// A slot that holds keys, each with a chance in proportion to their number.
@@ -100,7 +99,7 @@ impl Space<'_> {
     }
 
     /// The first key that has not expired, from a random slot on.
-    fn any_key(&mut self, effects: Option<&dyn EffectSink>) -> Option<Vec<u8>> {
+    fn any_key(&mut self) -> Option<Vec<u8>> {
         let now_ms = self.now_ms;
         let slots: Vec<SlotId> = SlotId::all().collect();
         let first = random::below(slots.len() as u64) as usize;
@@ -115,7 +114,7 @@ impl Space<'_> {
                         live = Some(entry.key().to_vec());
                     }
                 });
-                self.expire_all(id, &expired, effects);
+                self.expire_all(id, &expired);
                 if live.is_some() {
                     return live;
                 }
@@ -125,7 +124,7 @@ impl Space<'_> {
     }
 
     /// Takes all keys of these databases out, for the caller to free. Each counts as a change, and whoever watches one
-    /// is told.
+    /// is told, and each slot that held any tells of it.
     pub fn flush(&mut self, databases: std::ops::Range<DbIndex>) -> Vec<Db> {
         let (mut taken, hasher) = (Vec::new(), self.keyspace.hasher());
         for id in SlotId::all() {
@@ -137,7 +136,10 @@ impl Space<'_> {
             }
             let end = databases.end.min(slot.dbs().count() as DbIndex);
             for index in databases.start..end {
-                let db = slot.take_db(index);
+                let db = self.slot(id).take_db(index);
+                if !db.is_empty() {
+                    self.tell(id, index, &[b"FLUSHDB"]);
+                }
                 if !db.is_empty() || db.table().memory_bytes() > 0 {
                     taken.push(db);
                 }
@@ -147,8 +149,9 @@ impl Space<'_> {
         taken
     }
 
-    /// Exchanges two databases. Who watches a key that either holds is told, unless it is gone before and after.
-    pub fn swap(&mut self, first: DbIndex, second: DbIndex, effects: Option<&dyn EffectSink>) {
+    /// Exchanges two databases. Who watches a key that either holds is told, unless it is gone before and after, and
+    /// each slot that held any tells of it.
+    pub fn swap(&mut self, first: DbIndex, second: DbIndex) {
         self.changes += 1;
         if first == second {
             return;
@@ -166,14 +169,19 @@ impl Space<'_> {
                 } else if held(other).is_some() {
                     // No key gives way to an expired one: nothing changed, and removing it now keeps it so.
                     self.db = other;
-                    self.expire_all(id, &[key], effects);
+                    self.expire_all(id, &[key]);
                 }
             }
             let slot = self.slot(id);
             if slot.db(first).is_some() || slot.db(second).is_some() {
                 let (from_first, from_second) = (slot.take_db(first), slot.take_db(second));
+                let had_keys = !from_first.is_empty() || !from_second.is_empty();
                 slot.put_db(first, from_second);
                 slot.put_db(second, from_first);
+                if had_keys {
+                    let (one, other) = (first.to_string(), second.to_string());
+                    self.tell(id, before, &[b"SWAPDB", one.as_bytes(), other.as_bytes()]);
+                }
             }
         }
         self.db = before;

@@ -1,0 +1,36 @@
+//! The commands that make a key what it is: for effects that cross slots, for compacted logs and for data sets that move
+//! in.
+
+use super::context::Cx;
+use crate::base::number::Decimal;
+use crate::store::{DbIndex, EntryRef, ValueType};
+
+/// Runs `emit` with each command that is needed to make the entry, under `key`, where there is none of that name or one
+/// that may be replaced.
+pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
+    match entry.value_type() {
+        ValueType::String => match entry.expiry_ms() {
+            Some(expiry_ms) => {
+                emit(&[b"SET", key, entry.value(), b"PXAT", Decimal::new(expiry_ms as i64).as_bytes()]);
+            }
+            None => emit(&[b"SET", key, entry.value()]),
+        },
+    }
+}
+
+/// Tells that `key` of database `db` now is what it is, whatever it was: for commands that took it from another slot.
+pub fn tell_made(cx: &mut Cx<'_>, db: DbIndex, key: &[u8]) {
+    if !cx.space.is_followed() {
+        return;
+    }
+    let selected = std::mem::replace(&mut cx.space.db, db);
+    let mut commands: Vec<Vec<Vec<u8>>> = Vec::new();
+    if let Some(entry) = cx.space.peek(key) {
+        create(entry, key, |command| commands.push(command.iter().map(|argument| argument.to_vec()).collect()));
+    }
+    cx.space.db = selected;
+    for command in commands {
+        let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+        cx.space.effect.add(db, &command);
+    }
+}

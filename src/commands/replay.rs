@@ -1,0 +1,219 @@
+//! Running the effects of the past again: at recovery on the keyspace that is to serve, for compaction and snapshots on
+//! a scratch one, a slot at a time.
+//!
+//! An effect concerns one slot, FLUSHDB and SWAPDB included: in a log they mean that slot's part. Nothing expires while
+//! effects are replayed, and no limit of the configuration applies: what was done was allowed when it was done.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::Lookup;
+use super::context::Cx;
+use super::creation::create;
+use super::keys::{self, KeyRefs, KeyShape};
+use super::registry::{self, Command};
+use super::spec::WRITE;
+use crate::base::hash::KeyHasher;
+use crate::base::key_slot::SlotId;
+use crate::base::number::parse_i64;
+use crate::config::{Config, Live};
+use crate::engine::clients::{ClientHandle, Peer};
+use crate::engine::space::Place;
+use crate::engine::{Engine, Expiry, Session, Space, Worker};
+use crate::log::fold::{Interpreter, Meaning, Rebuilder};
+use crate::log::record::{Effect, Record};
+use crate::resp::{Protocol, Reply};
+use crate::store::table::CURSOR_END;
+use crate::store::{DbIndex, EntryRef, StringForm};
+
+/// Arguments of an effect; most have few.
+type Args<'a> = SmallVec<[&'a [u8]; 8]>;
+
+/// Runs effects on an engine's keyspace.
+pub struct Replayer {
+    worker: Worker,
+    lookup: Lookup,
+    session: Session,
+    /// Replies that nobody reads.
+    replies: Vec<u8>,
+}
+
+impl Replayer {
+    pub fn new(engine: Arc<Engine>) -> Replayer {
+        let config =
+            Config { proto_max_bulk_len: i64::MAX as u64, cluster_enabled: false, ..(*engine.config.load()).clone() };
+        let handle = ClientHandle::new(0, Peer::Unix { path: "log".into() }, -1, 0, 0);
+        Replayer {
+            worker: Worker::detached(engine, config),
+            lookup: Lookup::plain(),
+            session: Session::new(Arc::new(handle), true),
+            replies: Vec::new(),
+        }
+    }
+
+    /// Runs a record's effect. An error means that the log holds what this server cannot have written.
+    pub fn apply(&mut self, record: &Record<'_>) -> Result<(), String> {
+        let Some(slot) = record.header.slot else { return Err("the record belongs to no slot".into()) };
+        let args: Args<'_> = record.effect.arguments().collect();
+        self.run(slot, record.header.database, record.header.time_ms, &args).map_err(|reason| {
+            let name = String::from_utf8_lossy(args.first().copied().unwrap_or_default()).into_owned();
+            format!("the effect {name} with sequence number {} cannot be run: {reason}", record.header.sequence)
+        })
+    }
+
+    /// Runs a command on the keys of one slot.
+    pub fn run(&mut self, slot: SlotId, db: DbIndex, used_ms: u64, args: &[&[u8]]) -> Result<(), String> {
+        let keyspace = &self.worker.engine.keyspace;
+        if db >= keyspace.databases() {
+            return Err(format!("there is no database {db}: the directive \"databases\" was larger"));
+        }
+        let mut space = Space::replaying(keyspace, &self.worker.stats, db, used_ms);
+        if let [b"SET", key, value, rest @ ..] = args
+            && let Some(expiry) = expiry_of(rest)
+            && SlotId::of_key(key) == slot
+        {
+            space.lock_one(key, Place { slot, hash: keyspace.hasher().hash(key) });
+            space.set_string(key, value, expiry, StringForm::Auto);
+            return Ok(());
+        }
+        match args {
+            [b"FLUSHDB"] => {
+                drop(keyspace.lock(slot).take_db(db));
+                return Ok(());
+            }
+            [b"SWAPDB", first, second] => {
+                let index = |text| parse_i64(text).and_then(|number| DbIndex::try_from(number).ok());
+                let (Some(first), Some(second)) = (index(first), index(second)) else {
+                    return Err("bad numbers".into());
+                };
+                let mut slot = keyspace.lock(slot);
+                let (from_first, from_second) = (slot.take_db(first), slot.take_db(second));
+                slot.put_db(first, from_second);
+                slot.put_db(second, from_first);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let command = self.lookup.resolve(args).map_err(|_| "no such command".to_owned())?;
+        if !command.has(WRITE) || !command.spec.accepts(args.len()) {
+            return Err("no well-formed write".into());
+        }
+        let mut found = KeyRefs::new();
+        keys::keys(command, args, &mut found).map_err(|_| "its keys make no sense".to_owned())?;
+        if found.is_empty() || found.iter().any(|key| SlotId::of_key(args[key.index as usize]) != slot) {
+            return Err("a key is of another slot".into());
+        }
+        space.lock_some(SmallVec::from_slice(&[slot]));
+        self.session.db = db;
+        self.replies.clear();
+        let mut cx = Cx {
+            worker: &self.worker,
+            lookup: &self.lookup,
+            space,
+            reply: Reply::new(&mut self.replies, Protocol::Resp2),
+            session: &mut self.session,
+            command,
+            in_exec: false,
+        };
+        (command.spec.handler)(&mut cx, args).map_err(|error| error.text().into_owned())
+    }
+}
+
+/// What becomes of the key's expiry by an effect SET with these options; `None` when it is another form of SET.
+fn expiry_of(options: &[&[u8]]) -> Option<Expiry> {
+    match options {
+        [] => Some(Expiry::Clear),
+        [b"PXAT", at] => Some(Expiry::At(u64::try_from(parse_i64(at)?).ok()?)),
+        [b"KEEPTTL"] => Some(Expiry::Keep),
+        _ => None,
+    }
+}
+
+/// A keyspace of its own for looking at what a slot's log makes.
+pub struct Scratch {
+    engine: Arc<Engine>,
+    replayer: Replayer,
+}
+
+impl Scratch {
+    /// A scratch keyspace under this configuration.
+    pub fn new(config: &Config) -> Scratch {
+        let hasher = KeyHasher::from_entropy();
+        let engine = Arc::new(Engine::new(Live::new(config.clone(), None), 1, registry::count(), hasher));
+        Scratch { replayer: Replayer::new(engine.clone()), engine }
+    }
+
+    /// Runs the records of a slot in order, visits every entry that is then there, and forgets them.
+    pub fn replay(
+        &mut self,
+        slot: SlotId,
+        records: &mut dyn Iterator<Item = Record<'_>>,
+        visit: &mut dyn FnMut(DbIndex, EntryRef<'_>),
+    ) -> Result<(), String> {
+        let outcome: Result<(), String> = records.map(|record| self.replayer.apply(&record)).collect();
+        let mut guard = self.engine.keyspace.lock(slot);
+        let databases = guard.dbs().count() as DbIndex;
+        for index in 0..databases {
+            let db = guard.take_db(index);
+            let mut cursor = 0;
+            while outcome.is_ok() && !db.is_empty() && cursor < CURSOR_END {
+                let hasher = self.engine.keyspace.hasher();
+                cursor = db.table().scan(cursor as u32, hasher, |entry| visit(index, entry));
+            }
+        }
+        outcome
+    }
+}
+
+impl Rebuilder for Scratch {
+    fn rebuild(
+        &mut self,
+        slot: SlotId,
+        records: &mut dyn Iterator<Item = Record<'_>>,
+        emit: &mut dyn FnMut(u16, &[&[u8]]),
+    ) -> Result<(), String> {
+        self.replay(slot, records, &mut |db, entry| create(entry, entry.key(), |command| emit(db, command)))
+    }
+}
+
+/// Tells compaction what effects mean, by the command table.
+pub struct CommandInterpreter {
+    lookup: Lookup,
+}
+
+impl Default for CommandInterpreter {
+    fn default() -> CommandInterpreter {
+        CommandInterpreter { lookup: Lookup::plain() }
+    }
+}
+
+impl Interpreter for CommandInterpreter {
+    #[inline]
+    fn meaning<'a>(&self, effect: Effect<'a>) -> Meaning<'a> {
+        let mut arguments = effect.arguments();
+        let (name, key) = (arguments.next().unwrap_or_default(), arguments.next());
+        match (name, key, effect.count()) {
+            (b"SET", Some(key), 3) => return Meaning::Replaces(key),
+            (b"SET", Some(key), 5) if arguments.nth(1) == Some(b"PXAT") => return Meaning::Replaces(key),
+            (b"DEL" | b"UNLINK", Some(key), 2) => return Meaning::Removes(key),
+            _ => {}
+        }
+        let args: Args<'_> = effect.arguments().collect();
+        match self.lookup.resolve(&args) {
+            Ok(command) if is_of_one_key(command) => match command.shape {
+                KeyShape::One(at) => args.get(usize::from(at)).map_or(Meaning::Whole, |key| Meaning::Changes(key)),
+                _ => Meaning::Whole,
+            },
+            _ => Meaning::Whole,
+        }
+    }
+}
+
+/// Whether all that a command changes or looks at is one key of the selected database.
+fn is_of_one_key(command: &Command) -> bool {
+    matches!(command.shape, KeyShape::One(_)) && !MOVING.contains(&command.full_name.as_str())
+}
+
+/// Commands of one key that reach into another database.
+const MOVING: &[&str] = &["move"];
