@@ -7,5 +7,8 @@
 //! `docs/disk-format.md` describes every byte.
 
 pub mod disk;
+pub mod journal;
 pub mod record;
+pub mod segment;
+pub mod slot_index;
 pub mod storage;
