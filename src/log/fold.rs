@@ -419,3 +419,188 @@ fn rebuild(
     })?;
     if too_long { Err("a rebuilt command is longer than a record can be".to_owned()) } else { Ok(written) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::toy::{self, State, Toy};
+    use super::*;
+    use crate::base::random::Rng;
+
+    fn slot() -> SlotId {
+        SlotId::new(7).unwrap()
+    }
+
+    fn folder() -> Folder {
+        Folder::new(KeyHasher::from_seed(1, 2))
+    }
+
+    /// Records of sequence 1 on, in epoch 9, with times that now and then go back.
+    fn history(rng: &mut Rng, count: u64, whole_share: u64) -> Vec<Vec<u8>> {
+        (1..=count)
+            .map(|sequence| {
+                let command = toy::command(rng, whole_share);
+                let arguments: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+                let time_ms = 1000 + sequence * 10 - rng.below(30);
+                let header = toy::header(slot(), rng.below(2) as u16, sequence, time_ms);
+                toy::encoded(Header { following: rng.below(2) as u32, ..header }, &arguments, 9)
+            })
+            .collect()
+    }
+
+    fn raw(records: &[Vec<u8>]) -> impl Iterator<Item = RawRecord<'_>> {
+        records.iter().map(|record| (record.as_slice(), 9))
+    }
+
+    fn trusted(records: &[Vec<u8>]) -> Vec<Record<'_>> {
+        records.iter().map(|record| record::read_trusted(record).0).collect()
+    }
+
+    fn state_at<'a>(records: impl IntoIterator<Item = Record<'a>>, moment_ms: u64) -> State {
+        let mut state = State::new();
+        for record in records {
+            if record.header.time_ms <= moment_ms {
+                toy::apply(&mut state, record);
+            }
+        }
+        state
+    }
+
+    fn state<'a>(records: impl IntoIterator<Item = Record<'a>>) -> State {
+        state_at(records, u64::MAX)
+    }
+
+    fn one(sequence: u64, arguments: &[&[u8]]) -> Vec<u8> {
+        toy::encoded(toy::header(slot(), 0, sequence, 1000 + sequence), arguments, 9)
+    }
+
+    fn thinned(records: &[Vec<u8>]) -> Vec<u64> {
+        let mut out = Vec::new();
+        let folded = folder().thin(&Toy, raw(records), u64::MAX, &mut out);
+        let left = toy::records(&out);
+        assert_eq!(folded.records, left.len() as u64);
+        left.iter().map(|record| record.header.sequence).collect()
+    }
+
+    #[test]
+    fn thinning_drops_what_is_superseded_in_the_run() {
+        let run = [
+            one(1, &[b"SET", b"a", b"1"]),
+            one(2, &[b"APPEND", b"a", b"2"]),
+            one(3, &[b"SET", b"b", b"1"]),
+            one(4, &[b"DEL", b"a"]),
+            one(5, &[b"APPEND", b"b", b"2"]),
+            one(6, &[b"APPEND", b"a", b"3"]),
+        ];
+        assert_eq!(thinned(&run), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn nothing_is_dropped_across_a_record_that_may_read_it() {
+        let run = [
+            one(1, &[b"SET", b"a", b"0"]),
+            one(2, &[b"SET", b"a", b"1"]),
+            one(3, &[b"RENAME", b"a", b"b"]),
+            one(4, &[b"SET", b"a", b"2"]),
+            one(5, &[b"SET", b"a", b"3"]),
+        ];
+        assert_eq!(thinned(&run), [2, 3, 5]);
+    }
+
+    #[test]
+    fn thinned_runs_lead_to_the_same_state() {
+        let mut folder = folder();
+        for seed in 0..600 {
+            let mut rng = Rng::from_seed(seed);
+            let records = history(&mut rng, 60, seed % 3 * 15);
+            let (below, run) = records.split_at(rng.below(30) as usize);
+            let mut out = Vec::new();
+            let keep_from_ms = if seed % 2 == 0 { u64::MAX } else { 1000 + rng.below(700) };
+            let folded = folder.thin(&Toy, raw(run), keep_from_ms, &mut out);
+            let left = toy::records(&out);
+            assert_eq!(folded.records, left.len() as u64);
+            assert!(left.iter().all(|record| record.header.following == 0));
+            let whole = || trusted(below).into_iter().chain(left.iter().copied());
+            assert_eq!(state(whole()), state(trusted(&records)), "seed {seed}");
+            assert!(whole().is_sorted_by_key(|record| record.header.sequence));
+            check_moments(whole, &records, folded.history_ms, seed);
+        }
+    }
+
+    /// Every moment from `history_ms` on can be rebuilt. Only where time does not go back: a moment is then a prefix.
+    fn check_moments<'a, I: Iterator<Item = Record<'a>>>(
+        left: impl Fn() -> I,
+        records: &[Vec<u8>],
+        history_ms: u64,
+        seed: u64,
+    ) {
+        if !trusted(records).is_sorted_by_key(|record| record.header.time_ms) {
+            return;
+        }
+        for moment_ms in history_ms..1700 {
+            let expected = state_at(trusted(records), moment_ms);
+            assert_eq!(state_at(left(), moment_ms), expected, "seed {seed} at {moment_ms}");
+        }
+    }
+
+    #[test]
+    fn compacted_logs_lead_to_the_same_state() {
+        let mut folder = folder();
+        for seed in 0..600 {
+            let mut rng = Rng::from_seed(seed);
+            let mut records = history(&mut rng, 80, seed % 3 * 20);
+            if seed % 4 == 0 {
+                // In order of time, for the check of moments.
+                for (index, record) in records.iter_mut().enumerate() {
+                    let Record { header, effect } = record::read_trusted(record).0;
+                    let mut timed = vec![0; record.len()];
+                    let header = Header { time_ms: 1000 + index as u64 * 7, ..header };
+                    record::write_encoded(&mut timed, header, effect, 9);
+                    *record = timed;
+                }
+            }
+            let mut out = b"before".to_vec();
+            let keep_from_ms = if seed % 2 == 0 { 1000 + rng.below(700) } else { u64::MAX };
+            let folded = folder.compact(&Toy, &mut Toy, slot(), raw(&records), keep_from_ms, &mut out).unwrap();
+            let left = toy::records(&out[6..]);
+            assert_eq!(folded.records, left.len() as u64);
+            assert_eq!(state(left.iter().copied()), state(trusted(&records)), "seed {seed}");
+            assert!(left.is_sorted_by_key(|record| record.header.sequence), "seed {seed}");
+            if keep_from_ms == u64::MAX {
+                let keys = state(trusted(&records)).len();
+                assert!(left.len() <= keys * VERBATIM_RECORDS as usize, "{} for {keys}", left.len());
+            }
+            check_moments(|| left.iter().copied(), &records, folded.history_ms, seed);
+        }
+    }
+
+    #[test]
+    fn compaction_says_what_it_does_with_each_chain() {
+        let long = vec![b'x'; 600];
+        let records = [
+            one(1, &[b"SET", b"gone", b"1"]),
+            one(2, &[b"SET", b"alone", b"0"]),
+            one(3, &[b"APPEND", b"short", b"1"]),
+            one(4, &[b"APPEND", b"large", &long]),
+            one(5, &[b"SET", b"alone", b"1"]),
+            one(6, &[b"APPEND", b"short", b"2"]),
+            one(7, &[b"APPEND", b"large", &long]),
+            one(8, &[b"DEL", b"gone"]),
+            one(9, &[b"DEL", b"again"]),
+            one(10, &[b"APPEND", b"again", b"1"]),
+        ];
+        let mut out = Vec::new();
+        folder().compact(&Toy, &mut Toy, slot(), raw(&records), u64::MAX, &mut out).unwrap();
+        let left: Vec<(u64, u64)> =
+            toy::records(&out).iter().map(|record| (record.header.sequence, record.header.time_ms)).collect();
+        assert_eq!(left, [3, 5, 6, 7, 10].map(|sequence| (sequence, 1000 + sequence)));
+    }
+
+    #[test]
+    fn what_cannot_be_rebuilt_leaves_nothing_behind() {
+        let records = [one(1, &[b"SET", b"a", b"1"]), one(2, &[b"BROKEN"])];
+        let mut out = b"before".to_vec();
+        let outcome = folder().compact(&Toy, &mut Toy, slot(), raw(&records), u64::MAX, &mut out);
+        assert_eq!(outcome, Err("an unknown command".to_owned()));
+        assert_eq!(out, b"before");
+    }
+}

@@ -325,3 +325,118 @@ fn check_overlaps(slots: &[(SlotId, Arc<SlotLog>)]) -> Result<(), ManifestError>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(number: u16) -> SlotId {
+        SlotId::new(number).unwrap()
+    }
+
+    fn example() -> Manifest {
+        let extent = |file, start_units, units| Extent { file, start_units, units };
+        let first = SlotLog {
+            extents: vec![extent(0, 1, 1), extent(2, 0x1_0000, 4)],
+            digest: 0x0403_0201,
+            sequence: 0x1111,
+            bytes: 5000,
+            records: 40,
+            base_bytes: 4000,
+            history_ms: 1_795_000_000_123,
+        };
+        let second = SlotLog { sequence: 9, ..SlotLog::default() };
+        let journal = JournalMark { last_number: 12, heads: vec![11, 12] };
+        Manifest { number: 77, journal, slots: vec![(slot(5), Arc::new(first)), (slot(16_383), Arc::new(second))] }
+    }
+
+    fn encoded(manifest: &Manifest) -> Vec<u8> {
+        encode(manifest, &mut || ())
+    }
+
+    /// Changes an encoded manifest and makes its checksum right again.
+    fn forged(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut bytes = encoded(&example());
+        bytes.truncate(bytes.len() - CHECKSUM_BYTES);
+        change(&mut bytes);
+        let sum = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_format_document() {
+        let bytes = encoded(&example());
+        assert_eq!(&bytes[0..8], b"CAIRNMAN");
+        assert_eq!(bytes[8..16], [1, 0, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(bytes[16..24], 77u64.to_le_bytes());
+        assert_eq!(bytes[24..32], 12u64.to_le_bytes());
+        assert_eq!(bytes[32..40], [2, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[40..48], 11u64.to_le_bytes());
+        assert_eq!(bytes[48..56], 12u64.to_le_bytes());
+        let entry = &bytes[56..];
+        assert_eq!(entry[0..8], [5, 0, 2, 0, 1, 2, 3, 4]);
+        assert_eq!(entry[8..16], 0x1111u64.to_le_bytes());
+        assert_eq!(entry[16..24], 5000u64.to_le_bytes());
+        assert_eq!(entry[24..32], 40u64.to_le_bytes());
+        assert_eq!(entry[32..40], 4000u64.to_le_bytes());
+        assert_eq!(entry[40..48], 1_795_000_000_123u64.to_le_bytes());
+        assert_eq!(entry[48..56], [0, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(entry[56..64], 4096u64.to_le_bytes());
+        assert_eq!(entry[64..72], [2, 0, 0, 0, 4, 0, 0, 0]);
+        assert_eq!(entry[72..80], 0x1000_0000u64.to_le_bytes());
+        assert_eq!(entry[80..84], [0xff, 0x3f, 0, 0]);
+        assert_eq!(entry.len(), 80 + 48 + 4);
+        assert_eq!(entry[128..], crc32fast::hash(&bytes[..bytes.len() - 4]).to_le_bytes());
+        assert_eq!(decode(&bytes).unwrap(), example());
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        let bytes = encoded(&example());
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let error = decode(&flipped).unwrap_err();
+            match bit / 8 {
+                0..8 => assert!(matches!(error, ManifestError::Foreign), "{error}"),
+                8..12 => assert!(matches!(error, ManifestError::Version(_)), "{error}"),
+                _ => assert!(matches!(error, ManifestError::Checksum), "{error}"),
+            }
+        }
+        for len in 0..bytes.len() {
+            assert!(decode(&bytes[..len]).is_err(), "{len}");
+        }
+        let newer = ManifestError::Version(2).to_string();
+        assert_eq!(newer, "the manifest is of format version 2, known is 1");
+    }
+
+    #[test]
+    fn whole_manifests_that_make_no_sense_are_refused() {
+        let entry = 56;
+        let cases: [(&str, Vec<u8>); 10] = [
+            ("its counts", forged(|bytes| bytes[13] = 0xff)),
+            ("its counts", forged(|bytes| bytes[33] = 0xff)),
+            ("a journal head above", forged(|bytes| bytes[40] = 13)),
+            ("slot 16383 out of order", forged(|bytes| bytes[entry..entry + 2].copy_from_slice(&[0xff, 0x3f]))),
+            ("no such slot", forged(|bytes| bytes[entry..entry + 2].copy_from_slice(&[0, 0x40]))),
+            ("out of bounds", forged(|bytes| bytes[entry + 56] = 1)),
+            ("out of bounds", forged(|bytes| bytes[entry + 57] = 0)),
+            ("out of bounds", forged(|bytes| bytes[entry + 52] = 0)),
+            ("shorter than its log", forged(|bytes| bytes[entry + 18] = 1)),
+            ("contradict", forged(|bytes| bytes[entry + 25] = 1)),
+        ];
+        for (expected, bytes) in cases {
+            let error = decode(&bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} for {expected}");
+        }
+        let overlapping = forged(|bytes| {
+            bytes[entry + 64..entry + 68].fill(0);
+            bytes[entry + 72..entry + 80].copy_from_slice(&4096u64.to_le_bytes());
+        });
+        assert!(decode(&overlapping).unwrap_err().to_string().contains("share an extent"));
+        let longer = forged(|bytes| bytes.extend([0; 8]));
+        assert!(decode(&longer).unwrap_err().to_string().contains("behind the last entry"));
+        assert!(matches!(decode(&forged(|bytes| bytes.truncate(100))), Err(ManifestError::Short)));
+    }
+}

@@ -19,3 +19,5 @@ pub mod slot_reader;
 pub mod storage;
 pub mod table_writer;
 pub mod tables;
+#[cfg(test)]
+mod toy;
