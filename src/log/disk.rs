@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::storage::{Mapping, Storage, StorageFile};
+use super::storage::{Access, Mapping, Storage, StorageFile};
 
 const PAGE_BYTES: usize = 4096;
 /// What `st_blocks` counts in, whatever the file system's blocks are.
@@ -142,12 +142,17 @@ impl StorageFile for DiskFile {
     }
 }
 
-/// Reads pages in. An unreadable page is an error here, where a touch would be a signal.
-fn populate(address: *mut u8, len: usize) -> io::Result<()> {
+/// Reads pages in, and makes them ready for stores if that is asked. An unreadable page is an error here, where a touch
+/// would be a signal.
+fn populate(address: *mut u8, len: usize, access: Access) -> io::Result<()> {
+    let advice = match access {
+        Access::Read => libc::MADV_POPULATE_READ,
+        Access::Write => libc::MADV_POPULATE_WRITE,
+    };
     let misaligned = address as usize % PAGE_BYTES;
     // SAFETY: the range lies in a live mapping, whose first byte is at a page's start; the call reads pages in and
-    // changes nothing.
-    let outcome = unsafe { libc::madvise(address.sub(misaligned).cast(), len + misaligned, libc::MADV_POPULATE_READ) };
+    // changes no byte of them.
+    let outcome = unsafe { libc::madvise(address.sub(misaligned).cast(), len + misaligned, advice) };
     match outcome {
         0 => Ok(()),
         // An older kernel: the pages come when they are touched.
@@ -174,6 +179,7 @@ mod tests {
         assert_eq!(&read, b"abc");
         file.write_at(b"x", 11).unwrap();
         mapping.populate(0..8192).unwrap();
+        mapping.populate_for_write(4096..8192).unwrap();
         // SAFETY: as above.
         assert_eq!(unsafe { mapping.bytes(10..13) }, b"axc");
         // Behind the file's end there is nothing to read, and that is an error.

@@ -7,5 +7,17 @@
 //! `docs/disk-format.md` describes every byte.
 
 pub mod disk;
+pub mod extents;
+pub mod fold;
+pub mod journal;
+pub mod manifest;
 pub mod record;
+pub mod segment;
+pub mod settle;
+pub mod slot_index;
+pub mod slot_reader;
 pub mod storage;
+pub mod table_writer;
+pub mod tables;
+#[cfg(test)]
+mod toy;

@@ -129,7 +129,18 @@ fn spread(epoch: u64) -> u32 {
 pub fn write(into: &mut [u8], header: Header, arguments: &[&[u8]], effect_bytes: usize, epoch: u64) {
     let end = HEADER_BYTES + effect_bytes;
     let into = &mut into[..record_bytes(effect_bytes)];
-    let mut at = HEADER_BYTES;
+    write_effect(&mut into[HEADER_BYTES..end], arguments);
+    into[end..].fill(0);
+    write_header(into, header, effect_bytes, epoch);
+}
+
+/// Writes the effect that a command is.
+///
+/// # Panics
+/// If `into` is not as long as [`effect_bytes`] says of `arguments`.
+#[inline]
+pub fn write_effect(into: &mut [u8], arguments: &[&[u8]]) {
+    let mut at = 0;
     let put_number = |into: &mut [u8], mut value: usize, at: &mut usize| {
         while value >= 0x80 {
             into[*at] = value as u8 | 0x80;
@@ -145,9 +156,7 @@ pub fn write(into: &mut [u8], header: Header, arguments: &[&[u8]], effect_bytes:
         into[at..at + argument.len()].copy_from_slice(argument);
         at += argument.len();
     }
-    assert_eq!(at, end, "an effect of another length");
-    into[end..].fill(0);
-    write_header(into, header, effect_bytes, epoch);
+    assert_eq!(at, into.len(), "an effect of another length");
 }
 
 /// Writes a record with an effect that is encoded already.
@@ -204,40 +213,96 @@ pub fn read(bytes: &[u8], epoch: u64) -> Reading<'_> {
     if bytes[..HEADER_BYTES] == [0; HEADER_BYTES] {
         return Reading::Empty;
     }
-    let effect_bytes = u32::from_le_bytes(number_at(bytes, 0)) as usize;
-    let [sequence, time_and_slot, rest] = [8, 16, 24].map(|at| u64::from_le_bytes(number_at(bytes, at)));
-    if fold(effect_bytes as u64 ^ sequence ^ time_and_slot ^ rest) != 0 {
+    let fields = Fields::at(bytes);
+    if fields.check() != 0 {
         return Reading::Broken(Fault::Header);
     }
-    let number = (time_and_slot >> 48) as u16;
-    let slot = SlotId::new(number);
-    let total = record_bytes(effect_bytes);
+    let effect_end = HEADER_BYTES + fields.effect_bytes;
+    let total = record_bytes(fields.effect_bytes);
     if total > bytes.len() {
         return Reading::Broken(Fault::Length);
     }
-    let sum = crc32fast::hash(&bytes[CHECKED_FROM..HEADER_BYTES + effect_bytes]);
+    let sum = crc32fast::hash(&bytes[CHECKED_FROM..effect_end]);
     if sum ^ spread(epoch) != u32::from_le_bytes(number_at(bytes, CHECKSUM_AT)) {
-        return Reading::Broken(Fault::Checksum(slot));
+        return Reading::Broken(Fault::Checksum(SlotId::new(fields.slot())));
     }
-    let kind = match (rest >> 16) as u8 {
-        0 if slot.is_some() => Kind::Effect,
-        1 if number == NO_SLOT => Kind::Synced,
-        2 if number == NO_SLOT => Kind::Sealed,
-        _ => return Reading::Broken(Fault::Meaning),
-    };
-    let effect = Effect(&bytes[HEADER_BYTES..HEADER_BYTES + effect_bytes]);
-    if kind == Kind::Effect && !effect.is_sound() {
+    let Some(header) = fields.header() else { return Reading::Broken(Fault::Meaning) };
+    let effect = Effect(&bytes[HEADER_BYTES..effect_end]);
+    if header.kind == Kind::Effect && !effect.is_sound() {
         return Reading::Broken(Fault::Meaning);
     }
-    let header = Header {
-        kind,
-        slot,
-        database: rest as u16,
-        sequence,
-        time_ms: time_and_slot & 0xffff_ffff_ffff,
-        following: (rest >> 32) as u32,
-    };
     Reading::Whole(Record { header, effect }, total)
+}
+
+/// Reads a record that this process has written or checked: nothing is summed.
+///
+/// # Panics
+/// If there is none.
+#[inline]
+pub fn read_trusted(bytes: &[u8]) -> (Record<'_>, usize) {
+    let fields = Fields::at(bytes);
+    let header = fields.header().expect("a record that was checked");
+    let effect = Effect(&bytes[HEADER_BYTES..HEADER_BYTES + fields.effect_bytes]);
+    (Record { header, effect }, record_bytes(fields.effect_bytes))
+}
+
+/// The header at the front of `bytes` and the bytes of the whole record, if the header passes its check and makes
+/// sense. The sum is not looked at.
+#[inline]
+pub fn read_header(bytes: &[u8]) -> Option<(Header, usize)> {
+    if bytes.len() < HEADER_BYTES {
+        return None;
+    }
+    let fields = Fields::at(bytes);
+    let header = if fields.check() == 0 { fields.header() } else { None };
+    Some((header?, record_bytes(fields.effect_bytes)))
+}
+
+/// A header's words as they stand in the log.
+struct Fields {
+    effect_bytes: usize,
+    sequence: u64,
+    time_and_slot: u64,
+    rest: u64,
+}
+
+impl Fields {
+    #[inline]
+    fn at(bytes: &[u8]) -> Fields {
+        let [sequence, time_and_slot, rest] = [8, 16, 24].map(|at| u64::from_le_bytes(number_at(bytes, at)));
+        Fields { effect_bytes: u32::from_le_bytes(number_at(bytes, 0)) as usize, sequence, time_and_slot, rest }
+    }
+
+    /// Zero if nothing is wrong.
+    #[inline]
+    fn check(&self) -> u8 {
+        fold(self.effect_bytes as u64 ^ self.sequence ^ self.time_and_slot ^ self.rest)
+    }
+
+    #[inline]
+    fn slot(&self) -> u16 {
+        (self.time_and_slot >> 48) as u16
+    }
+
+    /// `None` if the kind is none, or has a slot where it has none.
+    #[inline]
+    fn header(&self) -> Option<Header> {
+        let slot = SlotId::new(self.slot());
+        let kind = match (self.rest >> 16) as u8 {
+            0 if slot.is_some() => Kind::Effect,
+            1 if self.slot() == NO_SLOT => Kind::Synced,
+            2 if self.slot() == NO_SLOT => Kind::Sealed,
+            _ => return None,
+        };
+        Some(Header {
+            kind,
+            slot,
+            database: self.rest as u16,
+            sequence: self.sequence,
+            time_ms: self.time_and_slot & 0xffff_ffff_ffff,
+            following: (self.rest >> 32) as u32,
+        })
+    }
 }
 
 const _: () = assert!(CHECK_AT == 24 + 3, "the header check is the fourth byte of the last word");

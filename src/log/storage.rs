@@ -52,13 +52,23 @@ pub trait StorageFile: Send + Sync {
     fn map(&self, len: usize) -> io::Result<Mapping>;
 }
 
+/// What pages are brought into memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// Brings the pages of so many bytes at an address into memory.
+pub type Populate = fn(*mut u8, usize, Access) -> io::Result<()>;
+
 /// Bytes of a file in memory, shared with the file.
 ///
 /// The mapping itself keeps no account of who may touch what: see the contracts of its methods.
 pub struct Mapping {
     address: *mut u8,
     len: usize,
-    populate: fn(*mut u8, usize) -> io::Result<()>,
+    populate: Populate,
     /// Unmaps, or frees, when dropped.
     _owner: Box<dyn Any + Send + Sync>,
 }
@@ -77,12 +87,7 @@ impl Mapping {
     /// # Safety
     /// The bytes stay where they are, readable and writable, for as long as `owner` lives. `populate` gets a part of
     /// them and must touch nothing else.
-    pub unsafe fn new(
-        address: *mut u8,
-        len: usize,
-        populate: fn(*mut u8, usize) -> io::Result<()>,
-        owner: Box<dyn Any + Send + Sync>,
-    ) -> Mapping {
+    pub unsafe fn new(address: *mut u8, len: usize, populate: Populate, owner: Box<dyn Any + Send + Sync>) -> Mapping {
         Mapping { address, len, populate, _owner: owner }
     }
 
@@ -92,6 +97,11 @@ impl Mapping {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Where byte `offset` stands, to prefetch it.
+    pub fn address_of(&self, offset: usize) -> *const u8 {
+        self.address.wrapping_add(offset)
     }
 
     /// Bytes of the mapping, to read.
@@ -119,8 +129,17 @@ impl Mapping {
     /// Brings the pages of `range` into memory. Where the disk cannot deliver them this is an error, while touching
     /// them would end the process.
     pub fn populate(&self, range: Range<usize>) -> io::Result<()> {
+        self.populate_for(range, Access::Read)
+    }
+
+    /// The same for pages that will be stored to: the first store to each then costs no fault.
+    pub fn populate_for_write(&self, range: Range<usize>) -> io::Result<()> {
+        self.populate_for(range, Access::Write)
+    }
+
+    fn populate_for(&self, range: Range<usize>, access: Access) -> io::Result<()> {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
         // SAFETY: within the mapping by the check above.
-        (self.populate)(unsafe { self.address.add(range.start) }, range.end - range.start)
+        (self.populate)(unsafe { self.address.add(range.start) }, range.end - range.start, access)
     }
 }
