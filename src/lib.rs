@@ -9,6 +9,7 @@ pub mod config;
 pub mod engine;
 pub mod metrics;
 pub mod net;
+pub mod rdb;
 pub mod resp;
 pub mod server;
 pub mod store;
