@@ -13,6 +13,7 @@
 //! source, sink       buffers that know their offset and checksum
 //! ```
 
+pub mod append_only;
 mod error;
 mod format;
 mod lzf;
