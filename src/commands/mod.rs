@@ -12,6 +12,7 @@ pub mod context;
 mod debug;
 mod debug_data;
 pub mod dispatch;
+mod dump;
 mod expire;
 mod generic;
 mod info;

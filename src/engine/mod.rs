@@ -4,6 +4,7 @@ pub mod clients;
 pub mod effect;
 pub mod expiry;
 pub mod gate;
+pub mod saved;
 pub mod session;
 pub mod space;
 pub mod state;
