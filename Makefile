@@ -7,6 +7,7 @@ TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 SERVER := $(TARGET_DIR)/release/cairn-server
 PORT ?= 6379
 FUZZ_SECONDS ?= 30
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 
 STAGE = @printf '\n== %s\n'
 STARTED := $(shell date +%s)
@@ -49,9 +50,9 @@ clients: build setup-test ## Everyday scripts of real clients
 	$(STAGE) 'Real clients'
 	tests/clients/run $(SERVER)
 
-fuzz: setup-test ## Fuzz the request parser for 30 seconds (FUZZ_SECONDS=...)
+fuzz: setup-test ## Run every fuzz target for 30 seconds (FUZZ_SECONDS=...)
 	$(STAGE) 'Fuzzing'
-	fuzz/run request_parser $(FUZZ_SECONDS)
+	for target in $(FUZZ_TARGETS); do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
 
 bench: build ## Measure beside redis-server and write docs/benchmarks.md
 	@tests/setup.sh bench

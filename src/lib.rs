@@ -10,6 +10,7 @@ pub mod engine;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod rdb;
 pub mod resp;
 pub mod server;
 pub mod store;

@@ -1,6 +1,7 @@
 //! The ground floor: time, entropy, hashing, numbers. No other room reads the clock or the system's randomness.
 
 pub mod clock;
+pub mod crc64;
 pub mod digest;
 pub mod glob;
 pub mod hash;

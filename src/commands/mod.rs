@@ -13,6 +13,7 @@ mod creation;
 mod debug;
 mod debug_data;
 pub mod dispatch;
+mod dump;
 mod expire;
 mod generic;
 mod info;

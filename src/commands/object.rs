@@ -15,7 +15,8 @@ const SHARED_INTEGERS: i64 = 10_000;
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
 const ACCESS_CLOCK_MASK: u32 = 0x00ff_ffff;
 
-fn counts_frequency(policy: MaxmemoryPolicy) -> bool {
+/// Whether the policy compares how often values are used, so that their clocks hold a counter.
+pub fn counts_frequency(policy: MaxmemoryPolicy) -> bool {
     matches!(policy, MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu)
 }
 

@@ -196,6 +196,8 @@ impl Interpreter for CommandInterpreter {
         match (name, key, effect.count()) {
             (b"SET", Some(key), 3) => return Meaning::Replaces(key),
             (b"SET", Some(key), 5) if arguments.nth(1) == Some(b"PXAT") => return Meaning::Replaces(key),
+            // It was run, so what it replaced was nothing, or was to be replaced.
+            (b"RESTORE", Some(key), _) => return Meaning::Replaces(key),
             (b"DEL" | b"UNLINK", Some(key), 2) => return Meaning::Removes(key),
             _ => {}
         }

@@ -5,6 +5,7 @@ pub mod effect;
 pub mod expiry;
 pub mod gate;
 pub mod persistence;
+pub mod saved;
 pub mod session;
 pub mod space;
 pub mod state;

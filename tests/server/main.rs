@@ -12,6 +12,7 @@ mod introspection;
 mod memory_limit;
 mod model;
 mod protocol;
+mod rdb;
 mod scan;
 mod strings;
 mod support;

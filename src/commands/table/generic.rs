@@ -2,7 +2,7 @@
 
 use crate::commands::keys::*;
 use crate::commands::spec::*;
-use crate::commands::{Handler, expire, generic, object, persistence, scan};
+use crate::commands::{Handler, dump, expire, generic, object, persistence, scan};
 use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
@@ -12,6 +12,21 @@ const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categorie
 const fn container(name: &'static str) -> CommandSpec {
     CommandSpec::container(Group::Generic, name)
 }
+
+/// What RESTORE takes, and its internal twin.
+pub const RESTORE_ARGS: &[ArgSpec] = &[
+    key("key", 0),
+    integer("ttl"),
+    string("serialized-value"),
+    word("replace", "REPLACE").since("3.0.0").optional(),
+    word("absttl", "ABSTTL").since("5.0.0").optional(),
+    integer("seconds").token("IDLETIME").since("5.0.0").optional(),
+    integer("frequency").token("FREQ").since("5.0.0").optional(),
+];
+pub const RESTORE_HISTORY: &[(&str, &str)] =
+    &[("3.0.0", "Option `REPLACE`."), ("5.0.0", "Option `ABSTTL`."), ("5.0.0", "Options `IDLETIME` and `FREQ`.")];
+pub const RESTORE_COMPLEXITY: &str =
+    "O(N) for a collection, N: its elements, O(N*log(N)) for a sorted set; O(1) for a short string";
 
 pub static ROWS: &[CommandSpec] = &[
     row("copy", -3, WRITE | DENYOOM, KEYSPACE, generic::copy)
@@ -28,6 +43,15 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .keys(&[keys_from(1, 1, RM | DELETE)])
         .args(&[key("key", 0).multiple()]),
+    row("dump", 2, READONLY, KEYSPACE, dump::dump)
+        .doc(
+            "2.6.0",
+            "Takes a value out as bytes for RESTORE.",
+            "O(N) for a collection, N: its elements; O(1) for a short string",
+        )
+        .tips(&["nondeterministic_output"])
+        .keys(&[key_at(1, RO | ACCESS)])
+        .args(&[key("key", 0)]),
     row("exists", -2, READONLY | FAST, KEYSPACE, generic::exists)
         .doc("1.0.0", "Counts how many of the keys exist.", "O(N), N: keys")
         .history(&[("3.0.3", "Takes several keys.")])
@@ -139,6 +163,11 @@ pub static ROWS: &[CommandSpec] = &[
         .history(&[("3.2.0", "Equal names are no error.")])
         .keys(&[key_at(1, RW | ACCESS | DELETE), key_at(2, OW | INSERT)])
         .args(&[key("key", 0), key("newkey", 1)]),
+    row("restore", -4, WRITE | DENYOOM, KEYSPACE | DANGEROUS, dump::restore)
+        .doc("2.6.0", "Makes a key of what DUMP gave.", RESTORE_COMPLEXITY)
+        .history(RESTORE_HISTORY)
+        .keys(&[key_at(1, OW | UPDATE)])
+        .args(RESTORE_ARGS),
     row("scan", -2, READONLY | TOUCHES_ARBITRARY_KEYS | WALKS_SLOTS, KEYSPACE, scan::scan)
         .doc(
             "2.8.0",

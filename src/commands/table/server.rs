@@ -1,9 +1,10 @@
 //! Rows: the server as a whole: its configuration, statistics, data set and diagnosis.
 
+use super::generic::{RESTORE_ARGS, RESTORE_COMPLEXITY, RESTORE_HISTORY};
 use crate::commands::keys::*;
 use crate::commands::spec::*;
 use crate::commands::{
-    Handler, command, config, debug, generic, info, latency, lolwut, memory, persistence, scan, server, slow_log,
+    Handler, command, config, debug, dump, generic, info, latency, lolwut, memory, persistence, scan, server, slow_log,
 };
 use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
@@ -168,6 +169,12 @@ pub static ROWS: &[CommandSpec] = &[
         "Streams every command that the server runs.",
         "",
     ),
+    row("restore-asking", -4, WRITE | DENYOOM | ASKING, KEYSPACE | DANGEROUS, dump::restore)
+        .doc("3.0.0", "Makes a key of what DUMP gave, for the migration of slots.", RESTORE_COMPLEXITY)
+        .history(RESTORE_HISTORY)
+        .system()
+        .keys(&[key_at(1, OW | UPDATE)])
+        .args(RESTORE_ARGS),
     row("save", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, 0, persistence::save).doc(
         "1.0.0",
         "Writes a snapshot file and answers when it is there.",

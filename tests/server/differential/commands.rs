@@ -1,6 +1,9 @@
 //! Random commands, valid and not: a template for every form of every command, filled from pools of ordinary and
 //! awkward arguments, now and then damaged.
 
+use cairn::base::crc64::crc64;
+use cairn::rdb::{Value, payload};
+
 use crate::support::Random;
 
 /// Words in angle brackets are filled in; `A|B` picks one; `{...}` repeats its content none to three times; `[...]` has
@@ -52,6 +55,10 @@ const TEMPLATES: &[&str] = &[
     "COPY <key> <key> [REPLACE]",
     "COPY <key> <key> {DB <database>} {REPLACE}",
     "MOVE <key> <database>",
+    "DUMP <key>",
+    "RESTORE <key> <ttl> <payload> {REPLACE|ABSTTL} [IDLETIME <integer>]",
+    "RESTORE <key> <ttl> <payload> REPLACE {ABSTTL} {FREQ <integer>}",
+    "RESTORE|RESTORE-ASKING <key> <time> <payload> {REPLACE} {ABSTTL} {IDLETIME|FREQ <integer>}",
     "KEYS <pattern>",
     "SCAN 0 COUNT 1000000 {MATCH <pattern>} {TYPE string|list|junk}",
     "SCAN <integer> {COUNT <index>}",
@@ -205,6 +212,31 @@ const PATTERNS: &[&str] = &[
     "*[1-3]",
 ];
 
+/// Bodies of payloads in uncommon forms, some of them damaged. None ends so that it reads on in its trailer, which the
+/// oracle does not mind.
+const SEALED_BODIES: &[&[u8]] = &[
+    b"\x08",
+    b"\x1a\x01x",
+    b"\xc8",
+    b"\xff",
+    b"\x00\x3fshort",
+    b"\x00\x82",
+    b"\x00\xc4",
+    b"\x00\x81\x7f\xff\xff\xff\xff\xff\xff\xff",
+    b"\x00\x02hi and more",
+    b"\x00\x40\x02hi",
+    b"\x00\x80\x00\x00\x00\x02hi",
+    b"\x00\x81\x00\x00\x00\x00\x00\x00\x00\x02hi",
+    b"\x00\xc0\x05",
+    b"\x00\xc1\x05\x00",
+    b"\x00\xc2\xff\xff\xff\x7f",
+    b"\x00\xc3\x05\x15\x00a\xe0\x0b\x00",
+    b"\x00\xc3\x02\x01\x00a",
+    b"\x00\xc3\x02\x03\x00a",
+    b"\x00\xc3\x05\x16\x00a\xe0\x0b\x00",
+    b"\x00\xc3\x05\x15\x00a\xe0\x0b\x01",
+];
+
 /// One command as its arguments.
 pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
     let mut template = random.pick(TEMPLATES);
@@ -283,6 +315,11 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
             _ => random.below(150).to_string().into_bytes(),
         },
         "<time>" => time(random),
+        "<ttl>" => match random.below(3) {
+            0 => time(random),
+            _ => b"0".to_vec(),
+        },
+        "<payload>" => restorable(random),
         "<database>" => random
             .pick(&["0", "0", "0", "1", "1", "2", "15", "16", "-1", "x", "", "01", "4294967296"])
             .as_bytes()
@@ -315,6 +352,26 @@ fn value(random: &mut Random) -> Vec<u8> {
     }
 }
 
+/// What DUMP may have given, or nearly.
+fn restorable(random: &mut Random) -> Vec<u8> {
+    let mut payload = payload::encode(Value::String(&value(random)), random.chance(50));
+    match random.below(8) {
+        0 => {
+            let at = random.below(payload.len());
+            payload[at] ^= 1 << random.below(8);
+        }
+        1 => payload.truncate(random.below(payload.len())),
+        2 => {
+            // Up to version 10 both sides read it, none reads 200.
+            let version = random.pick(&[0, 1, 6, 9, 10, 200]);
+            payload = [random.pick(SEALED_BODIES), &[version, 0]].concat();
+            payload.extend_from_slice(&crc64(0, &payload).to_le_bytes());
+        }
+        _ => {}
+    }
+    payload
+}
+
 /// Past or far ahead as a relative and as an absolute time, in seconds and in milliseconds. The far ones are drawn
 /// from so wide a range that two of them never meet within the few milliseconds by which two servers differ.
 fn time(random: &mut Random) -> Vec<u8> {
@@ -340,7 +397,7 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
     let at = random.below(command.len());
     // A short time to live would end on one server while the other still answers.
     let name = command[0].to_ascii_uppercase();
-    let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG"].contains(&name.as_slice())
+    let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG", b"RESTORE", b"RESTORE-ASKING"].contains(&name.as_slice())
         || name.windows(2).any(|part| part == b"EX");
     let junk = |random: &mut Random| {
         if timed { b"junk".to_vec() } else { value(random) }

@@ -49,7 +49,15 @@ impl Server {
         Server::of_binary(&server_binary(), Some(text), arguments)
     }
 
-    /// A server from any binary; the differential test starts its oracle so.
+    /// A redis-server to compare with, which must be there. CAIRN_DIFF_ORACLE names another than Debian's.
+    pub fn of_oracle(arguments: &[&str]) -> Server {
+        let binary =
+            std::env::var_os("CAIRN_DIFF_ORACLE").map_or_else(|| PathBuf::from("/usr/bin/redis-server"), PathBuf::from);
+        assert!(binary.exists(), "the oracle {} is missing; install redis-server", binary.display());
+        Server::of_binary(&binary, None, arguments)
+    }
+
+    /// A server from any binary.
     pub fn of_binary(binary: &Path, file: Option<&str>, arguments: &[&str]) -> Server {
         let directory = temporary_directory();
         let port = free_port();
