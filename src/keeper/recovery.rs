@@ -1,0 +1,94 @@
+//! From the log's files to a keyspace that serves.
+//!
+//! Slots are loaded in parallel, one reader per core: each slot's log, then its records of the journal's tail. A slot
+//! whose history is damaged is emptied again and refused, and the others serve.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::base::key_slot::SlotId;
+use crate::commands::replay::Replayer;
+use crate::engine::Engine;
+use crate::log::slot_index::SlotIndex;
+use crate::log::tables::Version;
+use crate::store::DbIndex;
+
+/// Slots that a reader takes at a time.
+const SLOTS_AT_ONCE: usize = 16;
+
+/// Loads every slot that `refused` gives no reason against, with so many threads. The keyspace is empty, or is emptied
+/// slot by slot; nobody else uses it.
+pub fn load_slots(
+    engine: &Arc<Engine>,
+    version: &Version,
+    index: &SlotIndex,
+    refused: &(dyn Fn(SlotId) -> Option<String> + Sync),
+    threads: usize,
+) {
+    let slots: Vec<SlotId> = SlotId::all().collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut replayer = Replayer::new(engine.clone());
+                let mut buffer = Vec::new();
+                loop {
+                    let first = next.fetch_add(SLOTS_AT_ONCE, Ordering::Relaxed);
+                    let Some(batch) = slots.get(first..) else { break };
+                    for &slot in batch.iter().take(SLOTS_AT_ONCE) {
+                        let loaded = match refused(slot) {
+                            Some(reason) => Err(reason),
+                            None => load_slot(engine, version, index, slot, &mut replayer, &mut buffer),
+                        };
+                        if let Err(reason) = loaded {
+                            tracing::error!("Slot {} is refused: {reason}", slot.number());
+                            empty(engine, slot);
+                            engine.persistence.refuse_slot(slot, reason);
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn load_slot(
+    engine: &Engine,
+    version: &Version,
+    index: &SlotIndex,
+    slot: SlotId,
+    replayer: &mut Replayer,
+    buffer: &mut Vec<u8>,
+) -> Result<(), String> {
+    let log = version.slot(slot);
+    let mut sequence = log.sequence;
+    let mut bytes = 0;
+    if log.bytes > 0 {
+        for stored in version.read(slot, buffer).map_err(|fault| fault.to_string())? {
+            let stored = stored.map_err(|fault| fault.to_string())?;
+            replayer.apply(&stored.record)?;
+        }
+        bytes += log.bytes;
+    }
+    for position in index.positions(slot) {
+        let record = index.record(*position);
+        if record.header.sequence <= sequence {
+            continue;
+        }
+        replayer.apply(&record)?;
+        sequence = record.header.sequence;
+        bytes += record.effect.bytes().len() as u64;
+    }
+    engine.keyspace.lock(slot).set_sequence(sequence);
+    engine.persistence.loading.loaded_bytes.fetch_add(bytes, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Forgets what a slot holds.
+pub fn empty(engine: &Engine, slot: SlotId) {
+    let mut guard = engine.keyspace.lock(slot);
+    let databases = guard.dbs().count() as DbIndex;
+    for index in 0..databases {
+        drop(guard.take_db(index));
+    }
+}
