@@ -119,7 +119,7 @@ impl TestServer {
         let captured = Capture::default();
         let hasher = KeyHasher::from_seed(1, 2);
         let engine = Arc::new(Engine::new(Live::new(config, None), 1, registry::count(), hasher));
-        engine.follow(Some(Arc::new(captured.clone())));
+        engine.follow(Some(Arc::new(captured.clone())), None);
         let executor = Executor::new(Worker::new(engine.clone(), 0), Arc::new(Lookup::plain()));
         TestServer { engine, executor, sessions: Vec::new(), captured }
     }

@@ -48,12 +48,8 @@ fn read_options(config: &Config) -> ReadOptions {
 /// snapshot, as in Redis, unless `appendonly` is off.
 pub fn find(directory: &Path, config: &Config) -> Result<Option<Origin>, String> {
     if config.appendonly {
-        let files = AppendOnlyFiles::find(
-            directory,
-            &config.appenddirname,
-            &config.appendfilename,
-            read_options(config),
-        );
+        let files =
+            AppendOnlyFiles::find(directory, &config.appenddirname, &config.appendfilename, read_options(config));
         if let Some(files) = files.map_err(|error| error.to_string())? {
             return Ok(Some(Origin::AppendOnly(files)));
         }
@@ -175,7 +171,7 @@ impl<'e> Importer<'e> {
                     self.run(&arguments).map_err(|error| format!("{place}: {error}"))?;
                     self.engine.persistence.loading.loaded_bytes.store(done, Ordering::Relaxed);
                 }
-                AppendOnlyEvent::Time(_) => {}
+                AppendOnlyEvent::Time(_) | AppendOnlyEvent::FileEnd => {}
                 AppendOnlyEvent::Torn { .. } if !self.config.aof_load_truncated => {
                     return Err(format!("{place} ends within a command, and aof-load-truncated is off"));
                 }
@@ -193,7 +189,8 @@ impl<'e> Importer<'e> {
             Event::SelectDb(number) => {
                 let databases = self.engine.keyspace.databases();
                 let db = DbIndex::try_from(number).ok().filter(|db| *db < databases);
-                self.db = db.ok_or(format!("it has a database {number}, and there are {databases}: raise \"databases\""))?;
+                self.db =
+                    db.ok_or(format!("it has a database {number}, and there are {databases}: raise \"databases\""))?;
                 Ok(())
             }
             Event::Key(saved) => self.put(&saved),

@@ -22,6 +22,7 @@ use crate::log::manifest::JournalMark;
 use crate::log::scan::{self, Scan};
 use crate::log::segment::Segment;
 use crate::log::settle::{Outcome, Pacer, Pass, Settler, Source};
+use crate::log::slot_index::SlotIndex;
 use crate::log::storage::Storage;
 use crate::log::tables::{Space, Tables, Version};
 use crate::store::Db;
@@ -78,7 +79,7 @@ impl Source for Journal {
     }
 
     fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark {
-        let heads = self.heads_without(settled);
+        let heads = self.heads(settled);
         JournalMark { last_number: heads.last_number, heads: heads.numbers }
     }
 }
@@ -102,6 +103,17 @@ impl KeptLog {
         KeptLog::open_on(storage, path, lock, engine, options)
     }
 
+    /// Makes a new log in `path`, over whatever is there, that counts only once [`KeptLog::end_moving_in`] was called.
+    pub fn begin(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<KeptLog, String> {
+        let storage: Arc<dyn Storage> =
+            Arc::new(Disk::open(path).map_err(|error| format!("{}: {error}", path.display()))?);
+        let lock = Lock::take(path).map_err(|error| error.to_string())?;
+        begin_moving_in(path)?;
+        wipe(path)?;
+        begin_moving_in(path)?;
+        Ok(KeptLog::open_on(storage, path, lock, engine, options)?.0)
+    }
+
     fn open_on(
         storage: Arc<dyn Storage>,
         path: &Path,
@@ -121,7 +133,9 @@ impl KeptLog {
         if options.refuse_torn && !scan.torn.is_empty() {
             return Err(failed(&"the journal ends within a record, and aof-load-truncated is off"));
         }
-        engine.persistence.begin_loading(to_load_bytes(&version, &scan));
+        if !opened.fresh {
+            engine.persistence.begin_loading(to_load_bytes(&version, &scan));
+        }
         let refused = |slot: SlotId| scan.damage_of(slot).map(|damage| damage.to_string());
         recovery::load_slots(engine, &version, &scan.index, &refused, options.threads);
         let journal = Journal::create(
@@ -156,7 +170,8 @@ impl KeptLog {
             _lock: lock,
         };
         // From here on the new segments must be there.
-        log.tables.mark(log.journal.mark(&[])).map_err(|error| failed(&error))?;
+        let mark = log.journal.mark(&[]);
+        log.tables.batch().publish(mark, &mut || {}).map_err(|error| failed(&error))?;
         Ok((log, Found { fresh: opened.fresh }))
     }
 
@@ -171,6 +186,15 @@ impl KeptLog {
         Ok(outcome)
     }
 
+    /// Has the engine's keyspace be what the log says that it is. The caller has closed the gate.
+    pub fn reload(&self, engine: &Arc<Engine>, threads: usize) -> Result<(), String> {
+        let segments = self.journal.cut().map_err(|error| error.to_string())?;
+        let index = SlotIndex::build(&segments);
+        SlotId::all().for_each(|slot| recovery::empty(engine, slot));
+        recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads);
+        Ok(())
+    }
+
     /// Bytes appended since the last pass began.
     pub fn fresh_bytes(&self) -> u64 {
         self.journal.appended_bytes().saturating_sub(self.cut_bytes.load(Ordering::Relaxed))
@@ -182,9 +206,7 @@ impl KeptLog {
 
     /// Says on the disk that what follows is a data set moving in, which counts only when it is whole.
     pub fn begin_moving_in(&self) -> Result<(), String> {
-        let path = self.path.join(MOVING_IN_NAME);
-        let made = fs::File::create(&path).and_then(|file| file.sync_all()).and_then(|()| sync_directory(&self.path));
-        made.map_err(|error| format!("{}: {error}", path.display()))
+        begin_moving_in(&self.path)
     }
 
     /// Says that it is whole, once everything appended is durable.
@@ -203,6 +225,12 @@ impl KeptLog {
             State::Failed(reason) => Some(reason),
         }
     }
+}
+
+fn begin_moving_in(path: &Path) -> Result<(), String> {
+    let mark = path.join(MOVING_IN_NAME);
+    let made = fs::File::create(&mark).and_then(|file| file.sync_all()).and_then(|()| sync_directory(path));
+    made.map_err(|error| format!("{}: {error}", mark.display()))
 }
 
 fn sync_directory(path: &Path) -> std::io::Result<()> {

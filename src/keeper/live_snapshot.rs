@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -16,21 +17,36 @@ use crate::engine::Engine;
 use crate::log::settle::Pacer;
 use crate::store::keyspace::SlotObserver;
 use crate::store::table::CURSOR_END;
-use crate::store::{DbIndex, Entry, SlotData};
+use crate::store::{DbIndex, Entry, SlotGuard};
 
 type Copy = Vec<(DbIndex, Entry)>;
+
+/// Which slots an observer has seen.
+pub struct Seen(Box<[AtomicBool]>);
+
+impl Default for Seen {
+    fn default() -> Seen {
+        Seen((0..SLOT_COUNT).map(|_| AtomicBool::new(false)).collect())
+    }
+}
+
+impl Seen {
+    /// Whether this is the first call for the slot, which the caller has locked.
+    pub fn is_first(&self, id: SlotId) -> bool {
+        !self.0[id.index()].swap(true, Ordering::Relaxed)
+    }
+}
 
 /// Copies each slot once, for whoever comes first.
 struct Copier {
     engine: Arc<Engine>,
-    /// Whether a slot was copied; each guarded by the slot's own lock too.
-    seen: Vec<Mutex<bool>>,
+    seen: Seen,
     copies: Mutex<Vec<Copy>>,
 }
 
 impl SlotObserver for Copier {
-    fn see(&self, id: SlotId, slot: &SlotData) {
-        if std::mem::replace(&mut *self.seen[id.index()].lock(), true) {
+    fn see(&self, id: SlotId, slot: &mut SlotGuard<'_>) {
+        if !self.seen.is_first(id) {
             return;
         }
         let hasher = self.engine.keyspace.hasher();
@@ -49,24 +65,20 @@ impl SlotObserver for Copier {
     }
 }
 
-/// Writes the live data set, as it is when this is called, to the snapshot file `path`. `begun` is told when that
-/// moment is over.
+/// Writes the live data set, as it is when this is called, to the snapshot file `path`.
 pub fn write_live(
     engine: &Arc<Engine>,
     path: &Path,
     config: &Config,
     pacer: &mut dyn Pacer,
-    begun: impl FnOnce(),
 ) -> Result<Written, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let used_memory_bytes = engine.used_memory_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    let used_memory_bytes = engine.used_memory_bytes.load(Ordering::Relaxed);
     let mut file = SnapshotFile::create(path, config, used_memory_bytes).map_err(failed)?;
-    let seen = (0..SLOT_COUNT).map(|_| Mutex::new(false)).collect();
-    let copier = Arc::new(Copier { engine: engine.clone(), seen, copies: Mutex::default() });
+    let copier = Arc::new(Copier { engine: engine.clone(), seen: Seen::default(), copies: Mutex::default() });
     engine.keyspace.observe(Some(copier.clone()));
     // A transaction that began before may hold slots without showing them: it must be over before they are read.
     engine.gate.wait_for_leavers();
-    begun();
     let mut outcome = Ok(());
     for id in SlotId::all() {
         drop(engine.keyspace.lock_alone(id));

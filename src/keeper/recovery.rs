@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::base::key_slot::SlotId;
 use crate::commands::replay::Replayer;
 use crate::engine::Engine;
+use crate::engine::saved::{entry_of, value_of};
 use crate::log::slot_index::SlotIndex;
 use crate::log::tables::Version;
+use crate::rdb::payload::{self, PayloadBuffer};
 use crate::store::DbIndex;
+use crate::store::table::CURSOR_END;
 
 /// Slots that a reader takes at a time.
 const SLOTS_AT_ONCE: usize = 16;
@@ -81,6 +84,33 @@ fn load_slot(
     }
     engine.keyspace.lock(slot).set_sequence(sequence);
     engine.persistence.loading.loaded_bytes.fetch_add(bytes, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Makes every entry anew of what a snapshot would say of it. The caller has closed the gate.
+pub fn recode(engine: &Engine) -> Result<(), String> {
+    let hasher = engine.keyspace.hasher();
+    let mut values = PayloadBuffer::default();
+    for slot in SlotId::all() {
+        let mut guard = engine.keyspace.lock(slot);
+        let databases = guard.dbs().count() as DbIndex;
+        for index in 0..databases {
+            let old = guard.take_db(index);
+            let mut entries = Vec::new();
+            let mut cursor = 0;
+            while !old.is_empty() && cursor < CURSOR_END {
+                cursor = old.table().scan(cursor as u32, hasher, |entry| {
+                    let payload = payload::encode(value_of(entry), true);
+                    entries.push((entry.key().to_vec(), payload, entry.expiry_ms(), entry.access()));
+                });
+            }
+            for (key, payload, expiry_ms, access) in entries {
+                let value = payload::decode(&payload, u64::MAX, &mut values).map_err(|error| format!("{error:?}"))?;
+                let entry = entry_of(&key, value, expiry_ms, access);
+                guard.db_mut(index).insert(hasher.hash(&key), entry, hasher);
+            }
+        }
+    }
     Ok(())
 }
 

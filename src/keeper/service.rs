@@ -16,17 +16,24 @@ use parking_lot::Mutex;
 
 use super::import;
 use super::kept_log::{KeptLog, LogOptions, SEGMENT_BYTES};
+use super::live_snapshot::Seen;
 use super::pacer::{BurstPacer, Share};
 use super::snapshot::Written;
-use super::{LOG_DIRECTORY, live_snapshot, snapshot};
+use super::{LOG_DIRECTORY, live_snapshot, recovery, snapshot};
+use crate::base::key_slot::SlotId;
 use crate::base::{clock, process};
+use crate::commands::creation::create;
 use crate::config::Config;
 use crate::config::choices::AppendFsync;
+use crate::engine::Engine;
 use crate::engine::effect::EffectSink;
 use crate::engine::persistence::{JobKind, LogReport, Task, obstacle};
-use crate::engine::Engine;
+use crate::engine::space::Followers;
 use crate::log::journal::Policy;
 use crate::log::settle::{Pacer, Unpaced};
+use crate::store::SlotGuard;
+use crate::store::keyspace::SlotObserver;
+use crate::store::table::CURSOR_END;
 
 /// How often the keeper looks around.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -118,12 +125,14 @@ impl Service {
         let (log, found) = KeptLog::open(&path, &self.engine, &log_options(&self.engine, config))?;
         let log = Arc::new(log);
         let sink: Arc<dyn EffectSink> = log.journal.clone();
-        if found.fresh && let Some(origin) = import::find(&self.directory, config)? {
+        if found.fresh
+            && let Some(origin) = import::find(&self.directory, config)?
+        {
             let name = origin.name();
             tracing::info!("The log is empty. Moving in from {name}");
             self.engine.persistence.begin_loading(origin.bytes());
             log.begin_moving_in()?;
-            self.engine.follow(Some(sink));
+            self.engine.follow(Some(sink), None);
             let imported = import::read(origin, &self.engine)?;
             log.end_moving_in()?;
             tracing::info!(
@@ -134,7 +143,7 @@ impl Service {
                 imported.commands
             );
         } else {
-            self.engine.follow(Some(sink));
+            self.engine.follow(Some(sink), None);
             tracing::info!(
                 "DB loaded from the log: {:.3} seconds",
                 clock::unix_ms().saturating_sub(started_ms) as f64 / 1000.0
@@ -180,6 +189,7 @@ impl Service {
                 Some(Task::Stop) => return,
                 Some(Task::Save) => self.begin_save(),
                 Some(Task::Rewrite) => self.rewrite(),
+                Some(Task::Reload) => self.reload(),
                 Some(Task::SwitchLog(on)) => self.switch_log(on),
                 None => {}
             }
@@ -235,10 +245,9 @@ impl Service {
         report.is_on = true;
         report.stopped = log.stopped();
         report.journal_bytes = log.journal.unsettled_bytes();
-        report.syncs = log.journal.sync_rounds();
-        report.delayed_syncs = log.journal.delayed_syncs();
-        report.sync_pending = !log.journal.is_synced();
-        report.free_bytes = log.journal.free_bytes().unwrap_or(u64::MAX);
+        let syncs = log.journal.sync_counts();
+        (report.syncs, report.delayed_syncs) = (syncs.rounds, syncs.delayed);
+        report.free_bytes = log.journal.free_bytes();
         report.writer_delay_ms = self.engine.persistence.writer_delay_ms();
         if now_ms >= state.space_looked_ms + SPACE_PERIOD_MS {
             let space = log.space();
@@ -253,8 +262,10 @@ impl Service {
 
     /// Gives settling the share it needs, and slows writers down where that is not enough.
     fn press(&self, report: &LogReport) {
-        let starts_at = (report.live_bytes * JOURNAL_PERCENT / 100).max(self.engine.config.load().log_settle_bytes).max(1);
-        let behind_percent = report.journal_bytes.saturating_sub(starts_at) * 100 / (starts_at * (PRESSURE_MULTIPLE - 1));
+        let starts_at =
+            (report.live_bytes * JOURNAL_PERCENT / 100).max(self.engine.config.load().log_settle_bytes).max(1);
+        let behind_percent =
+            report.journal_bytes.saturating_sub(starts_at) * 100 / (starts_at * (PRESSURE_MULTIPLE - 1));
         self.settle_share.set(CALM_PERCENT + behind_percent.min(100 - CALM_PERCENT));
         let limit = starts_at * PRESSURE_MULTIPLE;
         let behind = report.journal_bytes.saturating_sub(limit) * WRITER_DELAY_MS_MAX / limit;
@@ -280,9 +291,9 @@ impl Service {
 
     fn settle(&self, log: &KeptLog, compact_all: bool) -> Result<(), String> {
         let retention_ms = u64::from(self.engine.config.load().log_retention) * 1000;
-        let keep_from_ms =
-            if retention_ms == 0 { u64::MAX } else { clock::unix_ms().saturating_sub(retention_ms) };
-        let mut pacer = WatchfulPacer { service: self, log, pacer: BurstPacer::new(self.settle_share.clone()), looked_ms: 0 };
+        let keep_from_ms = if retention_ms == 0 { u64::MAX } else { clock::unix_ms().saturating_sub(retention_ms) };
+        let mut pacer =
+            WatchfulPacer { service: self, log, pacer: BurstPacer::new(self.settle_share.clone()), looked_ms: 0 };
         let outcome = log.settle(compact_all, keep_from_ms, &mut pacer);
         let mut state = self.state.lock();
         let error = match outcome {
@@ -364,7 +375,7 @@ impl Service {
 
     fn write_live(&self, pacer: &mut dyn Pacer) -> Result<Written, String> {
         let config = self.engine.config.load();
-        live_snapshot::write_live(&self.engine, &self.snapshot_path(&config), &config, pacer, || {})
+        live_snapshot::write_live(&self.engine, &self.snapshot_path(&config), &config, pacer)
     }
 
     /// Saves and waits for it, for the end of the server.
@@ -416,8 +427,95 @@ impl Service {
 
     // ---- the log on and off -------------------------------------------------------------------------------------
 
+    /// DEBUG RELOAD and LOADAOF: the data set is made anew of what the disk has, or would have.
+    fn reload(&self) {
+        let alone = self.engine.gate.close();
+        let outcome = match &*self.log.lock() {
+            Some(log) => log.reload(&self.engine, 1),
+            None => recovery::recode(&self.engine),
+        };
+        drop(alone);
+        if let Err(error) = &outcome {
+            tracing::error!("The data set cannot be loaded again: {error}");
+        }
+        self.engine.persistence.finish(JobKind::Reload, outcome.is_ok());
+    }
+
+    /// CONFIG SET appendonly.
     fn switch_log(&self, on: bool) {
-        let _ = on;
+        let is_on = self.log.lock().is_some();
+        match (is_on, on) {
+            (true, false) => {
+                self.engine.follow(None, None);
+                if let Some(log) = self.log.lock().take() {
+                    // What it holds is as of now, and stays.
+                    let _ = log.journal.close();
+                }
+                tracing::info!(
+                    "The log is off. What it holds stays on disk, and is read if the server starts with it."
+                );
+            }
+            (false, true) => match self.begin_log() {
+                Ok(()) => tracing::info!("The log is on and holds the whole data set."),
+                Err(error) => {
+                    self.engine.follow(None, None);
+                    tracing::error!("The log cannot be turned on: {error}");
+                }
+            },
+            _ => {}
+        }
+    }
+
+    /// Makes a new log of the live data set, and has it follow from then on.
+    fn begin_log(&self) -> Result<(), String> {
+        let config = self.engine.config.load();
+        let path = self.directory.join(LOG_DIRECTORY);
+        let log = Arc::new(KeptLog::begin(&path, &self.engine, &log_options(&self.engine, &config))?);
+        let sink: Arc<dyn EffectSink> = log.journal.clone();
+        let seeder = Arc::new(Seeder { engine: self.engine.clone(), sink: sink.clone(), seen: Seen::default() });
+        self.engine.follow(Some(sink), Some(seeder));
+        let mut pacer = BurstPacer::new(Share::new(SNAPSHOT_PERCENT));
+        for id in SlotId::all() {
+            drop(self.engine.keyspace.lock_alone(id));
+            pacer.pause();
+        }
+        self.engine.keyspace.observe(None);
+        log.end_moving_in()?;
+        *self.log.lock() = Some(log);
+        Ok(())
+    }
+}
+
+/// Writes each slot as it is into a new log, before anything changes it.
+struct Seeder {
+    engine: Arc<Engine>,
+    sink: Arc<dyn EffectSink>,
+    seen: Seen,
+}
+
+impl SlotObserver for Seeder {
+    fn see(&self, id: SlotId, slot: &mut SlotGuard<'_>) {
+        if !self.seen.is_first(id) {
+            return;
+        }
+        let (lane, now_ms) = (self.engine.background_lane(), clock::unix_ms());
+        let followers = Followers { sink: &*self.sink, lane, writes: true };
+        let mut commands = Vec::new();
+        for (index, db) in slot.dbs() {
+            let mut cursor = 0;
+            while !db.is_empty() && cursor < CURSOR_END {
+                cursor = db.table().scan(cursor as u32, self.engine.keyspace.hasher(), |entry| {
+                    create(entry, entry.key(), |command| {
+                        let command: Vec<Vec<u8>> = command.iter().map(|argument| argument.to_vec()).collect();
+                        commands.push((index, command));
+                    });
+                });
+            }
+        }
+        for (index, command) in commands {
+            let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+            followers.tell(slot, id, index, now_ms, &command);
+        }
     }
 }
 
