@@ -7,8 +7,18 @@
 //! `docs/disk-format.md` describes every byte.
 
 pub mod disk;
+mod filler;
+pub mod health;
+mod history;
 pub mod journal;
+mod lane;
 pub mod record;
+pub mod scan;
 pub mod segment;
+#[cfg(test)]
+pub(crate) mod simulated_disk;
 pub mod slot_index;
 pub mod storage;
+pub mod sync;
+pub mod transaction;
+mod walk;
