@@ -21,7 +21,8 @@ use crate::base::quoting::split_arguments;
 use crate::config::{Config, Live};
 use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::{EffectSink, Engine, Session, Worker};
-use crate::log::journal::{Change, Parts, Stopped};
+use crate::log::health::Stopped;
+use crate::log::transaction::{Change, Parts};
 use crate::store::table::CURSOR_END;
 use crate::store::{DbIndex, Entry, StringForm};
 

@@ -8,7 +8,9 @@
 
 use std::task::Waker;
 
-use crate::log::journal::{Change, Journal, Parts, State, Stopped};
+use crate::log::health::{State, Stopped};
+use crate::log::journal::Journal;
+use crate::log::transaction::{Change, Parts};
 use crate::store::DbIndex;
 
 /// Who follows the data set.

@@ -12,18 +12,19 @@ use super::recovery;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::SlotId;
 use crate::commands::replay::{CommandInterpreter, Scratch};
-use crate::config::Config;
 use crate::engine::Engine;
 use crate::log::disk::Disk;
 use crate::log::fold::Census;
-use crate::log::journal::{Journal, Options, Policy, State};
+use crate::log::health::State;
+use crate::log::journal::{Journal, Options};
 use crate::log::lock::Lock;
 use crate::log::manifest::JournalMark;
-use crate::log::scan::{self, Scan};
-use crate::log::segment::Segment;
-use crate::log::settle::{Outcome, Pacer, Pass, Settler, Source};
+use crate::log::scan::{self, Expected, Purpose, Scan};
+use crate::log::segment::{self, Segment};
+use crate::log::settle::{Outcome, Pacer, Pass, Settler, Source, Unpaced};
 use crate::log::slot_index::SlotIndex;
 use crate::log::storage::Storage;
+use crate::log::sync::Policy;
 use crate::log::tables::{Space, Tables, Version};
 use crate::store::Db;
 
@@ -75,7 +76,11 @@ impl Census for LiveCensus {
 impl Source for Journal {
     fn sync(&self) -> std::io::Result<()> {
         self.request();
-        self.wait(self.ticket(), SYNC_PATIENCE).map_err(|_| std::io::Error::other("the journal cannot be synced"))
+        match self.wait(self.ticket(), SYNC_PATIENCE) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(std::io::ErrorKind::TimedOut.into()),
+            Err(_) => Err(std::io::Error::other("the journal has failed")),
+        }
     }
 
     fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark {
@@ -125,18 +130,20 @@ impl KeptLog {
         let opened = Tables::open(storage.clone()).map_err(|error| failed(&error))?;
         let tables = Arc::new(opened.tables);
         let version = tables.current();
-        let scan = scan::open(&storage, &opened.journal.heads, opened.journal.last_number, &|slot| {
-            version.slot(slot).sequence
-        })
-        .map_err(|error| failed(&error))?;
+        let expected = Expected { heads: &opened.journal.heads, last_number: opened.journal.last_number };
+        let scan = scan::scan(&*storage, expected, &|slot| version.slot(slot).sequence, Purpose::Open)
+            .map_err(|error| failed(&error))?;
         tell_of(&scan);
-        if options.refuse_torn && !scan.torn.is_empty() {
+        if options.refuse_torn && !scan.cuts.is_empty() {
             return Err(failed(&"the journal ends within a record, and aof-load-truncated is off"));
         }
         if !opened.fresh {
             engine.persistence.begin_loading(to_load_bytes(&version, &scan));
         }
-        let refused = |slot: SlotId| scan.damage_of(slot).map(|damage| damage.to_string());
+        let refused = |slot: SlotId| {
+            let damage = scan.damage.iter().find(|damage| damage.slot == slot);
+            damage.map(ToString::to_string).or_else(|| version.refused(slot).map(|fault| fault.to_string()))
+        };
         recovery::load_slots(engine, &version, &scan.index, &refused, options.threads);
         let journal = Journal::create(
             storage.clone(),
@@ -172,6 +179,10 @@ impl KeptLog {
         // From here on the new segments must be there.
         let mark = log.journal.mark(&[]);
         log.tables.batch().publish(mark, &mut || {}).map_err(|error| failed(&error))?;
+        if scan.needs_settling {
+            // What was dropped must not come back beside what is written from now on.
+            log.settle(false, u64::MAX, &mut Unpaced)?;
+        }
         Ok((log, Found { fresh: opened.fresh }))
     }
 
@@ -256,16 +267,21 @@ pub fn wipe(path: &Path) -> Result<(), String> {
 
 fn to_load_bytes(version: &Version, scan: &Scan) -> u64 {
     let settled: u64 = version.slots().map(|(_, log)| log.bytes).sum();
-    let journal: u64 = scan.segments.iter().map(|segment| segment.end() as u64).sum();
-    settled + journal
+    settled + scan.bytes
 }
 
 /// Says in the server's log what recovery met.
 fn tell_of(scan: &Scan) {
-    for torn in &scan.torn {
-        tracing::warn!("{torn}");
+    for cut in &scan.cuts {
+        tracing::warn!("The journal was cut: {cut}. What was lost was not yet synced to the disk.");
     }
-    for note in &scan.notes {
-        tracing::warn!("{note}");
+    for number in &scan.damaged_headers {
+        tracing::warn!("The header of {} is damaged; its records are whole.", segment::file_name(*number));
+    }
+    if scan.dropped_records > 0 {
+        tracing::warn!(
+            "{} records behind the cut were dropped, so that each slot is as it once was.",
+            scan.dropped_records
+        );
     }
 }

@@ -14,6 +14,7 @@ pub mod health;
 mod history;
 pub mod journal;
 mod lane;
+pub mod lock;
 pub mod manifest;
 pub mod record;
 pub mod scan;

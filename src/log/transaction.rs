@@ -1,6 +1,6 @@
 //! What is appended to the journal: a change of one slot, or the changes of one transaction.
 
-use super::record::{self, Effect, Header, Kind};
+use super::record::{self, Effect, Header, Kind, Record};
 use crate::base::key_slot::SlotId;
 
 /// One effect on one slot.
@@ -54,6 +54,21 @@ impl Parts {
 
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
+    }
+
+    /// Gives all of them this time.
+    pub fn set_time(&mut self, time_ms: u64) {
+        self.parts.iter_mut().for_each(|(header, _)| header.time_ms = time_ms);
+    }
+
+    /// Each of them as it will be read.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let mut start = 0;
+        self.parts.iter().map(move |(header, end)| {
+            let effect = Effect(&self.effects[start..*end]);
+            start = *end;
+            Record { header: *header, effect }
+        })
     }
 
     /// Bytes that they take in the journal.
