@@ -291,7 +291,7 @@ mod tests {
             ("DEBUG BOGUS", "-ERR unknown subcommand or wrong number of arguments for 'BOGUS'. Try DEBUG HELP.\r\n"),
             ("DEBUG SLEEP", "-ERR unknown subcommand or wrong number of arguments for 'SLEEP'. Try DEBUG HELP.\r\n"),
         ]);
-        for line in ["DEBUG SEGFAULT", "DEBUG PANIC", "DEBUG RELOAD", "DEBUG LOADAOF"] {
+        for line in ["DEBUG SEGFAULT", "DEBUG PANIC"] {
             assert!(server.run(line).starts_with("-ERR "), "{line}");
         }
         assert!(!server.engine.active_expiry.load(Ordering::Relaxed));

@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(server.effects(), ["DEL a"]);
         server.plant_expired(0, "old");
         assert_eq!(restore(&mut server, "old", "0", &payload, ""), "+OK\r\n");
-        assert_eq!(server.effects()[0], "DEL old");
+        assert_eq!(server.effects()[..2], ["begin", "DEL old"]);
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl Replayer {
             return Err(format!("there is no database {db}: the directive \"databases\" was larger"));
         }
         let mut space = Space::replaying(keyspace, &self.worker.stats, db, used_ms);
-        if let [b"SET", key, value, rest @ ..] = args
+        if let [name, key, value, rest @ ..] = args
+            && name.eq_ignore_ascii_case(b"SET")
             && let Some(expiry) = expiry_of(rest)
             && SlotId::of_key(key) == slot
         {
@@ -124,8 +125,8 @@ impl Replayer {
 fn expiry_of(options: &[&[u8]]) -> Option<Expiry> {
     match options {
         [] => Some(Expiry::Clear),
-        [b"PXAT", at] => Some(Expiry::At(u64::try_from(parse_i64(at)?).ok()?)),
-        [b"KEEPTTL"] => Some(Expiry::Keep),
+        [word, at] if word.eq_ignore_ascii_case(b"PXAT") => Some(Expiry::At(u64::try_from(parse_i64(at)?).ok()?)),
+        [word] if word.eq_ignore_ascii_case(b"KEEPTTL") => Some(Expiry::Keep),
         _ => None,
     }
 }
@@ -192,14 +193,18 @@ impl Interpreter for CommandInterpreter {
     #[inline]
     fn meaning<'a>(&self, effect: Effect<'a>) -> Meaning<'a> {
         let mut arguments = effect.arguments();
-        let (name, key) = (arguments.next().unwrap_or_default(), arguments.next());
-        match (name, key, effect.count()) {
-            (b"SET", Some(key), 3) => return Meaning::Replaces(key),
-            (b"SET", Some(key), 5) if arguments.nth(1) == Some(b"PXAT") => return Meaning::Replaces(key),
-            // It was run, so what it replaced was nothing, or was to be replaced.
-            (b"RESTORE", Some(key), _) => return Meaning::Replaces(key),
-            (b"DEL" | b"UNLINK", Some(key), 2) => return Meaning::Removes(key),
-            _ => {}
+        if let (Some(name), Some(key)) = (arguments.next(), arguments.next()) {
+            let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
+            match effect.count() {
+                3 if is(b"SET") => return Meaning::Replaces(key),
+                5 if is(b"SET") && arguments.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"PXAT")) => {
+                    return Meaning::Replaces(key);
+                }
+                2 if is(b"DEL") || is(b"UNLINK") => return Meaning::Removes(key),
+                // It was run, so what it replaced was nothing, or was to be replaced.
+                _ if is(b"RESTORE") => return Meaning::Replaces(key),
+                _ => {}
+            }
         }
         let args: Args<'_> = effect.arguments().collect();
         match self.lookup.resolve(&args) {

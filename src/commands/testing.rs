@@ -29,6 +29,8 @@ use crate::store::{DbIndex, Entry, StringForm};
 /// One effect as it reached the sink; a transaction of several stands between effects named `begin` and `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Captured {
+    /// Unless it is a mark.
+    pub slot: Option<SlotId>,
     pub db: DbIndex,
     pub command: Vec<Vec<u8>>,
 }
@@ -37,28 +39,28 @@ pub struct Captured {
 struct Capture(Arc<Mutex<Vec<Captured>>>);
 
 impl Capture {
-    fn push(&self, db: DbIndex, command: &[&[u8]]) {
+    fn push(&self, slot: Option<SlotId>, db: DbIndex, command: &[&[u8]]) {
         let command = command.iter().map(|argument| argument.to_vec()).collect();
-        self.0.lock().push(Captured { db, command });
+        self.0.lock().push(Captured { slot, db, command });
     }
 }
 
 impl EffectSink for Capture {
     fn append(&self, _: usize, change: &Change<'_>) -> Result<(), Stopped> {
-        self.push(change.database, change.arguments);
+        self.push(Some(change.slot), change.database, change.arguments);
         Ok(())
     }
 
     fn append_all(&self, _: usize, parts: &Parts) -> Result<(), Stopped> {
         if parts.len() > 1 {
-            self.push(0, &[b"begin"]);
+            self.push(None, 0, &[b"begin"]);
         }
         for record in parts.records() {
             let command: Vec<&[u8]> = record.effect.arguments().collect();
-            self.push(record.header.database, &command);
+            self.push(record.header.slot, record.header.database, &command);
         }
         if parts.len() > 1 {
-            self.push(0, &[b"end"]);
+            self.push(None, 0, &[b"end"]);
         }
         Ok(())
     }
