@@ -14,6 +14,8 @@ pub mod manifest;
 pub mod record;
 pub mod segment;
 pub mod settle;
+#[cfg(test)]
+mod simulated_disk;
 pub mod slot_index;
 pub mod slot_reader;
 pub mod storage;
