@@ -119,6 +119,7 @@ pub struct Settler {
     rebuilder: Box<dyn Rebuilder>,
     census: Arc<dyn Census>,
     folder: Folder,
+    publish_bytes: u64,
     /// A slot log that is not one piece on the disk.
     read_buffer: Vec<u8>,
 }
@@ -131,8 +132,15 @@ impl Settler {
         census: Arc<dyn Census>,
         hasher: KeyHasher,
     ) -> Settler {
-        let folder = Folder::new(hasher);
-        Settler { tables, interpreter, rebuilder, census, folder, read_buffer: Vec::new() }
+        Settler {
+            tables,
+            interpreter,
+            rebuilder,
+            census,
+            folder: Folder::new(hasher),
+            publish_bytes: PUBLISH_BYTES,
+            read_buffer: Vec::new(),
+        }
     }
 
     /// Settles. After an error what was published before it stays, and the pass can be run again.
@@ -158,7 +166,7 @@ impl Settler {
             }
             pacer.pause();
             batch.flush_if_long(&mut || pacer.pause())?;
-            if batch.added_bytes() >= PUBLISH_BYTES {
+            if batch.added_bytes() >= self.publish_bytes {
                 batch.publish(source.mark(&[]), &mut || pacer.pause())?;
             }
         }
@@ -306,5 +314,376 @@ impl From<ChangeError> for SlotError {
             ChangeError::Refused(fault) => SlotError::Problem(Problem::Log(fault)),
             ChangeError::Io(error) => SlotError::Io(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::extents::UNIT_BYTES;
+    use super::super::fold::Meaning;
+    use super::super::record::{self, Effect, Record};
+    use super::super::segment::{Space, Writer};
+    use super::super::simulated_disk::{Operation, SimulatedDisk};
+    use super::super::storage::Storage;
+    use super::super::tables::{Version, file_name};
+    use super::super::toy::{self, State, Toy};
+    use super::*;
+    use crate::base::random::Rng;
+
+    const FILE_UNITS: u32 = 128;
+    const FILE_BYTES: usize = FILE_UNITS as usize * UNIT_BYTES as usize;
+    const SLOTS: [u16; 5] = [0, 1, 700, 9000, 16_383];
+
+    fn slot(number: u16) -> SlotId {
+        SlotId::new(number).unwrap()
+    }
+
+    /// A server without its server: what was written, and the segments that are not released.
+    struct Scene {
+        rng: Rng,
+        disk: SimulatedDisk,
+        tables: Arc<Tables>,
+        settler: Settler,
+        segments: Vec<Arc<Segment>>,
+        last_number: u64,
+        model: BTreeMap<SlotId, (State, u64)>,
+        whole_share: u64,
+    }
+
+    struct Heads(Vec<Arc<Segment>>);
+
+    impl Source for Heads {
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark {
+            let left = self.0.iter().map(|segment| segment.number());
+            let settled: Vec<u64> = settled.iter().map(|segment| segment.number()).collect();
+            let last_number = left.clone().max().unwrap_or(0);
+            JournalMark { last_number, heads: left.filter(|number| !settled.contains(number)).collect() }
+        }
+    }
+
+    /// Takes crashed disks at random.
+    struct Crashes<'a>(&'a SimulatedDisk, &'a mut Rng, Vec<SimulatedDisk>);
+
+    impl Pacer for Crashes<'_> {
+        fn pause(&mut self) {
+            if self.1.below(4) == 0 {
+                self.2.push(self.0.crash(self.1.next_u64()));
+            }
+        }
+    }
+
+    struct Alive(Option<u64>);
+
+    impl Census for Alive {
+        fn live_keys(&self, _slot: SlotId) -> Option<u64> {
+            self.0
+        }
+    }
+
+    /// Publishes several times in a pass.
+    fn settler(tables: &Arc<Tables>, alive: Option<u64>) -> Settler {
+        let hasher = KeyHasher::from_seed(3, 4);
+        let settler = Settler::new(tables.clone(), Arc::new(Toy), Box::new(Toy), Arc::new(Alive(alive)), hasher);
+        Settler { publish_bytes: 3000, ..settler }
+    }
+
+    fn open(disk: &SimulatedDisk) -> Arc<Tables> {
+        Arc::new(Tables::open_with(Arc::new(disk.clone()), FILE_UNITS).unwrap().tables)
+    }
+
+    impl Scene {
+        fn new(seed: u64) -> Scene {
+            let disk = SimulatedDisk::new(seed, FILE_BYTES);
+            let tables = open(&disk);
+            Scene {
+                rng: Rng::from_seed(seed),
+                settler: settler(&tables, None),
+                disk,
+                tables,
+                segments: Vec::new(),
+                last_number: 0,
+                model: BTreeMap::new(),
+                whole_share: 40,
+            }
+        }
+
+        /// Appends a segment with these commands; each has its slot.
+        fn write(&mut self, commands: &[(SlotId, Vec<Vec<u8>>)]) {
+            self.last_number += 1;
+            // On a disk of its own, which does not crash: what the journal holds is not at stake here.
+            let disk = SimulatedDisk::new(0, 1 << 18);
+            let space = Space::create(&disk, self.last_number, 1 << 18).unwrap();
+            space.fill(1 << 18).unwrap();
+            let mut writer = Writer::begin(space, 0, 0, 0, 0);
+            for (slot, command) in commands {
+                let arguments: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+                let (state, sequence) = self.model.entry(*slot).or_default();
+                *sequence += 1;
+                let header = toy::header(*slot, self.rng.below(2) as u16, *sequence, 1000 + *sequence);
+                let bytes = toy::encoded(header, &arguments, self.last_number);
+                toy::apply(state, record::read_trusted(&bytes).0);
+                writer.append(bytes.len(), |into, _| into.copy_from_slice(&bytes));
+            }
+            self.segments.push(writer.seal());
+        }
+
+        fn write_some(&mut self) {
+            let count = 20 + self.rng.below(150);
+            let share = self.whole_share;
+            let commands: Vec<_> = (0..count)
+                .map(|_| {
+                    let slot = slot(SLOTS[self.rng.below(SLOTS.len() as u64) as usize]);
+                    (slot, toy::command(&mut self.rng, share))
+                })
+                .collect();
+            self.write(&commands);
+        }
+
+        fn settle(&mut self, compact_all: bool, keep_from_ms: u64, pacer: &mut dyn Pacer) -> io::Result<Outcome> {
+            let segments = self.segments.clone();
+            let pass = Pass { segments: &segments, compact_all, keep_from_ms };
+            let outcome = self.settler.run(&pass, &Heads(segments.clone()), pacer)?;
+            self.segments.retain(|segment| outcome.settled.iter().all(|other| other.number() != segment.number()));
+            Ok(outcome)
+        }
+
+        fn settle_all(&mut self) -> Outcome {
+            self.settle(false, u64::MAX, &mut Unpaced).unwrap()
+        }
+
+        /// Slot logs and journal together give what was written.
+        fn check(&self, version: &Version) {
+            check(version, &self.segments, &self.model);
+        }
+    }
+
+    fn check(version: &Version, segments: &[Arc<Segment>], model: &BTreeMap<SlotId, (State, u64)>) {
+        let index = SlotIndex::build(segments);
+        for (slot, (expected, last)) in model {
+            let mut state = State::new();
+            let mut buffer = Vec::new();
+            for stored in version.read(*slot, &mut buffer).unwrap() {
+                toy::apply(&mut state, stored.unwrap().record);
+            }
+            let mut sequence = version.slot(*slot).sequence;
+            for position in index.positions(*slot) {
+                let record = index.record(*position);
+                if record.header.sequence > sequence {
+                    assert_eq!(record.header.sequence, sequence + 1);
+                    sequence += 1;
+                    toy::apply(&mut state, record);
+                }
+            }
+            assert_eq!(sequence, *last);
+            assert_eq!(state, *expected);
+        }
+    }
+
+    #[test]
+    fn what_is_settled_is_what_was_written() {
+        for seed in 0..20 {
+            let mut scene = Scene::new(seed);
+            scene.whole_share = seed % 3 * 40;
+            let mut compacted = 0;
+            for _ in 0..12 {
+                (0..1 + scene.rng.below(3)).for_each(|_| scene.write_some());
+                let compact_all = scene.rng.below(5) == 0;
+                let keep_from_ms = if scene.rng.below(3) == 0 { 1000 + scene.rng.below(300) } else { u64::MAX };
+                let outcome = scene.settle(compact_all, keep_from_ms, &mut Unpaced).unwrap();
+                assert_eq!(outcome.problems, []);
+                assert!(scene.segments.is_empty());
+                compacted += outcome.compacted_slots;
+                scene.check(&scene.tables.current());
+            }
+            scene.check(&open(&scene.disk.crash(seed)).current());
+            assert!(compacted > 0);
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_step_loses_nothing() {
+        let mut crashes = 0;
+        for seed in 0..12 {
+            let mut scene = Scene::new(seed);
+            for round in 0..5 {
+                scene.write_some();
+                let (disk, segments) = (scene.disk.clone(), scene.segments.clone());
+                let mut rng = Rng::from_seed(seed * 100 + round);
+                let mut pacer = Crashes(&disk, &mut rng, Vec::new());
+                scene.settle(round % 2 == 1, u64::MAX, &mut pacer).unwrap();
+                for crashed in pacer.2 {
+                    crashes += 1;
+                    let tables = open(&crashed);
+                    check(&tables.current(), &segments, &scene.model);
+                    let pass = Pass { segments: &segments, compact_all: rng.below(2) == 0, keep_from_ms: u64::MAX };
+                    settler(&tables, None).run(&pass, &Heads(segments.clone()), &mut Unpaced).unwrap();
+                    check(&tables.current(), &[], &scene.model);
+                    check(&open(&crashed.crash(seed)).current(), &[], &scene.model);
+                }
+            }
+        }
+        assert!(crashes > 50, "{crashes}");
+    }
+
+    #[test]
+    fn a_failure_of_any_operation_is_made_good_later() {
+        use Operation::{Create, Rename, Sync, SyncDirectory, Write};
+        let mut failures = 0;
+        for operation in [Create, Rename, Sync, SyncDirectory, Write] {
+            for skip in 0..5 {
+                let mut scene = Scene::new(skip);
+                for round in 0..4 {
+                    scene.write_some();
+                    let error = if round % 2 == 0 { libc::EIO } else { libc::ENOSPC };
+                    scene.disk.fail(operation, skip, 1, error);
+                    let outcome = scene.settle(round == 2, u64::MAX, &mut Unpaced);
+                    scene.disk.heal();
+                    scene.check(&scene.tables.current());
+                    scene.check(&open(&scene.disk.crash(skip)).current());
+                    if outcome.is_err() {
+                        failures += 1;
+                        assert!(!scene.segments.is_empty());
+                        if round == 1 {
+                            scene.write_some();
+                        }
+                        scene.settle_all();
+                        assert!(scene.segments.is_empty());
+                        scene.check(&open(&scene.disk.crash(skip + 1)).current());
+                    }
+                }
+            }
+        }
+        assert!(failures > 20, "{failures}");
+    }
+
+    #[test]
+    fn a_hole_stops_its_slot_and_holds_its_segments() {
+        let mut scene = Scene::new(1);
+        let set = |number: u16| (slot(number), vec![b"SET".to_vec(), b"a".to_vec(), b"1".to_vec()]);
+        scene.write(&[set(1), set(2)]);
+        scene.write(&[set(2), set(2)]);
+        scene.write(&[set(1), set(2)]);
+        let missing = scene.segments.remove(1);
+        let outcome = scene.settle_all();
+        let hole = Problem::Hole { slot: slot(2), expected: 2, found: 4 };
+        assert_eq!(outcome.problems, [hole.clone()]);
+        assert_eq!(hole.to_string(), "slot 2: record 2 is missing, the next in the journal is 4");
+        assert_eq!(scene.segments.len(), 2);
+        let version = scene.tables.current();
+        assert_eq!((version.slot(slot(1)).sequence, version.slot(slot(2)).sequence), (2, 0));
+        scene.segments.insert(1, missing);
+        assert_eq!(scene.settle_all().problems, []);
+        assert!(scene.segments.is_empty());
+        scene.check(&scene.tables.current());
+    }
+
+    #[test]
+    fn superseded_records_are_counted_and_left_out() {
+        let mut scene = Scene::new(1);
+        let set = |key: &[u8]| (slot(1), vec![b"SET".to_vec(), key.to_vec(), b"1".to_vec()]);
+        scene.write(&[set(b"a"), set(b"b"), set(b"a"), set(b"a")]);
+        // Both databases may hold the keys, so count by what is left.
+        let outcome = scene.settle_all();
+        let left = scene.tables.current().slot(slot(1)).records;
+        assert_eq!((outcome.records, outcome.superseded), (4, 4 - left));
+        assert_eq!(scene.tables.current().slot(slot(1)).sequence, 4);
+    }
+
+    #[test]
+    fn compaction_waits_until_enough_is_dead() {
+        let value = vec![b'v'; 900];
+        let set = |key: u64| (slot(1), vec![b"SET".to_vec(), key.to_string().into_bytes(), value.clone()]);
+        for (alive, expected) in [(Some(20), 0), (Some(13), 1), (None, 1)] {
+            let mut scene = Scene::new(1);
+            scene.settler = settler(&scene.tables, alive);
+            scene.write(&(0..4).map(set).collect::<Vec<_>>());
+            assert_eq!(scene.settle_all().compacted_slots, 0);
+            scene.write(&(4..20).map(set).collect::<Vec<_>>());
+            assert_eq!(scene.settle_all().compacted_slots, expected, "{alive:?}");
+            let log = scene.tables.current().slot(slot(1)).clone();
+            assert_eq!(log.base_bytes, if expected == 1 { log.bytes } else { 0 });
+            scene.check(&scene.tables.current());
+        }
+    }
+
+    /// Its slot log stays as damaged as it was, but the journal can go on.
+    #[test]
+    fn a_damaged_log_is_lengthened_and_reported() {
+        let mut scene = Scene::new(1);
+        let set = |key: u8| (slot(1), vec![b"SET".to_vec(), vec![key], vec![b'v'; 100]]);
+        scene.write(&[set(1)]);
+        scene.settle_all();
+        let mut bytes = scene.disk.contents(&file_name(0));
+        bytes[4096 + 50] ^= 1;
+        scene.disk.put(&file_name(0), &bytes);
+        scene.tables = open(&scene.disk);
+        scene.settler = settler(&scene.tables, None);
+        scene.write(&[set(2)]);
+        let outcome = scene.settle(true, u64::MAX, &mut Unpaced).unwrap();
+        assert!(
+            matches!(&outcome.problems[..], [Problem::Log(fault)] if fault.slot == slot(1)),
+            "{:?}",
+            outcome.problems
+        );
+        assert_eq!((outcome.appended_slots, scene.segments.len()), (1, 0));
+        let version = scene.tables.current();
+        assert_eq!((version.slot(slot(1)).records, version.slot(slot(1)).sequence), (2, 2));
+        assert!(version.read(slot(1), &mut Vec::new()).unwrap().check().is_err());
+    }
+
+    /// Knows one command that its rebuilder does not.
+    struct Newer;
+
+    impl Interpreter for Newer {
+        fn meaning<'a>(&self, _: Effect<'a>) -> Meaning<'a> {
+            Meaning::Whole
+        }
+    }
+
+    impl Rebuilder for Newer {
+        fn rebuild(
+            &mut self,
+            _: SlotId,
+            _: &mut dyn Iterator<Item = Record<'_>>,
+            _: &mut dyn FnMut(u16, &[&[u8]]),
+        ) -> Result<(), String> {
+            Err("no such command".to_owned())
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_rebuilt_is_appended_and_reported() {
+        let mut scene = Scene::new(1);
+        let hasher = KeyHasher::from_seed(3, 4);
+        let alive = Arc::new(Alive(None));
+        scene.settler = Settler::new(scene.tables.clone(), Arc::new(Newer), Box::new(Newer), alive, hasher);
+        scene.write(&[(slot(5), vec![b"SET".to_vec(), b"a".to_vec(), b"1".to_vec()])]);
+        let outcome = scene.settle(true, u64::MAX, &mut Unpaced).unwrap();
+        assert_eq!(outcome.problems[0].to_string(), "slot 5: its log cannot be compacted: no such command");
+        assert!(scene.segments.is_empty());
+        scene.check(&scene.tables.current());
+    }
+
+    #[test]
+    fn slots_of_a_missing_file_hold_their_segments() {
+        let mut scene = Scene::new(1);
+        let set = |number: u16| (slot(number), vec![b"SET".to_vec(), b"a".to_vec(), b"1".to_vec()]);
+        scene.write(&[set(1)]);
+        scene.settle_all();
+        scene.disk.remove(&file_name(0)).unwrap();
+        scene.tables = open(&scene.disk);
+        scene.settler = settler(&scene.tables, None);
+        scene.write(&[set(1), set(2)]);
+        scene.write(&[set(2)]);
+        let outcome = scene.settle_all();
+        assert!(matches!(outcome.problems[..], [Problem::Log(_)]));
+        assert_eq!(scene.segments.len(), 1);
+        assert_eq!(scene.tables.current().slot(slot(2)).sequence, 2);
     }
 }

@@ -434,6 +434,8 @@ impl StorageFile for SimulatedFile {
             content.pages.insert(page);
         }
         self.inode.cache.write(bytes, range.start);
+        // What is written again is dirty again, also where it is the same.
+        content.believed[range.clone()].iter_mut().zip(bytes).for_each(|(believed, byte)| *believed = !byte);
         content.len = content.len.max(range.end);
         Ok(())
     }
@@ -472,11 +474,11 @@ impl StorageFile for SimulatedFile {
     fn punch(&self, range: Range<u64>) -> io::Result<()> {
         let mut state = self.disk.0.state.lock();
         let mut content = self.inode.content.lock();
-        let range = range.start as usize..(range.end as usize).min(content.len);
+        let range = range.start as usize..range.end as usize;
         for page in range.start.div_ceil(PAGE_BYTES)..range.end / PAGE_BYTES {
             state.used_pages -= u64::from(content.pages.remove(&page));
         }
-        self.inode.zero(range);
+        self.inode.zero(range.start.min(content.len)..range.end.min(content.len));
         Ok(())
     }
 

@@ -34,6 +34,8 @@ pub enum Cause {
     Record(record::Fault),
     /// Nothing was written where a record must be.
     Empty,
+    /// A whole record, but not zeros behind it up to the next.
+    Padding,
     /// A whole record of another slot, or of none.
     Foreign(Option<SlotId>),
     /// A whole record whose number is not behind the one before.
@@ -62,6 +64,7 @@ impl fmt::Display for Cause {
             Cause::Io(error) => write!(formatter, "cannot be read: {error}"),
             Cause::Record(fault) => write!(formatter, "{fault}"),
             Cause::Empty => write!(formatter, "nothing was written where a record must be"),
+            Cause::Padding => write!(formatter, "the padding behind a record is damaged"),
             Cause::Foreign(Some(slot)) => write!(formatter, "a record of slot {}", slot.number()),
             Cause::Foreign(None) => write!(formatter, "a record that belongs to no slot log"),
             Cause::Sequence { before, found } => write!(formatter, "record {found} stands behind record {before}"),
@@ -166,6 +169,9 @@ impl<'a> SlotRecords<'a> {
             return Err(Cause::Unsettled { settled: log.sequence, found: header.sequence });
         }
         let raw = &rest[..total];
+        if raw[HEADER_BYTES + record.effect.bytes().len()..].iter().any(|byte| *byte != 0) {
+            return Err(Cause::Padding);
+        }
         self.digest.add(raw);
         self.before = header.sequence;
         self.found += 1;

@@ -31,7 +31,7 @@ use crate::base::key_slot::SlotId;
 /// The buffer is written out when it is longer.
 const BUFFER_BYTES: usize = 4 << 20;
 /// Most bytes that one call writes.
-const WRITE_BYTES: usize = 256 << 10;
+const WRITE_BYTES: usize = 64 << 10;
 /// Format limit: the manifest counts them in 16 bits.
 const EXTENTS_MAX: usize = u16::MAX as usize;
 
@@ -358,8 +358,386 @@ impl Batch<'_> {
 impl Drop for Batch<'_> {
     /// What was not published has not happened.
     fn drop(&mut self) {
+        if self.allocated.is_empty() {
+            return;
+        }
         for extent in std::mem::take(&mut self.allocated) {
             self.writer.space.release(extent);
         }
+        // At once: a full disk may be why it was not published.
+        self.writer.reclaim(&mut || ());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::manifest::{NAME, NEW_NAME};
+    use super::super::simulated_disk::{Operation, SimulatedDisk};
+    use super::super::slot_reader::Cause;
+    use super::super::storage::Storage;
+    use super::super::toy;
+    use super::*;
+    use crate::base::random::Rng;
+
+    const FILE_UNITS: u32 = 80;
+    const FILE_BYTES: usize = FILE_UNITS as usize * UNIT_BYTES as usize;
+
+    fn slot(number: u64) -> SlotId {
+        SlotId::new(number as u16).unwrap()
+    }
+
+    fn disk(seed: u64) -> SimulatedDisk {
+        SimulatedDisk::new(seed, FILE_BYTES)
+    }
+
+    fn open(disk: &SimulatedDisk) -> Tables {
+        Tables::open_with(Arc::new(disk.clone()), FILE_UNITS).unwrap().tables
+    }
+
+    /// The bytes of the slots' logs, and their last sequence numbers.
+    type Model = BTreeMap<SlotId, (Vec<u8>, u64)>;
+
+    fn content(version: &Version) -> Model {
+        let read = |(slot, log): (SlotId, &SlotLog)| {
+            let mut buffer = Vec::new();
+            let records = version.read(slot, &mut buffer).unwrap();
+            let bytes = records.bytes().to_vec();
+            records.check().unwrap();
+            (slot, (bytes, log.sequence))
+        };
+        version.slots().map(read).collect()
+    }
+
+    fn records(rng: &mut Rng, slot: SlotId, sequence: &mut u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..1 + rng.below(6) {
+            *sequence += 1 + rng.below(2);
+            let value = vec![b'v'; rng.below(3000) as usize];
+            bytes.extend(toy::encoded(toy::header(slot, 0, *sequence, 1000), &[b"SET", b"k", &value], 0));
+        }
+        bytes
+    }
+
+    /// Puts random changes into a batch and into the model.
+    fn change(rng: &mut Rng, batch: &mut Batch<'_>, model: &mut Model) -> Result<(), ChangeError> {
+        for number in (0..6u64).filter(|_| rng.below(2) == 0).collect::<Vec<_>>() {
+            let slot = slot(number * 3000);
+            let (bytes, sequence) = model.entry(slot).or_default();
+            let anew = rng.below(3) == 0 || bytes.len() > 40_000;
+            let run = records(rng, slot, sequence);
+            let from = batch.buffer().len();
+            batch.buffer().extend_from_slice(&run);
+            let change = Change { from, sequence: *sequence, history_ms: 0 };
+            if anew {
+                *bytes = run;
+                batch.replace(slot, change)?;
+            } else {
+                bytes.extend(run);
+                batch.append(slot, change)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn versions_stay_as_they_are_while_they_are_held() {
+        for seed in 0..10 {
+            let mut rng = Rng::from_seed(seed);
+            let disk = disk(seed);
+            let mut tables = open(&disk);
+            let mut model = Model::new();
+            let mut held: Vec<(Arc<Version>, Model)> = Vec::new();
+            for round in 0..60 {
+                let mut batch = tables.batch();
+                change(&mut rng, &mut batch, &mut model).unwrap();
+                let mark = JournalMark { last_number: round, heads: vec![round] };
+                batch.publish(mark, &mut || ()).unwrap();
+                drop(batch);
+                assert_eq!(content(&tables.current()), model, "seed {seed}");
+                held.push((tables.current(), model.clone()));
+                if held.len() > 5 {
+                    held.swap_remove(rng.below(6) as usize);
+                }
+                for (version, model) in &held {
+                    assert_eq!(content(version), *model, "seed {seed}, round {round}");
+                }
+                if rng.below(10) == 0 {
+                    held.clear();
+                    let opened = Tables::open_with(Arc::new(disk.crash(seed)), FILE_UNITS).unwrap();
+                    assert_eq!(opened.journal, JournalMark { last_number: round, heads: vec![round] });
+                    assert_eq!(content(&opened.tables.current()), model, "seed {seed}");
+                    tables = open(&disk);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn space_follows_what_is_live() {
+        let disk = disk(1);
+        let tables = open(&disk);
+        let run = |sequence| toy::encoded(toy::header(slot(1), 0, sequence, 1), &[b"SET", b"k", &[7; 200_000]], 0);
+        let write = |sequence: u64| {
+            let mut batch = tables.batch();
+            let from = batch.buffer().len();
+            batch.buffer().extend(run(sequence));
+            batch.replace(slot(1), Change { from, sequence, history_ms: 0 }).unwrap();
+            batch.publish(JournalMark::default(), &mut || ()).unwrap();
+        };
+        write(1);
+        let held = tables.current();
+        write(2);
+        let space = tables.space(None).unwrap();
+        assert_eq!((space.slots, space.records, space.files), (1, 1, 2));
+        assert!(space.limbo_bytes >= 200_000 && space.disk_bytes > 400_000, "{space:?}");
+        drop(held);
+        tables.reclaim(&mut || ());
+        let space = tables.space(None).unwrap();
+        assert!(space.limbo_bytes == 0 && space.disk_bytes < 220_000, "{space:?}");
+        (3..40).for_each(write);
+        let space = tables.space(None).unwrap();
+        assert!(space.disk_bytes < 220_000 && space.files == 2, "{space:?}");
+        assert_eq!(space.dead_percent(), 0);
+    }
+
+    /// A crash at every step finds what was published before, or what was being published.
+    #[test]
+    fn a_crash_at_any_step_finds_one_version_or_the_next() {
+        let mut found = [0; 2];
+        for seed in 0..15 {
+            let mut rng = Rng::from_seed(seed);
+            let disk = disk(seed);
+            let tables = open(&disk);
+            let mut model = Model::new();
+            for round in 0..8 {
+                let before = model.clone();
+                let mut crashed = Vec::new();
+                let mut batch = tables.batch();
+                change(&mut rng, &mut batch, &mut model).unwrap();
+                batch.publish(JournalMark::default(), &mut || crashed.push(disk.crash(seed + 1000 * round))).unwrap();
+                for crashed in crashed {
+                    let after = content(&open(&crashed).current());
+                    assert!(after == before || after == model, "seed {seed}, round {round}");
+                    found[usize::from(after == model)] += 1;
+                    assert!(!crashed.names().unwrap().contains(&NEW_NAME.to_owned()));
+                }
+            }
+        }
+        assert!(found[0] > 50 && found[1] > 50, "{found:?}");
+    }
+
+    /// Every kind of operation fails at its first, second, ... time: nothing is lost, and a later attempt succeeds.
+    #[test]
+    fn a_failure_of_any_operation_loses_nothing() {
+        use Operation::{Create, Rename, Sync, SyncDirectory, Write};
+        let mut failures = 0;
+        for operation in [Create, Rename, Sync, SyncDirectory, Write] {
+            for skip in 0..6 {
+                for seed in 0..3 {
+                    let mut rng = Rng::from_seed(seed);
+                    let disk = disk(seed);
+                    let tables = open(&disk);
+                    let mut model = Model::new();
+                    for round in 0..6 {
+                        let before = model.clone();
+                        let mut attempt = |model: &mut Model, rng: &mut Rng| {
+                            let mut batch = tables.batch();
+                            change(rng, &mut batch, model)?;
+                            batch.publish(JournalMark::default(), &mut || ()).map_err(ChangeError::Io)
+                        };
+                        if round == 3 {
+                            let error = if skip % 2 == 0 { libc::EIO } else { libc::ENOSPC };
+                            disk.fail(operation, skip, 1, error);
+                        }
+                        let outcome = attempt(&mut model, &mut rng);
+                        disk.heal();
+                        let crashed = content(&open(&disk.crash(seed)).current());
+                        let now = content(&tables.current());
+                        if outcome.is_ok() {
+                            assert_eq!((&now, &crashed), (&model, &model));
+                            continue;
+                        }
+                        failures += 1;
+                        assert!(crashed == before || crashed == model, "{operation:?} {skip}, seed {seed}");
+                        assert!(now == before || now == model, "{operation:?} {skip}, seed {seed}");
+                        model = now;
+                        attempt(&mut model, &mut rng).unwrap();
+                        assert_eq!(content(&tables.current()), model);
+                        assert_eq!(
+                            content(&open(&disk.crash(seed)).current()),
+                            model,
+                            "{operation:?} {skip}, seed {seed}"
+                        );
+                    }
+                }
+            }
+        }
+        assert!(failures > 20, "{failures}");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_gives_back_what_it_took() {
+        let disk = disk(3);
+        let tables = open(&disk);
+        let write = |bytes: usize| {
+            let mut batch = tables.batch();
+            let run = toy::encoded(toy::header(slot(1), 0, 1, 1), &[b"SET", b"k", &vec![7; bytes]], 0);
+            Tables::append_base(&mut batch, slot(1), &run, 1)?;
+            batch.publish(JournalMark::default(), &mut || ()).map_err(ChangeError::Io)
+        };
+        disk.set_capacity(150_000);
+        for _ in 0..3 {
+            assert!(matches!(write(200_000), Err(ChangeError::Io(_))));
+            write(60_000).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_files_and_logs_is_found() {
+        let disk = disk(5);
+        let tables = open(&disk);
+        let mut rng = Rng::from_seed(5);
+        let mut model = Model::new();
+        for _ in 0..3 {
+            let mut batch = tables.batch();
+            change(&mut rng, &mut batch, &mut model).unwrap();
+            batch.publish(JournalMark::default(), &mut || ()).unwrap();
+        }
+        let version = tables.current();
+        let name = file_name(0);
+        let bytes = disk.contents(&name);
+        let mut flips: Vec<usize> = (0..100).chain((100..UNIT_BYTES as usize).step_by(7)).collect();
+        let mut owner = BTreeMap::new();
+        for (slot, log) in version.slots() {
+            let mut begin = 0;
+            for extent in log.extents.iter().filter(|extent| extent.file == 0) {
+                let used = extent.bytes().min(log.bytes - begin);
+                let range = extent.offset_bytes() as usize..(extent.offset_bytes() + used) as usize;
+                owner.extend(range.clone().map(|at| (at, slot)));
+                // All of the headers and edges, a sample of the long values.
+                flips.extend(range.clone().filter(|at| at - range.start < 120 || at % 397 == 0));
+                begin += used;
+            }
+        }
+        for at in flips {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            disk.put(&name, &flipped);
+            let version = open(&disk).current();
+            let mut faults = Vec::new();
+            for (slot, _) in version.slots() {
+                let mut buffer = Vec::new();
+                faults.extend(version.read(slot, &mut buffer).and_then(|records| records.check()).err());
+            }
+            match owner.get(&at) {
+                Some(slot) => {
+                    assert!(faults.len() == 1 && faults[0].slot == *slot, "{at}: {faults:?}");
+                    let fault = &faults[0];
+                    assert!(fault.file == name && fault.offset <= at as u64, "{at}: {fault}");
+                    assert!(matches!(fault.cause, Cause::Record(_) | Cause::Empty | Cause::Padding), "{at}: {fault}");
+                }
+                // The padding of the last record of a unit belongs to nobody; the header is everybody's.
+                None => {
+                    assert!(at < UNIT_BYTES as usize && !faults.is_empty(), "{at}");
+                    assert!(faults.iter().all(|fault| matches!(fault.cause, Cause::File(_))), "{at}: {faults:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_of_other_whole_records_is_refused() {
+        let disk = disk(6);
+        let tables = open(&disk);
+        let record = |slot, sequence, value: &[u8]| toy::encoded(toy::header(slot, 0, sequence, 1), &[value], 0);
+        let one = slot(1);
+        let mut batch = tables.batch();
+        let run = [record(one, 3, b"a"), record(one, 5, b"b"), record(one, 7, b"c")].concat();
+        batch.buffer().extend_from_slice(&run);
+        batch.append(one, Change { from: 0, sequence: 8, history_ms: 0 }).unwrap();
+        batch.publish(JournalMark::default(), &mut || ()).unwrap();
+        let refused = |records: [Vec<u8>; 3]| {
+            let mut bytes = disk.contents(&file_name(0));
+            bytes[4096..4096 + run.len()].copy_from_slice(&records.concat());
+            disk.put(&file_name(0), &bytes);
+            let version = open(&disk).current();
+            let mut buffer = Vec::new();
+            version.read(one, &mut buffer).and_then(|records| records.check()).unwrap_err()
+        };
+        let (first, second, third) = (record(one, 3, b"a"), record(one, 5, b"b"), record(one, 7, b"c"));
+        let fault = refused([first.clone(), second.clone(), record(one, 5, b"c")]);
+        assert_eq!(fault.cause, Cause::Sequence { before: 5, found: 5 });
+        assert_eq!((fault.file.as_str(), fault.offset), ("slots-0000", 4096 + 80));
+        assert_eq!(fault.to_string(), "slot 1: slots-0000 at 4176: record 5 stands behind record 5");
+        let fault = refused([first.clone(), second.clone(), record(one, 9, b"c")]);
+        assert_eq!(fault.cause, Cause::Unsettled { settled: 8, found: 9 });
+        let fault = refused([first.clone(), second.clone(), record(slot(2), 7, b"c")]);
+        assert_eq!(fault.cause, Cause::Foreign(Some(slot(2))));
+        let fault = refused([first.clone(), second.clone(), record(one, 7, b"d")]);
+        assert_eq!(fault.cause, Cause::Digest);
+        let long = record(one, 7, &[b'c'; 41]);
+        let fault = refused([long, Vec::new(), third]);
+        assert_eq!(fault.cause, Cause::Sequence { before: 7, found: 7 });
+        let fault = refused([record(one, 3, &[b'c'; 41]), second, Vec::new()]);
+        assert_eq!(fault.cause, Cause::Count { written: 3, found: 2 });
+    }
+
+    #[test]
+    fn slots_of_a_missing_file_are_refused_and_the_others_serve() {
+        let disk = disk(7);
+        let tables = open(&disk);
+        let mut batch = tables.batch();
+        for number in [1, 2, 3] {
+            let run = toy::encoded(toy::header(slot(number), 0, 1, 1), &[b"SET", b"k", &[7; 130_000]], 0);
+            Tables::append_base(&mut batch, slot(number), &run, 1).unwrap();
+        }
+        batch.publish(JournalMark::default(), &mut || ()).unwrap();
+        drop(batch);
+        assert!(tables.current().slot(slot(3)).extents.iter().any(|extent| extent.file == 1));
+        disk.remove("slots-0001").unwrap();
+        let tables = open(&disk);
+        let version = tables.current();
+        let mut buffer = Vec::new();
+        version.read(slot(1), &mut buffer).unwrap().check().unwrap();
+        let fault = version.refused(slot(3)).unwrap();
+        assert_eq!(fault.to_string(), "slot 3: slots-0001 at 0: missing");
+        assert!(version.read(slot(3), &mut buffer).is_err());
+        assert!(version.refused(slot(1)).is_none());
+        // The manifest goes on naming what is refused, and its file's number is not used for another.
+        let mut batch = tables.batch();
+        let run = toy::encoded(toy::header(slot(9), 0, 1, 1), &[b"SET", b"k", &[7; 200_000]], 0);
+        Tables::append_base(&mut batch, slot(9), &run, 1).unwrap();
+        batch.publish(JournalMark::default(), &mut || ()).unwrap();
+        drop(batch);
+        let version = open(&disk).current();
+        assert!(version.refused(slot(3)).is_some() && version.refused(slot(9)).is_none());
+    }
+
+    #[test]
+    fn what_is_there_without_a_manifest_is_not_overwritten() {
+        let disk = disk(8);
+        drop(open(&disk));
+        disk.remove(NAME).unwrap();
+        assert!(Tables::open(Arc::new(disk.clone())).unwrap_or_else(|error| panic!("{error}")).fresh);
+        disk.remove(NAME).unwrap();
+        disk.create("journal-0000000000000001").unwrap();
+        let error = Tables::open(Arc::new(disk.clone())).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("there is no manifest, but there is journal-0000000000000001"));
+        disk.put(NAME, b"something else");
+        let error = Tables::open(Arc::new(disk.clone())).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("the manifest is none of Cairn's"));
+    }
+
+    #[test]
+    fn files_that_no_manifest_names_are_removed() {
+        let disk = disk(9);
+        drop(open(&disk));
+        for name in ["slots-0000", NEW_NAME] {
+            disk.create(name).unwrap().write_at(b"torn", 0).unwrap();
+        }
+        drop(open(&disk));
+        assert_eq!(disk.names().unwrap(), [NAME]);
     }
 }

@@ -327,9 +327,7 @@ impl Tables {
 impl Writer {
     /// Notes that the version with this number gave up `extents`.
     pub(super) fn retire(&mut self, number: u64, retired: &Arc<Version>, extents: Vec<Extent>) {
-        if extents.is_empty() {
-            return;
-        }
+        // Also where it gave up nothing: it may be held longer than those behind it, and reads what they give up.
         self.limbo.push_back(Limbo { number, retired: Arc::downgrade(retired), extents });
     }
 
