@@ -6,6 +6,7 @@ mod configuration;
 mod connection;
 mod connections;
 mod differential;
+mod durability;
 mod generic;
 mod growth;
 mod introspection;
