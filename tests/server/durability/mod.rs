@@ -50,7 +50,7 @@ fn kills_at_random_moments_lose_nothing() {
     while killed < kills {
         let threads = random.pick(&["1", "2", "3"]);
         let policy = random.pick(&["everysec", "always", "no"]);
-        let settle_bytes = random.pick(&["1mb", "1mb", "8mb"]);
+        let settle_bytes = random.pick(&["64kb", "1mb", "8mb"]);
         let arguments = ["--io-threads", threads, "--appendfsync", policy, "--log-settle-bytes", settle_bytes];
         while killed < kills && random.chance(15) {
             let mut server = Server::loading_on(&directory, &arguments);

@@ -121,7 +121,8 @@ impl Model {
     /// BITOP AND|OR|XOR destination source source
     fn combine(&mut self, step: &Step) {
         let database = self.database(step.database);
-        let source = |index: usize| database.get(&step.arguments[index]).map_or(Vec::new(), |entry| entry.value.clone());
+        let source =
+            |index: usize| database.get(&step.arguments[index]).map_or(Vec::new(), |entry| entry.value.clone());
         let (mut one, mut other) = (source(3), source(4));
         let length = one.len().max(other.len());
         one.resize(length, 0);
@@ -144,9 +145,10 @@ impl Model {
     /// What is wrong with the data set that was read between the two times; nothing if it can be this model's.
     pub fn differences(&self, found: &Dataset, between_ms: (i64, i64)) -> Vec<String> {
         let mut wrong = Vec::new();
-        let entries = self.databases.iter().flat_map(|(number, database)| {
-            database.iter().map(move |(key, entry)| ((*number, key.clone()), entry))
-        });
+        let entries = self
+            .databases
+            .iter()
+            .flat_map(|(number, database)| database.iter().map(move |(key, entry)| ((*number, key.clone()), entry)));
         let mut known = 0;
         for (place, entry) in entries {
             let stored = found.get(&place);
@@ -179,7 +181,8 @@ impl Model {
             }
         }
         if known != found.len() {
-            let held = |number: &usize, key: &Vec<u8>| self.databases.get(number).is_some_and(|map| map.contains_key(key));
+            let held =
+                |number: &usize, key: &Vec<u8>| self.databases.get(number).is_some_and(|map| map.contains_key(key));
             for ((number, key), stored) in found.iter().filter(|((number, key), _)| !held(number, key)) {
                 wrong.push(format!(
                     "database {number}, {} should not be: \"{}\" {:?}",

@@ -59,7 +59,8 @@ pub fn assert_same(what: &str, expected: &Dataset, found: &Dataset) {
             other => differences.push((place, Some(value), other)),
         }
     }
-    differences.extend(found.iter().filter(|(place, _)| !expected.contains_key(place)).map(|(p, v)| (p, None, Some(v))));
+    differences
+        .extend(found.iter().filter(|(place, _)| !expected.contains_key(place)).map(|(p, v)| (p, None, Some(v))));
     if differences.is_empty() {
         return;
     }

@@ -185,6 +185,21 @@ impl Server {
         }
     }
 
+    /// Waits until the server answers (true) or has ended by itself (false).
+    pub fn serves_or_ends(&mut self) -> bool {
+        let mut serves = false;
+        wait_until("the server serves or ends", || {
+            if self.child.try_wait().expect("ask after the server").is_some() {
+                return true;
+            }
+            let reply =
+                Client::connect(("127.0.0.1", self.port)).ok().and_then(|mut client| client.try_command(&["PING"]));
+            serves = reply == Some(Reply::Status(b"PONG".to_vec()));
+            serves
+        });
+        serves
+    }
+
     /// A connection, or None while the server does not listen. Panics when it has ended.
     pub fn try_client(&mut self) -> Option<Client> {
         if let Some(status) = self.child.try_wait().expect("ask after the server") {
