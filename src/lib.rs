@@ -7,6 +7,7 @@ pub mod base;
 pub mod commands;
 pub mod config;
 pub mod engine;
+pub mod keeper;
 pub mod log;
 pub mod metrics;
 pub mod net;

@@ -15,10 +15,11 @@ const RANKS: &[&[&str]] = &[
     &["rdb"],
     &["engine"],
     &["commands"],
+    &["keeper"],
     &["acl", "scripting"],
     &["replication", "cluster"],
     &["net"],
-    &["server"],
+    &["server", "tool"],
     &["bin"],
 ];
 

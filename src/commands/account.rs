@@ -13,7 +13,7 @@ use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::engine::effect::Effect;
 use crate::engine::{Engine, Session, Worker};
-use crate::log::journal::Stopped;
+use crate::log::health::Stopped;
 use crate::resp::ReplyError;
 use crate::store::DbIndex;
 

@@ -14,6 +14,8 @@ use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::base::random;
 use crate::config::{RewriteOptions, text};
+use crate::engine::persistence::{Busy, JobKind};
+use crate::engine::session::Waiting;
 use crate::resp::{Protocol, ReplyError};
 
 /// Not meant for pi.
@@ -73,7 +75,10 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
         (b"client-eviction", []) => Err(ReplyError::of("ERR maxmemory-clients is disabled.")),
         (b"reload" | b"loadaof", _) => {
-            Err(ReplyError::of("ERR nothing is kept on disk yet, so there is nothing to load again"))
+            let asked = cx.engine().persistence.ask_and_wait(JobKind::Reload, &cx.session.handle);
+            let outcome = asked.map_err(|Busy| ReplyError::of("ERR the data set is being loaded again already"))?;
+            cx.session.waiting = Some(Waiting::Job(outcome));
+            Ok(())
         }
         (b"jmap", _) => Err(ReplyError::of("ERR there is no Java here to map")),
         (b"segfault" | b"panic" | b"assert" | b"oom" | b"restart" | b"crash-and-recover", _) => {

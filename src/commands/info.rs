@@ -277,8 +277,7 @@ fn persistence(cx: &mut Cx<'_>, text: &mut Text) {
     if log.is_on {
         text.field("aof_current_size", log.journal_bytes + log.settled_bytes);
         text.field("aof_base_size", log.live_bytes);
-        text.zeros(&["aof_pending_rewrite", "aof_buffer_length"]);
-        text.field("aof_pending_bio_fsync", u8::from(log.sync_pending));
+        text.zeros(&["aof_pending_rewrite", "aof_buffer_length", "aof_pending_bio_fsync"]);
         text.field("aof_delayed_fsync", log.delayed_syncs);
         text.field("log_journal_bytes", log.journal_bytes);
         text.field("log_settled_bytes", log.settled_bytes);

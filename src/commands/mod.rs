@@ -9,7 +9,7 @@ pub mod command;
 mod config;
 mod connection;
 pub mod context;
-mod creation;
+pub mod creation;
 mod debug;
 mod debug_data;
 pub mod dispatch;

@@ -21,7 +21,8 @@ use crate::base::quoting::split_arguments;
 use crate::config::{Config, Live};
 use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::{EffectSink, Engine, Session, Worker};
-use crate::log::journal::{Change, Parts, Stopped};
+use crate::log::health::Stopped;
+use crate::log::transaction::{Change, Parts};
 use crate::store::table::CURSOR_END;
 use crate::store::{DbIndex, Entry, StringForm};
 
@@ -119,7 +120,7 @@ impl TestServer {
         let captured = Capture::default();
         let hasher = KeyHasher::from_seed(1, 2);
         let engine = Arc::new(Engine::new(Live::new(config, None), 1, registry::count(), hasher));
-        engine.follow(Some(Arc::new(captured.clone())));
+        engine.follow(Some(Arc::new(captured.clone())), None);
         let executor = Executor::new(Worker::new(engine.clone(), 0), Arc::new(Lookup::plain()));
         TestServer { engine, executor, sessions: Vec::new(), captured }
     }

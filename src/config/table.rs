@@ -24,8 +24,6 @@ const ANY: usize = usize::MAX;
 const NO_TLS: Status = Accepted("TLS is not there yet.");
 const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
-const NO_LOG: Status = Accepted("The log is not there yet: nothing is kept on disk.");
-const NO_SNAPSHOT: Status = Accepted("Snapshots are not there yet: nothing is kept on disk.");
 const NO_REWRITE: Status =
     Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
 const NO_EVICTION: Status = Accepted("Eviction is not there yet.");
@@ -303,28 +301,37 @@ section "Memory" {
 }
 
 section "Log" {
-    /// Keep every change on disk.
-    appendonly: bool = false, "appendonly", Bool, [MUTABLE NOT_WHILE_LOADING], NO_LOG;
-    /// When changes reach the disk: before the reply, once a second, or when the kernel likes.
-    appendfsync: AppendFsync = AppendFsync::Everysec, "appendfsync", Enum(AppendFsync::NAMES), [MUTABLE], NO_LOG;
-    /// The base name of Redis's append-only files.
+    /// Keep every change on disk, in a log for each slot. Cairn's own default is yes. Without a log the data set lives
+    /// in memory, and on disk only as far as snapshots are saved.
+    appendonly: bool = true, "appendonly", Bool, [MUTABLE NOT_WHILE_LOADING], Honoured;
+    /// When changes are safe from the end of the machine: before the reply (always), once a second (everysec), or when
+    /// the kernel likes (no). They are safe from the end of the process in any case.
+    appendfsync: AppendFsync = AppendFsync::Everysec, "appendfsync", Enum(AppendFsync::NAMES), [MUTABLE], Honoured;
+    /// The base name of Redis's append-only files. They are read when the log is empty: once, to move in.
     appendfilename: String = text("appendonly.aof"), "appendfilename",
-        Text(TextForm::RequiredBaseName("filename")), [], Accepted("The log has file names of its own.");
-    /// The directory, inside dir, for the log.
+        Text(TextForm::RequiredBaseName("filename")), [], Honoured;
+    /// The directory, inside dir, of Redis's append-only files. The log itself is in cairn-log.
     appenddirname: String = text("appendonlydir"), "appenddirname", Text(TextForm::RequiredBaseName("dirname")), [],
-        NO_LOG;
+        Honoured;
+    /// Cairn's own: the journal is settled into the slots' logs when it has so many bytes, or 30 percent of the live
+    /// data if that is more. The disk holds up to four times as much journal while settling is behind.
+    log_settle_bytes: u64 = 256 << 20, "log-settle-bytes", Memory(4096, LONG), [MUTABLE], Honoured;
+    /// Cairn's own: keep every change for so many seconds, so that the state of any moment since can be rebuilt. 0
+    /// keeps what is needed for the state of now.
+    log_retention: u32 = 0, "log-retention", Integer(0, INT), [MUTABLE], Honoured;
     /// Do not sync while a save or rewrite runs.
     no_appendfsync_on_rewrite: bool = false, "no-appendfsync-on-rewrite", Bool, [MUTABLE], NO_REWRITE;
     /// Rewrite once the file grew by so many percent.
     auto_aof_rewrite_percentage: u32 = 100, "auto-aof-rewrite-percentage", Integer(0, INT), [MUTABLE], NO_REWRITE;
     /// Do not rewrite a file smaller than this.
     auto_aof_rewrite_min_size: u64 = 64 << 20, "auto-aof-rewrite-min-size", Memory(0, LONG), [MUTABLE], NO_REWRITE;
-    /// Load a log whose end is torn, and say so. Otherwise refuse to start.
-    aof_load_truncated: bool = true, "aof-load-truncated", Bool, [MUTABLE], NO_LOG;
+    /// Load a log, or Redis's append-only file, whose end is torn, and say so. Otherwise refuse to start.
+    aof_load_truncated: bool = true, "aof-load-truncated", Bool, [MUTABLE], Honoured;
     /// Begin a rewritten file with a snapshot.
     aof_use_rdb_preamble: bool = true, "aof-use-rdb-preamble", Bool, [MUTABLE], NO_REWRITE;
     /// Write time stamps into the append-only file.
-    aof_timestamp_enabled: bool = false, "aof-timestamp-enabled", Bool, [MUTABLE], NO_LOG;
+    aof_timestamp_enabled: bool = false, "aof-timestamp-enabled", Bool, [MUTABLE],
+        Accepted("Every record of the log bears its time.");
     /// Sync a file being rewritten every few megabytes.
     aof_rewrite_incremental_fsync: bool = true, "aof-rewrite-incremental-fsync", Bool, [MUTABLE], NO_REWRITE;
     /// Keep old append-only files after a rewrite.
@@ -335,19 +342,19 @@ section "Snapshots" {
     /// Save after so many seconds if there were so many changes; several pairs, each enough on its own. `save ""`
     /// turns it off.
     save: Vec<(u64, u64)> = vec![(3600, 1), (300, 100), (60, 10000)], "save", Special("seconds changes ..., or \"\""),
-        [MUTABLE MULTI], NO_SNAPSHOT;
+        [MUTABLE MULTI], Honoured;
     /// Refuse writes after a background save failed.
-    stop_writes_on_bgsave_error: bool = true, "stop-writes-on-bgsave-error", Bool, [MUTABLE], NO_SNAPSHOT;
+    stop_writes_on_bgsave_error: bool = true, "stop-writes-on-bgsave-error", Bool, [MUTABLE], Honoured;
     /// Compress strings in snapshots.
-    rdbcompression: bool = true, "rdbcompression", Bool, [MUTABLE], NO_SNAPSHOT;
+    rdbcompression: bool = true, "rdbcompression", Bool, [MUTABLE], Honoured;
     /// End a snapshot with a checksum, and check it when loading.
-    rdbchecksum: bool = true, "rdbchecksum", Bool, [], NO_SNAPSHOT;
+    rdbchecksum: bool = true, "rdbchecksum", Bool, [], Honoured;
     /// The file name of snapshots, inside dir.
-    dbfilename: String = text("dump.rdb"), "dbfilename", Text(TextForm::BaseName), [MUTABLE PROTECTED], NO_SNAPSHOT;
+    dbfilename: String = text("dump.rdb"), "dbfilename", Text(TextForm::BaseName), [MUTABLE PROTECTED], Honoured;
     /// Remove files that served only a synchronization.
     rdb_del_sync_files: bool = false, "rdb-del-sync-files", Bool, [MUTABLE], NO_REPLICATION;
     /// Sync a snapshot being written every few megabytes.
-    rdb_save_incremental_fsync: bool = true, "rdb-save-incremental-fsync", Bool, [MUTABLE], NO_SNAPSHOT;
+    rdb_save_incremental_fsync: bool = true, "rdb-save-incremental-fsync", Bool, [MUTABLE], Honoured;
     /// Wait so many microseconds after each key saved.
     rdb_key_save_delay: i32 = 0, "rdb-key-save-delay", Integer(-INT - 1, INT), [MUTABLE HIDDEN], TEST_AID;
     /// Wait so many microseconds after each key loaded.
@@ -424,10 +431,10 @@ section "Shutdown" {
     shutdown_timeout: u32 = 10, "shutdown-timeout", Integer(0, INT), [MUTABLE], NO_REPLICATION;
     /// What SIGINT does, in the words of SHUTDOWN.
     shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default(), "shutdown-on-sigint", EnumSet(ShutdownFlags::NAMES),
-        [MUTABLE MULTI], NO_SNAPSHOT;
+        [MUTABLE MULTI], Honoured;
     /// What SIGTERM does, in the words of SHUTDOWN.
     shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default(), "shutdown-on-sigterm",
-        EnumSet(ShutdownFlags::NAMES), [MUTABLE MULTI], NO_SNAPSHOT;
+        EnumSet(ShutdownFlags::NAMES), [MUTABLE MULTI], Honoured;
 }
 
 section "Scripts" {

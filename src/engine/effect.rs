@@ -8,7 +8,9 @@
 
 use std::task::Waker;
 
-use crate::log::journal::{Change, Parts, Stopped};
+use crate::log::health::{State, Stopped};
+use crate::log::journal::Journal;
+use crate::log::transaction::{Change, Parts};
 use crate::store::DbIndex;
 
 /// Who follows the data set.
@@ -32,6 +34,51 @@ pub trait EffectSink: Send + Sync {
     fn wake_when_durable(&self, ticket: u64, waker: &Waker);
     /// Makes sure that an effect of so many bytes will be taken, before anything is changed.
     fn reserve(&self, lane: usize, bytes: usize) -> Result<(), Stopped>;
+}
+
+impl EffectSink for Journal {
+    #[inline]
+    fn append(&self, lane: usize, change: &Change<'_>) -> Result<(), Stopped> {
+        Journal::append(self, lane, change)
+    }
+
+    fn append_all(&self, lane: usize, parts: &Parts) -> Result<(), Stopped> {
+        Journal::append_all(self, lane, parts)
+    }
+
+    #[inline]
+    fn is_running(&self) -> bool {
+        Journal::is_running(self)
+    }
+
+    fn stopped(&self) -> Option<String> {
+        match self.state() {
+            State::Running => None,
+            State::Full => Some("No space left on device".into()),
+            State::Failed(reason) => Some(reason),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.state(), State::Failed(_))
+    }
+
+    fn ticket(&self) -> u64 {
+        Journal::ticket(self)
+    }
+
+    fn is_durable(&self, ticket: u64) -> bool {
+        self.durable_round() >= ticket
+    }
+
+    fn wake_when_durable(&self, ticket: u64, waker: &Waker) {
+        self.on_durable(ticket, waker);
+        self.request();
+    }
+
+    fn reserve(&self, lane: usize, bytes: usize) -> Result<(), Stopped> {
+        Journal::reserve(self, lane, bytes)
+    }
 }
 
 /// A command that tells a part of what was done. It belongs to the slot of its first argument.

@@ -10,6 +10,7 @@ use crate::store::slot::{DbIndex, NEVER_MS};
 use crate::store::table::CURSOR_END;
 use crate::store::{EntryRef, SlotGuard};
 
+use super::gate::Passage;
 use super::space::Followers;
 use super::state::Engine;
 
@@ -67,22 +68,27 @@ impl ExpiryCycle {
     }
 }
 
+/// Holds a slot inside the gate: whoever closed it is alone with every slot.
+fn hold(engine: &Engine, id: SlotId) -> (Passage<'_>, SlotGuard<'_>) {
+    (engine.gate.enter(engine.background_lane()), engine.keyspace.lock_alone(id))
+}
+
 /// Removes the expired keys of one slot, where its bounds say that there are any; gives their number, and a bound of
 /// the expiries that are left.
 fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now_ms: u64) -> (u64, u64) {
     let mut removed = 0;
-    let mut slot = engine.keyspace.lock_alone(id);
+    let mut held = hold(engine, id);
     let due: smallvec::SmallVec<[DbIndex; 4]> =
-        slot.dbs().filter(|(_, db)| db.soonest_expiry_ms() < now_ms).map(|(index, _)| index).collect();
+        held.1.dbs().filter(|(_, db)| db.soonest_expiry_ms() < now_ms).map(|(index, _)| index).collect();
     for index in due {
         // Keys that get an expiry while the lock is free for a moment lower this bound themselves.
-        slot.db_mut(index).set_soonest_expiry_ms(NEVER_MS);
+        held.1.db_mut(index).set_soonest_expiry_ms(NEVER_MS);
         let (mut cursor, mut soonest_ms) = (0u64, NEVER_MS);
         while cursor < CURSOR_END {
             let mut expired = Vec::new();
             let mut seen = 0;
             while cursor < CURSOR_END && seen < ENTRIES_PER_HOLD {
-                let Some(db) = slot.db(index) else { break };
+                let Some(db) = held.1.db(index) else { break };
                 cursor = db.table().scan(cursor as u32, engine.keyspace.hasher(), |entry: EntryRef<'_>| {
                     seen += 1;
                     match entry.expiry_ms() {
@@ -93,16 +99,16 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
                 });
             }
             removed += expired.len() as u64;
-            remove_all(engine, followers, &mut slot, id, index, &expired, now_ms);
+            remove_all(engine, followers, &mut held.1, id, index, &expired, now_ms);
             if cursor < CURSOR_END {
-                drop(slot);
-                slot = engine.keyspace.lock_alone(id);
+                drop(held);
+                held = hold(engine, id);
             }
         }
-        let bound_ms = slot.db_mut(index).soonest_expiry_ms().min(soonest_ms);
-        slot.db_mut(index).set_soonest_expiry_ms(bound_ms);
+        let bound_ms = held.1.db_mut(index).soonest_expiry_ms().min(soonest_ms);
+        held.1.db_mut(index).set_soonest_expiry_ms(bound_ms);
     }
-    let soonest_ms = slot.dbs().map(|(_, db)| db.soonest_expiry_ms()).min();
+    let soonest_ms = held.1.dbs().map(|(_, db)| db.soonest_expiry_ms()).min();
     (removed, soonest_ms.unwrap_or(NEVER_MS))
 }
 

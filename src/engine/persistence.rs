@@ -6,7 +6,7 @@
 //! atomic, [`Persistence::obstacles`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -34,6 +34,8 @@ pub enum JobKind {
     Save,
     /// Settling and compacting the whole log.
     Rewrite,
+    /// Making the data set anew of what is kept (DEBUG RELOAD).
+    Reload,
 }
 
 /// How jobs of one kind went.
@@ -92,8 +94,6 @@ pub struct LogReport {
     pub settle_passes: u64,
     pub syncs: u64,
     pub delayed_syncs: u64,
-    /// Whether bytes wait for a sync.
-    pub sync_pending: bool,
     pub writer_delay_ms: u64,
 }
 
@@ -101,6 +101,7 @@ pub struct LogReport {
 struct Asked {
     save: bool,
     rewrite: bool,
+    reload: bool,
     /// CONFIG SET appendonly.
     log: Option<bool>,
     stop: bool,
@@ -111,6 +112,7 @@ pub struct Persistence {
     obstacles: AtomicU32,
     save: Job,
     rewrite: Job,
+    reload: Job,
     pub loading: Loading,
     log: Mutex<LogReport>,
     /// Why each refused slot is refused.
@@ -121,8 +123,6 @@ pub struct Persistence {
     pub changes_saved: AtomicU64,
     /// Delay of each write of a client while settling is behind.
     writer_delay_ms: AtomicU64,
-    /// Whether replies to writes wait for the disk.
-    pub sync_always: AtomicBool,
 }
 
 /// What a background thread is to do next.
@@ -130,6 +130,7 @@ pub struct Persistence {
 pub enum Task {
     Save,
     Rewrite,
+    Reload,
     SwitchLog(bool),
     Stop,
 }
@@ -217,6 +218,7 @@ impl Persistence {
         match kind {
             JobKind::Save => &self.save,
             JobKind::Rewrite => &self.rewrite,
+            JobKind::Reload => &self.reload,
         }
     }
 
@@ -240,6 +242,7 @@ impl Persistence {
         match kind {
             JobKind::Save => asked.save = true,
             JobKind::Rewrite => asked.rewrite = true,
+            JobKind::Reload => asked.reload = true,
         }
         self.asked_changed.notify_all();
         Ok(())
@@ -285,7 +288,7 @@ impl Persistence {
     /// The next task, for the one thread that does them; `None` after `patience` without one.
     pub fn next_task(&self, patience: Duration) -> Option<Task> {
         let mut asked = self.asked.lock();
-        if !(asked.stop || asked.save || asked.rewrite || asked.log.is_some()) {
+        if !(asked.stop || asked.save || asked.rewrite || asked.reload || asked.log.is_some()) {
             self.asked_changed.wait_for(&mut asked, patience);
         }
         if asked.stop {
@@ -293,6 +296,9 @@ impl Persistence {
         }
         if let Some(on) = asked.log.take() {
             return Some(Task::SwitchLog(on));
+        }
+        if std::mem::take(&mut asked.reload) {
+            return Some(Task::Reload);
         }
         if std::mem::take(&mut asked.rewrite) {
             return Some(Task::Rewrite);

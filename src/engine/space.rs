@@ -14,7 +14,8 @@ use super::effect::{Effect, EffectSink};
 use crate::base::clock;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
-use crate::log::journal::{Change, Parts, Stopped};
+use crate::log::health::Stopped;
+use crate::log::transaction::{Change, Parts};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
@@ -162,9 +163,9 @@ impl<'a> Space<'a> {
     pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>) {
         slots.sort_unstable();
         slots.dedup();
-        let guards: Vec<_> = slots.into_iter().map(|slot| (slot, self.keyspace.lock(slot))).collect();
+        let mut guards: Vec<_> = slots.into_iter().map(|slot| (slot, self.keyspace.lock(slot))).collect();
         if self.keyspace.is_observed() {
-            guards.iter().for_each(|(id, guard)| self.keyspace.show(*id, guard));
+            guards.iter_mut().for_each(|(id, guard)| self.keyspace.show(*id, guard));
         }
         self.held = Held::Some(guards);
     }
@@ -200,9 +201,9 @@ impl<'a> Space<'a> {
                 Err(_) => panic!("slot {} is touched but not locked", id.number()),
             },
             Held::All { guards, observed } => guards[id.index()].get_or_insert_with(|| {
-                let guard = self.keyspace.lock(id);
+                let mut guard = self.keyspace.lock(id);
                 if *observed {
-                    self.keyspace.show(id, &guard);
+                    self.keyspace.show(id, &mut guard);
                 }
                 guard
             }),

@@ -18,6 +18,7 @@ use crate::metrics::rates::{Rate, Rates};
 use crate::metrics::slow_log::SlowLog;
 use crate::metrics::{SharedStats, WorkerStats};
 use crate::store::Keyspace;
+use crate::store::keyspace::SlotObserver;
 
 /// Which commands CLIENT PAUSE holds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Shutdown {
     /// Waits until somebody asks. For one waiter.
     pub async fn wait(&self) -> ShutdownKind {
         loop {
-            if let Some(kind) = *self.asked.lock() {
+            if let Some(kind) = self.asked.lock().take() {
                 return kind;
             }
             self.changed.notified().await;
@@ -185,12 +186,14 @@ impl Engine {
         self.effects_generation.load(Ordering::Acquire)
     }
 
-    /// Has `sink` follow the data set from now on: when this returns, every batch under way knows of it. The caller is
-    /// no worker inside a batch.
-    pub fn follow(&self, sink: Option<Arc<dyn EffectSink>>) {
+    /// Has `sink` follow the data set from now on, and `observer` see each slot once as it is now. No batch is under
+    /// way meanwhile, so no change is missed and none is told twice. The caller is no worker inside a batch.
+    pub fn follow(&self, sink: Option<Arc<dyn EffectSink>>, observer: Option<Arc<dyn SlotObserver>>) {
+        let alone = self.gate.close();
         *self.effects.lock() = sink;
         self.effects_generation.fetch_add(1, Ordering::Release);
-        drop(self.gate.close());
+        self.keyspace.observe(observer);
+        drop(alone);
     }
 
     /// Ends a pause now. Clients that it holds back sleep until its end, so they are woken.

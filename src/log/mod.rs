@@ -8,16 +8,27 @@
 
 pub mod disk;
 pub mod extents;
+mod filler;
 pub mod fold;
+pub mod health;
+mod history;
 pub mod journal;
+mod lane;
+pub mod lock;
 pub mod manifest;
 pub mod record;
+pub mod scan;
 pub mod segment;
 pub mod settle;
+#[cfg(test)]
+pub(crate) mod simulated_disk;
 pub mod slot_index;
 pub mod slot_reader;
 pub mod storage;
+pub mod sync;
 pub mod table_writer;
 pub mod tables;
 #[cfg(test)]
 mod toy;
+pub mod transaction;
+mod walk;

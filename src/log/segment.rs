@@ -266,6 +266,13 @@ impl Segment {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Leaves out the record at `offset`.
+    pub(super) fn skip(&mut self, offset: usize) {
+        let range = offset..offset + self.record_bytes(offset).len();
+        let at = self.skipped.partition_point(|skipped| skipped.start < offset);
+        self.skipped.insert(at, range);
+    }
+
     /// Takes the file out of a segment that nobody reads any more.
     pub(super) fn into_space(self) -> Space {
         self.space
@@ -288,6 +295,7 @@ impl Segment {
 }
 
 /// The records of a segment.
+#[derive(Clone)]
 pub struct Records<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -312,6 +320,85 @@ impl<'a> Iterator for Records<'a> {
         let (record, total) = record::read_trusted(&self.bytes[offset..]);
         self.at += total;
         Some((offset, record))
+    }
+}
+
+// ---- recovery ----------------------------------------------------------------------------------------------------
+
+/// A segment that was found on the disk. Nobody else has the file.
+pub(super) struct Found {
+    number: u64,
+    file: Arc<dyn StorageFile>,
+    mapping: Mapping,
+    len: usize,
+}
+
+/// What recovery found out about a segment.
+pub(super) struct Verdict {
+    pub lane: u32,
+    pub previous: u64,
+    pub end: usize,
+    pub skipped: Vec<Range<usize>>,
+    /// All of it is durable.
+    pub is_synced: bool,
+}
+
+impl Found {
+    pub fn open(storage: &dyn Storage, number: u64) -> io::Result<Found> {
+        let file = storage.open(&file_name(number))?;
+        let len = file.len()? as usize;
+        // What the file does not have is not touched.
+        let mapping = file.map(len.max(HEADER_BYTES))?;
+        mapping.populate(0..HEADER_BYTES.min(len))?;
+        Ok(Found { number, file, mapping, len })
+    }
+
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Has all bytes read in; then an unreadable disk is an error here.
+    pub fn load(&self) -> io::Result<()> {
+        self.mapping.populate(0..self.len)
+    }
+
+    /// All bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: within the file, whose length was asked; it is cut only through `&mut self`, and nobody else has it.
+        unsafe { self.mapping.bytes(0..self.len) }
+    }
+
+    /// Cuts the file; durable with the next sync.
+    pub fn cut(&mut self, len: usize) -> io::Result<()> {
+        if len < self.len {
+            self.len = len;
+            self.file.set_len(len as u64)?;
+        }
+        Ok(())
+    }
+
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    pub fn into_segment(self, verdict: Verdict) -> Segment {
+        assert!(verdict.end <= self.len.max(HEADER_BYTES), "the records lie within the file");
+        Segment {
+            lane: verdict.lane,
+            previous: verdict.previous,
+            end: AtomicUsize::new(verdict.end),
+            synced: AtomicUsize::new(if verdict.is_synced { verdict.end } else { 0 }),
+            sealed: AtomicBool::new(true),
+            generation: AtomicU64::new(0),
+            skipped: verdict.skipped,
+            space: Space {
+                number: self.number,
+                file: self.file,
+                mapping: self.mapping,
+                filled_bytes: AtomicUsize::new(self.len),
+                filling: Mutex::new(()),
+            },
+        }
     }
 }
 

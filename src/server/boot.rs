@@ -18,10 +18,12 @@ use crate::base::hash::KeyHasher;
 use crate::base::version::CAIRN_VERSION;
 use crate::base::{memory, process};
 use crate::commands::{Lookup, registry};
+use crate::config::special::ShutdownFlags;
 use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
 use crate::engine::Engine;
 use crate::engine::state::ShutdownKind;
+use crate::keeper::Service;
 use crate::net::listener::{self, Acceptor, TcpListening};
 use crate::net::worker;
 
@@ -88,7 +90,7 @@ fn serve(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
 
 async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     // Before anybody can know that the server is there.
-    let signals = Signals::watch()?;
+    let mut signals = Signals::watch()?;
     let config = loaded.config.clone();
     let maxclients = fit_maxclients(&config);
     let unix = listener::bind_unix(&config).map_err(|error| {
@@ -98,6 +100,8 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let live = Live::new(Config { maxclients, ..loaded.config }, loaded.file);
     let workers = worker_count(&config);
     let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy()));
+    // Clients are let in at once, and told that the data set is being loaded.
+    engine.persistence.begin_loading(0);
     let cpus = cpu_list(&config.server_cpulist).unwrap_or_default();
     let lookup = Arc::new(lookup);
     let mut handles = Vec::new();
@@ -128,24 +132,45 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     engine.startup_memory_bytes.store(used_bytes, Ordering::Relaxed);
     engine.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
     tracing::info!("Server initialized, workers={workers}");
-    if tcp_count > 0 {
-        tracing::info!("Ready to accept connections tcp");
-    }
-    if unix.is_some() {
-        tracing::info!("Ready to accept connections unix");
-    }
     let socket_path = unix.map(|listener| {
         let path = config.unixsocket.clone();
         tokio::spawn(acceptor.clone().serve_unix(listener, path.clone()));
         PathBuf::from(path)
     });
+    let loading = {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || Service::load(&engine, &std::env::current_dir().unwrap_or_default()))
+    };
+    let service = tokio::select! {
+        loaded = loading => match loaded {
+            Ok(loaded) => loaded.inspect_err(|reason| tracing::error!("The data set cannot be loaded: {reason}"))?,
+            Err(panic) => return Err(format!("Loading the data set ended in a panic: {panic}")),
+        },
+        _ = signals.wait_for_end(&engine) => {
+            tracing::warn!("The end was asked for while loading. Nothing has changed on disk.");
+            std::process::exit(0)
+        }
+    };
+    service.start().map_err(|error| format!("Can't start the keeper's thread: {error}"))?;
+    if tcp_count > 0 {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if socket_path.is_some() {
+        tracing::info!("Ready to accept connections unix");
+    }
     daemon::notify_supervisor(&config, "STATUS=Ready to accept connections\nREADY=1\n");
 
-    let kind = signals.wait_for_end(&engine).await;
-    daemon::notify_supervisor(&config, "STOPPING=1\n");
-    tracing::warn!("User requested shutdown...");
-    if kind == ShutdownKind::Save {
-        tracing::info!("Nothing is kept on disk: the data set ends with the process.");
+    loop {
+        let kind = signals.wait_for_end(&engine).await;
+        daemon::notify_supervisor(&config, "STOPPING=1\n");
+        tracing::warn!("User requested shutdown...");
+        let service = service.clone();
+        let ended = tokio::task::spawn_blocking(move || service.end(kind == ShutdownKind::Save)).await;
+        match ended {
+            Ok(Ok(())) => break,
+            Ok(Err(reason)) => tracing::error!("Error trying to save the data set, can't exit: {reason}"),
+            Err(panic) => return Err(format!("The end of the server ended in a panic: {panic}")),
+        }
     }
     if let Some(path) = socket_path {
         tracing::info!("Removing the unix socket file.");
@@ -188,6 +213,9 @@ fn install_config_hook(engine: &Engine, listening: TcpListening, acceptor: Arc<A
         if old.jemalloc_bg_thread != new.jemalloc_bg_thread {
             memory::set_background_purging(new.jemalloc_bg_thread)
                 .map_err(|error| because("jemalloc-bg-thread", &error))?;
+        }
+        if old.appendonly != new.appendonly {
+            acceptor.engine.persistence.ask_log(new.appendonly);
         }
         if old.loglevel != new.loglevel {
             logging::set_level(new.loglevel);
@@ -253,17 +281,23 @@ impl Signals {
     }
 
     /// Waits for SHUTDOWN or a signal.
-    async fn wait_for_end(mut self, engine: &Engine) -> ShutdownKind {
+    async fn wait_for_end(&mut self, engine: &Engine) -> ShutdownKind {
+        let config = || engine.config.load();
         tokio::select! {
             kind = engine.shutdown.wait() => kind,
             _ = self.terminate.recv() => {
                 tracing::warn!("Received SIGTERM scheduling shutdown...");
-                ShutdownKind::Save
+                kind_of(&config().shutdown_on_sigterm, &config())
             }
             _ = self.interrupt.recv() => {
                 tracing::warn!("Received SIGINT scheduling shutdown...");
-                ShutdownKind::Save
+                kind_of(&config().shutdown_on_sigint, &config())
             }
         }
     }
+}
+
+/// Whether a signal's shutdown saves: as its directive says, else if there are save points.
+fn kind_of(flags: &ShutdownFlags, config: &Config) -> ShutdownKind {
+    if flags.save || !flags.nosave && !config.save.is_empty() { ShutdownKind::Save } else { ShutdownKind::NoSave }
 }

@@ -29,7 +29,7 @@ pub fn run(engine: Arc<Engine>) {
         let config = engine.config.load();
         let period_ms = 1000 / u64::from(config.hz.max(1));
         std::thread::sleep(Duration::from_millis(period_ms));
-        if engine.active_expiry.load(Ordering::Relaxed) {
+        if engine.active_expiry.load(Ordering::Relaxed) && !engine.persistence.is_loading() {
             let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
             cycle.run(&engine, period_ms * 10 * percent);
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::slot::{DbIndex, NEVER_MS, Slot, SlotData, SlotGuard};
+use super::slot::{DbIndex, NEVER_MS, Slot, SlotGuard};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 
@@ -22,7 +22,7 @@ pub struct Keyspace {
 
 /// Sees each slot once, as it was when the observer was installed: whoever locks slots shows them before they change.
 pub trait SlotObserver: Send + Sync {
-    fn see(&self, id: SlotId, slot: &SlotData);
+    fn see(&self, id: SlotId, slot: &mut SlotGuard<'_>);
 }
 
 /// What INFO's keyspace section tells of a database.
@@ -65,7 +65,7 @@ impl Keyspace {
 
     /// Shows a locked slot to the observer, before anything in it changes.
     #[cold]
-    pub fn show(&self, id: SlotId, slot: &SlotData) {
+    pub fn show(&self, id: SlotId, slot: &mut SlotGuard<'_>) {
         if let Some(observer) = &*self.observer.read() {
             observer.see(id, slot);
         }
@@ -111,9 +111,9 @@ impl Keyspace {
     /// The lock of one slot and nothing else, for whoever changes it.
     #[inline]
     pub fn lock_alone(&self, id: SlotId) -> SlotGuard<'_> {
-        let guard = self.lock(id);
+        let mut guard = self.lock(id);
         if self.is_observed() {
-            self.show(id, &guard);
+            self.show(id, &mut guard);
         }
         guard
     }

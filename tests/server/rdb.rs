@@ -371,8 +371,8 @@ fn append_only_files_of_redis_are_read() {
 
         // Killed in the middle of a write: the transaction is gone with what follows it.
         drop(redis);
-        let increment = fs::read_dir(directory.0.join("appendonlydir")).unwrap().map(|file| file.unwrap().path());
-        let increment = increment.filter(|path| path.to_str().unwrap().ends_with(".2.incr.aof")).next().unwrap();
+        let mut files = fs::read_dir(directory.0.join("appendonlydir")).unwrap().map(|file| file.unwrap().path());
+        let increment = files.find(|path| path.to_str().unwrap().ends_with(".2.incr.aof")).unwrap();
         let bytes = fs::read(&increment).unwrap();
         let exec = bytes.windows(4).position(|word| word == b"EXEC").unwrap();
         fs::write(&increment, &bytes[..exec + 2]).unwrap();

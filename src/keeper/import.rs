@@ -1,0 +1,250 @@
+//! Moving in: reads a Redis data set, a snapshot file or an append-only directory, into a keyspace.
+//!
+//! Every key goes through the same seam as a client's write, so that a log that follows the data set has it too. What is
+//! not understood ends the import with file and offset; nothing is left out silently.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::base::clock;
+use crate::base::key_slot::SlotId;
+use crate::commands::creation::create;
+use crate::commands::{Batch, Executor, Lookup};
+use crate::config::Config;
+use crate::engine::clients::{ClientHandle, Peer};
+use crate::engine::saved::entry_of;
+use crate::engine::space::{Followers, access_clock};
+use crate::engine::{Engine, Session, Worker};
+use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
+use crate::rdb::{Event, RdbReader, ReadOptions, SavedKey};
+use crate::store::DbIndex;
+
+/// Where a Redis data set lies.
+pub enum Origin {
+    Snapshot(PathBuf),
+    AppendOnly(AppendOnlyFiles),
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub keys: u64,
+    /// Keys of a snapshot whose time was over.
+    pub expired: u64,
+    pub commands: u64,
+    /// The append-only file ended within a command or transaction, which was left out.
+    pub torn: bool,
+}
+
+/// How reading a configuration's files is done.
+fn read_options(config: &Config) -> ReadOptions {
+    ReadOptions { checksum: config.rdbchecksum, string_bytes_max: config.proto_max_bulk_len.max(512 << 20) }
+}
+
+/// Looks for a data set of Redis in a directory, as its configuration names it. An append-only directory goes before a
+/// snapshot, as in Redis, unless `appendonly` is off.
+pub fn find(directory: &Path, config: &Config) -> Result<Option<Origin>, String> {
+    if config.appendonly {
+        let files =
+            AppendOnlyFiles::find(directory, &config.appenddirname, &config.appendfilename, read_options(config));
+        if let Some(files) = files.map_err(|error| error.to_string())? {
+            return Ok(Some(Origin::AppendOnly(files)));
+        }
+    }
+    let snapshot = directory.join(&config.dbfilename);
+    match snapshot.try_exists() {
+        Ok(true) => Ok(Some(Origin::Snapshot(snapshot))),
+        Ok(false) => Ok(None),
+        Err(error) => Err(format!("{}: {error}", snapshot.display())),
+    }
+}
+
+impl Origin {
+    /// The append-only files that a manifest names.
+    pub fn of_manifest(manifest: &Path, config: &Config) -> Result<Origin, String> {
+        let files = AppendOnlyFiles::of_manifest(manifest, read_options(config));
+        files.map(Origin::AppendOnly).map_err(|error| error.to_string())
+    }
+
+    pub fn name(&self) -> String {
+        match self {
+            Origin::Snapshot(path) => path.display().to_string(),
+            Origin::AppendOnly(files) => {
+                let names: Vec<String> = files.files().iter().map(|path| path.display().to_string()).collect();
+                names.join(", ")
+            }
+        }
+    }
+
+    /// Bytes of all its files.
+    pub fn bytes(&self) -> u64 {
+        let len = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+        match self {
+            Origin::Snapshot(path) => len(path),
+            Origin::AppendOnly(files) => files.files().iter().map(|path| len(path)).sum(),
+        }
+    }
+}
+
+/// Reads a data set into an engine's keyspace, and tells its followers. Loading must have begun; its progress is
+/// counted.
+pub fn read(origin: Origin, engine: &Arc<Engine>) -> Result<Imported, String> {
+    let mut importer = Importer::new(engine);
+    match origin {
+        Origin::Snapshot(path) => importer.read_snapshot(&path),
+        Origin::AppendOnly(files) => importer.read_commands(files),
+    }?;
+    let loading = &engine.persistence.loading;
+    loading.loaded_keys.store(importer.imported.keys, Ordering::Relaxed);
+    loading.expired_keys.store(importer.imported.expired, Ordering::Relaxed);
+    Ok(importer.imported)
+}
+
+struct Importer<'e> {
+    engine: &'e Arc<Engine>,
+    config: Arc<Config>,
+    executor: Executor,
+    session: Session,
+    db: DbIndex,
+    now_ms: u64,
+    imported: Imported,
+}
+
+/// Counts the bytes that pass, for the progress of loading.
+struct Counted<'e, R> {
+    from: R,
+    engine: &'e Engine,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.from.read(into)?;
+        self.engine.persistence.loading.loaded_bytes.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl<'e> Importer<'e> {
+    fn new(engine: &'e Arc<Engine>) -> Importer<'e> {
+        let config = engine.config.load();
+        let handle = ClientHandle::new(0, Peer::Unix { path: "import".into() }, -1, 0, 0);
+        let mut worker = Worker::detached(engine.clone(), (*config).clone());
+        worker.refresh_effects();
+        Importer {
+            engine,
+            executor: Executor::new(worker, Arc::new(Lookup::plain())),
+            config,
+            session: Session::new(Arc::new(handle), true),
+            db: 0,
+            now_ms: clock::unix_ms(),
+            imported: Imported::default(),
+        }
+    }
+
+    fn read_snapshot(&mut self, path: &Path) -> Result<(), String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let file = File::open(path).map_err(|error| failed(&error))?;
+        let file = Counted { from: BufReader::with_capacity(1 << 20, file), engine: self.engine };
+        let mut reader = RdbReader::new(file, read_options(&self.config)).map_err(|error| failed(&error))?;
+        loop {
+            match reader.next().map_err(|error| failed(&error))? {
+                Event::End => return Ok(()),
+                event => self.take(event).map_err(|error| failed(&error))?,
+            }
+        }
+    }
+
+    fn read_commands(&mut self, mut files: AppendOnlyFiles) -> Result<(), String> {
+        let mut done = 0;
+        loop {
+            let place = files.current().map(|path| path.display().to_string()).unwrap_or_default();
+            match files.next().map_err(|error| error.to_string())? {
+                AppendOnlyEvent::Snapshot(event) => {
+                    self.take(event).map_err(|error| format!("{place}: {error}"))?;
+                }
+                AppendOnlyEvent::Command(command) => {
+                    let arguments: Vec<&[u8]> = command.arguments().collect();
+                    done += arguments.iter().map(|argument| argument.len() as u64).sum::<u64>();
+                    self.run(&arguments).map_err(|error| format!("{place}: {error}"))?;
+                    self.engine.persistence.loading.loaded_bytes.store(done, Ordering::Relaxed);
+                }
+                AppendOnlyEvent::Time(_) | AppendOnlyEvent::FileEnd => {}
+                AppendOnlyEvent::Torn { .. } if !self.config.aof_load_truncated => {
+                    return Err(format!("{place} ends within a command, and aof-load-truncated is off"));
+                }
+                AppendOnlyEvent::Torn { .. } => {
+                    tracing::warn!("{place} ends within a command or transaction, which is left out.");
+                    self.imported.torn = true;
+                }
+                AppendOnlyEvent::End => return Ok(()),
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+        match event {
+            Event::SelectDb(number) => {
+                let databases = self.engine.keyspace.databases();
+                let db = DbIndex::try_from(number).ok().filter(|db| *db < databases);
+                self.db =
+                    db.ok_or(format!("it has a database {number}, and there are {databases}: raise \"databases\""))?;
+                Ok(())
+            }
+            Event::Key(saved) => self.put(&saved),
+            Event::Aux { .. } | Event::ResizeDb { .. } | Event::SlotInfo { .. } | Event::End => Ok(()),
+        }
+    }
+
+    fn put(&mut self, saved: &SavedKey<'_>) -> Result<(), String> {
+        if saved.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
+            self.imported.expired += 1;
+            return Ok(());
+        }
+        let used_ms = self.now_ms.saturating_sub(saved.idle_seconds.unwrap_or(0) * 1000);
+        let entry = entry_of(saved.key, saved.value, saved.expiry_ms, access_clock(used_ms));
+        let (keyspace, id) = (&self.engine.keyspace, SlotId::of_key(saved.key));
+        let hash = keyspace.hasher().hash(saved.key);
+        let followers = self.executor.worker.effects().map(|sink| Followers {
+            sink,
+            lane: self.engine.background_lane(),
+            writes: true,
+        });
+        let mut slot = keyspace.lock(id);
+        if let Some(followers) = followers {
+            create(entry.view(), saved.key, |command| followers.tell(&mut slot, id, self.db, self.now_ms, command));
+            if !followers.sink.is_running() {
+                return Err(followers.sink.stopped().unwrap_or_default());
+            }
+        }
+        let db = slot.db_mut(self.db);
+        if let Some(at) = db.find(hash, saved.key) {
+            drop(db.remove(at, keyspace.hasher()));
+        }
+        db.insert(hash, entry, keyspace.hasher());
+        drop(slot);
+        if let Some(expiry_ms) = saved.expiry_ms {
+            keyspace.note_expiry(expiry_ms);
+        }
+        self.imported.keys += 1;
+        Ok(())
+    }
+
+    /// Runs a command of an append-only file. Redis runs them whatever they answer; what this server cannot run at all
+    /// must not be passed over.
+    fn run(&mut self, arguments: &[&[u8]]) -> Result<(), String> {
+        let mut reply = Vec::new();
+        let batch = Batch { arguments, ends: &[arguments.len()] };
+        self.executor.run(&mut self.session, &batch, &mut reply);
+        self.imported.commands += 1;
+        let unknown = [&b"-ERR unknown command"[..], b"-EXECABORT", b"-MISCONF", b"-ERR DB index"];
+        if unknown.iter().any(|text| reply.starts_with(text)) {
+            let name = String::from_utf8_lossy(arguments.first().copied().unwrap_or_default()).into_owned();
+            let reason = String::from_utf8_lossy(&reply[1..]).trim_end().to_owned();
+            return Err(format!("the command {name} cannot be run: {reason}"));
+        }
+        Ok(())
+    }
+}

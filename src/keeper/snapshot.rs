@@ -1,0 +1,166 @@
+//! Snapshot files: the whole data set at one instant, in Redis's format, made of the slot logs.
+//!
+//! A version of the slot logs is pinned and read slot by slot: each log is replayed in a scratch keyspace, and what is
+//! then there is written. The live tables are not touched, nothing is copied on write, and memory is needed for the
+//! largest slot only. The file has a temporary name until it is whole and synced.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::base::clock;
+use crate::commands::replay::Scratch;
+use crate::config::Config;
+use crate::engine::saved::value_of;
+use crate::log::settle::Pacer;
+use crate::log::tables::Version;
+use crate::rdb::{RdbWriter, SavedKey, WriteOptions};
+use crate::store::{DbIndex, EntryRef};
+
+/// With `rdb-save-incremental-fsync`, so many bytes are written between two syncs.
+const SYNC_STEP_BYTES: u64 = 4 << 20;
+
+/// A snapshot file that is being written.
+pub struct SnapshotFile {
+    writer: RdbWriter<SteadyFile>,
+    temporary: PathBuf,
+    path: PathBuf,
+    db: Option<DbIndex>,
+    pub keys: u64,
+}
+
+/// A file that is synced every few megabytes, so that the last sync has little left to do.
+struct SteadyFile {
+    file: File,
+    unsynced_bytes: u64,
+    steady: bool,
+}
+
+impl Write for SteadyFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unsynced_bytes += written as u64;
+        if self.steady && self.unsynced_bytes >= SYNC_STEP_BYTES {
+            self.file.sync_data()?;
+            self.unsynced_bytes = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl SnapshotFile {
+    /// Begins the file that is to be `path`.
+    pub fn create(path: &Path, config: &Config, used_memory_bytes: u64) -> io::Result<SnapshotFile> {
+        let temporary = path.with_file_name(format!("temp-{}.rdb", std::process::id()));
+        let file = File::create(&temporary)?;
+        let file = SteadyFile { file, unsynced_bytes: 0, steady: config.rdb_save_incremental_fsync };
+        let options = WriteOptions { compression: config.rdbcompression, checksum: config.rdbchecksum };
+        let mut writer = RdbWriter::new(file, options)?;
+        writer.header(clock::unix_ms() / 1000, used_memory_bytes, false)?;
+        Ok(SnapshotFile { writer, temporary, path: path.to_path_buf(), db: None, keys: 0 })
+    }
+
+    pub fn add(&mut self, db: DbIndex, entry: EntryRef<'_>) -> io::Result<()> {
+        if self.db != Some(db) {
+            self.writer.select_db(u64::from(db))?;
+            self.db = Some(db);
+        }
+        self.keys += 1;
+        self.writer.key(&SavedKey::new(entry.key(), value_of(entry), entry.expiry_ms()))
+    }
+
+    /// Ends the file, makes it durable and gives it its name; tells its length in bytes.
+    pub fn finish(self) -> io::Result<u64> {
+        let SnapshotFile { writer, temporary, path, .. } = self;
+        let finished = writer.finish().and_then(|file| {
+            file.file.sync_all()?;
+            let bytes = file.file.metadata()?.len();
+            fs::rename(&temporary, &path)?;
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+            Ok(bytes)
+        });
+        finished.inspect_err(|_| remove_quietly(&temporary))
+    }
+
+    /// Gives the file up.
+    pub fn abandon(self) {
+        remove_quietly(&self.temporary);
+    }
+}
+
+/// Removes a file that is of no use; that it cannot be removed hurts nobody but the disk.
+fn remove_quietly(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!("{} cannot be removed: {error}", path.display());
+    }
+}
+
+/// What was written.
+pub struct Written {
+    pub keys: u64,
+    pub bytes: u64,
+}
+
+/// Writes a version of the slot logs to the snapshot file `path`.
+pub fn write_version(
+    version: &Version,
+    path: &Path,
+    config: &Config,
+    used_memory_bytes: u64,
+    pacer: &mut dyn Pacer,
+) -> Result<Written, String> {
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    let mut file = SnapshotFile::create(path, config, used_memory_bytes).map_err(failed)?;
+    match add_version(&mut file, version, config, pacer) {
+        Ok(()) => {
+            let keys = file.keys;
+            file.finish().map(|bytes| Written { keys, bytes }).map_err(failed)
+        }
+        Err(error) => {
+            file.abandon();
+            Err(error)
+        }
+    }
+}
+
+fn add_version(
+    file: &mut SnapshotFile,
+    version: &Version,
+    config: &Config,
+    pacer: &mut dyn Pacer,
+) -> Result<(), String> {
+    let mut scratch = Scratch::new(config);
+    let mut buffer = Vec::new();
+    for (slot, _) in version.slots() {
+        let mut records = version.read(slot, &mut buffer).map_err(|fault| fault.to_string())?;
+        let (mut fault, mut failure) = (None, None);
+        let mut sound = std::iter::from_fn(|| {
+            pacer.pause();
+            match records.next()? {
+                Ok(stored) => Some(stored.record),
+                Err(error) => {
+                    fault = Some(error);
+                    None
+                }
+            }
+        });
+        let replayed = scratch.replay(slot, &mut sound, &mut |db, entry| {
+            if failure.is_none() {
+                failure = file.add(db, entry).err();
+            }
+        });
+        if let Some(fault) = fault {
+            return Err(fault.to_string());
+        }
+        replayed.map_err(|reason| format!("slot {}: {reason}", slot.number()))?;
+        if let Some(failure) = failure {
+            return Err(failure.to_string());
+        }
+    }
+    Ok(())
+}
