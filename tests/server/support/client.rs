@@ -55,6 +55,12 @@ impl Client {
         self.reply_bytes().1
     }
 
+    /// Sends one command and waits for its reply; None when the server has closed the connection.
+    pub fn try_command<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Option<Reply> {
+        self.try_send(&encode_command(arguments)).ok()?;
+        self.try_reply()
+    }
+
     /// The same from a command line with redis-cli's quoting.
     pub fn run(&mut self, line: &str) -> Reply {
         self.command(&split_line(line))
@@ -98,6 +104,21 @@ impl Client {
         match self.reply_within(PATIENCE) {
             Some(found) => found,
             None => panic!("no reply; received so far: {:?}", escape(&self.received[self.consumed..])),
+        }
+    }
+
+    /// The next reply, or None when the server closes instead. Panics when neither happens in time.
+    pub fn try_reply(&mut self) -> Option<Reply> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((reply, _)) = self.take_reply() {
+                return Some(reply);
+            }
+            match self.receive(deadline.saturating_duration_since(Instant::now())) {
+                Received::Some => {}
+                Received::Nothing => panic!("neither a reply nor an end of the connection"),
+                Received::Closed => return None,
+            }
         }
     }
 

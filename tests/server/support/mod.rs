@@ -2,6 +2,7 @@
 //! an independent library, a notation for expectations, polling with a deadline, and a seeded generator.
 
 mod client;
+mod dataset;
 mod process;
 mod random;
 mod reply;
@@ -10,7 +11,8 @@ mod script;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Protocol};
-pub use process::{Server, free_port, raise_file_limit, run_to_exit, temporary_directory};
+pub use dataset::{Dataset, Stored, assert_same, dataset};
+pub use process::{DataDirectory, Server, free_port, raise_file_limit, run_to_exit, temporary_directory};
 pub use random::{Random, seed_from_environment};
 pub use reply::Reply;
 pub use script::{check, encode_command, escape};

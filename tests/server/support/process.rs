@@ -1,5 +1,5 @@
 //! The server under test as a process: started on a free port in its own directory, killed with its test. When the test
-//! fails, its log is printed.
+//! fails, its log is printed. A [`DataDirectory`] outlives the servers that are started on it one after the other.
 //!
 //! CAIRN_TEST_SERVER names another binary to drive, for instance redis-server, to check the tests themselves.
 
@@ -8,16 +8,56 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::client::Client;
+use super::reply::Reply;
 use super::{PATIENCE, wait_until};
 
 pub struct Server {
     child: Child,
-    directory: PathBuf,
+    directory: DataDirectory,
     port: u16,
+    /// Where this process's part of the log begins: those before it on the same directory wrote there too.
+    log_start: u64,
+}
+
+/// A directory that is removed with its last holder. Clones are the same directory.
+#[derive(Clone)]
+pub struct DataDirectory {
+    owned: Arc<Owned>,
+}
+
+struct Owned(PathBuf);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl DataDirectory {
+    /// A fresh, empty directory.
+    pub fn new() -> DataDirectory {
+        DataDirectory { owned: Arc::new(Owned(temporary_directory())) }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.owned.0.join(name)
+    }
+
+    /// The files of the log whose names begin so, in order of their names.
+    pub fn log_files(&self, prefix: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("cairn-log")).expect("the log's directory");
+        let mut found: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("an entry of the log's directory").path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
+            .collect();
+        found.sort();
+        found
+    }
 }
 
 /// What became of a process that was expected to end by itself.
@@ -31,6 +71,14 @@ pub struct Exit {
 pub fn server_binary() -> PathBuf {
     std::env::var_os("CAIRN_TEST_SERVER")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cairn-server")), PathBuf::from)
+}
+
+/// The redis-server that tests compare with, which must be there. CAIRN_DIFF_ORACLE names another than Debian's.
+fn oracle_binary() -> PathBuf {
+    let binary =
+        std::env::var_os("CAIRN_DIFF_ORACLE").map_or_else(|| PathBuf::from("/usr/bin/redis-server"), PathBuf::from);
+    assert!(binary.exists(), "the oracle {} is missing; install redis-server", binary.display());
+    binary
 }
 
 impl Server {
@@ -49,58 +97,115 @@ impl Server {
         Server::of_binary(&server_binary(), Some(text), arguments)
     }
 
-    /// A redis-server to compare with, which must be there. CAIRN_DIFF_ORACLE names another than Debian's.
+    /// A redis-server to compare with, which must be there.
     pub fn of_oracle(arguments: &[&str]) -> Server {
-        let binary =
-            std::env::var_os("CAIRN_DIFF_ORACLE").map_or_else(|| PathBuf::from("/usr/bin/redis-server"), PathBuf::from);
-        assert!(binary.exists(), "the oracle {} is missing; install redis-server", binary.display());
-        Server::of_binary(&binary, None, arguments)
+        Server::of_binary(&oracle_binary(), None, arguments)
     }
 
     /// A server from any binary.
     pub fn of_binary(binary: &Path, file: Option<&str>, arguments: &[&str]) -> Server {
-        let directory = temporary_directory();
-        let port = free_port();
-        let mut command = Command::new(binary);
-        if let Some(text) = file {
-            fs::write(directory.join("test.conf"), text).expect("write the configuration");
-            command.arg(directory.join("test.conf"));
-        }
-        let port_text = port.to_string();
-        let directory_text = directory.to_str().expect("a UTF-8 path").to_owned();
-        let usual = ["--port", &port_text, "--dir", &directory_text, "--save", "", "--appendonly", "no"];
+        let directory = DataDirectory::new();
+        let configuration = file.map(|text| {
+            let path = directory.path("test.conf");
+            fs::write(&path, text).expect("write the configuration");
+            path
+        });
+        let mut words = vec!["--save", "", "--appendonly", "no"];
         let bound = arguments.contains(&"--bind") || file.is_some_and(|text| text.contains("bind "));
-        command.args(usual).args(["--enable-debug-command", "yes"]);
         if !bound {
-            command.args(["--bind", "127.0.0.1"]);
+            words.extend(["--bind", "127.0.0.1"]);
         }
-        let log = File::create(directory.join("log")).expect("create the log");
-        let child = command
+        words.extend(arguments);
+        let mut server = Server::spawn(binary, &directory, configuration.as_deref(), &words);
+        server.wait_ready();
+        server
+    }
+
+    /// A server that keeps its log in this directory, once what it found there is loaded.
+    pub fn on(directory: &DataDirectory, arguments: &[&str]) -> Server {
+        let mut server = Server::loading_on(directory, arguments);
+        server.wait_loaded();
+        server
+    }
+
+    /// The same as soon as the process is there.
+    pub fn loading_on(directory: &DataDirectory, arguments: &[&str]) -> Server {
+        let usual = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"];
+        Server::spawn(&server_binary(), directory, None, &[&usual, arguments].concat())
+    }
+
+    /// A redis-server on this directory, once its data is loaded.
+    pub fn oracle_on(directory: &DataDirectory, arguments: &[&str]) -> Server {
+        let usual = ["--bind", "127.0.0.1", "--save", ""];
+        let mut server = Server::spawn(&oracle_binary(), directory, None, &[&usual, arguments].concat());
+        server.wait_loaded();
+        server
+    }
+
+    fn spawn(binary: &Path, directory: &DataDirectory, file: Option<&Path>, arguments: &[&str]) -> Server {
+        let port = free_port();
+        let log = File::options().create(true).append(true).open(directory.path("log")).expect("open the log");
+        let log_start = log.metadata().expect("the log's length").len();
+        let child = Command::new(binary)
+            .args(file)
+            .args(["--port", &port.to_string(), "--enable-debug-command", "yes", "--dir"])
+            .arg(directory.path(""))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share the log"))
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("starting {}: {error}", binary.display()));
-        let mut server = Server { child, directory, port };
-        server.wait_ready();
-        server
+        Server { child, directory: directory.clone(), port, log_start }
     }
 
     fn wait_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("ask after the server") {
-                panic!("the server ended at start: {status}\n{}", self.log());
-            }
-            let answers =
-                Client::connect(("127.0.0.1", self.port)).or_else(|_| Client::connect(("::1", self.port))).is_ok();
-            if answers {
-                return;
-            }
+        while self.try_client().is_none() {
             assert!(Instant::now() < deadline, "the server does not accept connections");
             std::thread::sleep(Duration::from_millis(3));
         }
+    }
+
+    fn wait_loaded(&mut self) {
+        self.wait_ready();
+        let mut client = self.client();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match client.try_command(&["PING"]) {
+                Some(Reply::Error(text)) if text.starts_with(b"LOADING") => {}
+                Some(reply) => {
+                    assert_eq!(reply, Reply::Status(b"PONG".to_vec()));
+                    return;
+                }
+                None => panic!("the server ended while it loaded: {:?}", self.child.wait()),
+            }
+            assert!(Instant::now() < deadline, "the server loads for too long");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until the server answers (true) or has ended by itself (false).
+    pub fn serves_or_ends(&mut self) -> bool {
+        let mut serves = false;
+        wait_until("the server serves or ends", || {
+            if self.child.try_wait().expect("ask after the server").is_some() {
+                return true;
+            }
+            let reply =
+                Client::connect(("127.0.0.1", self.port)).ok().and_then(|mut client| client.try_command(&["PING"]));
+            serves = reply == Some(Reply::Status(b"PONG".to_vec()));
+            serves
+        });
+        serves
+    }
+
+    /// A connection, or None while the server does not listen. Panics when it has ended.
+    pub fn try_client(&mut self) -> Option<Client> {
+        if let Some(status) = self.child.try_wait().expect("ask after the server") {
+            panic!("the server ended at start: {status}\n{}", self.log());
+        }
+        Client::connect(("127.0.0.1", self.port)).or_else(|_| Client::connect(("::1", self.port))).ok()
     }
 
     pub fn client(&self) -> Client {
@@ -116,11 +221,19 @@ impl Server {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.directory.path(name)
     }
 
+    /// What this process has logged.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
+        let log = fs::read(self.directory.path("log")).unwrap_or_default();
+        String::from_utf8_lossy(log.get(self.log_start as usize..).unwrap_or_default()).into_owned()
+    }
+
+    /// Ends the process as a crash does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill the server");
+        self.child.wait().expect("wait for the server");
     }
 
     /// Waits until the process ends by itself and gives its exit code.
@@ -161,7 +274,6 @@ impl Drop for Server {
             println!("--- server {} (ended by itself: {ended:?}), end of its log:", self.child.id());
             tail.iter().rev().for_each(|line| println!("{line}"));
         }
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
