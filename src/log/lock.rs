@@ -10,7 +10,7 @@ const NAME: &str = "lock";
 /// The directory, held for as long as this lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _file: Option<File>,
 }
 
 #[derive(Debug)]
@@ -47,19 +47,36 @@ impl Lock {
         let mut options = OpenOptions::new();
         let mut file =
             options.read(true).write(true).create(true).truncate(false).open(directory.join(NAME)).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut process = String::new();
-                // It is for people only.
-                let _ = file.read_to_string(&mut process);
-                return Err(LockError::Taken { directory: name, process: process.trim().to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        file.try_lock().map_err(|error| refused(&name, &mut file, error))?;
         let line = format!("pid {}\n", std::process::id());
         file.set_len(0).and_then(|()| file.write_all(line.as_bytes())).map_err(failed)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { _file: Some(file) })
+    }
+
+    /// Keeps servers out while the directory is looked at, beside others who only look; changes nothing in it. Where no
+    /// server ever was there is nothing to hold.
+    pub fn share(directory: &Path) -> Result<Lock, LockError> {
+        let name = directory.display().to_string();
+        let mut file = match File::open(directory.join(NAME)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock { _file: None }),
+            Err(error) => return Err(LockError::Io { directory: name, error }),
+        };
+        file.try_lock_shared().map_err(|error| refused(&name, &mut file, error))?;
+        Ok(Lock { _file: Some(file) })
+    }
+}
+
+fn refused(directory: &str, file: &mut File, error: TryLockError) -> LockError {
+    let directory = directory.to_owned();
+    match error {
+        TryLockError::WouldBlock => {
+            let mut process = String::new();
+            // It is for people only.
+            let _ = file.read_to_string(&mut process);
+            LockError::Taken { directory, process: process.trim().to_owned() }
+        }
+        TryLockError::Error(error) => LockError::Io { directory, error },
     }
 }
 
@@ -72,10 +89,19 @@ mod tests {
         let path = std::env::temp_dir().join(format!("cairn-lock-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         let lock = Lock::take(&path).unwrap();
-        let refused = Lock::take(&path).unwrap_err().to_string();
-        assert!(refused.ends_with(&format!("is in use by another process (pid {})", std::process::id())), "{refused}");
+        for refused in [Lock::take(&path), Lock::share(&path)] {
+            let refused = refused.unwrap_err().to_string();
+            let expected = format!("is in use by another process (pid {})", std::process::id());
+            assert!(refused.ends_with(&expected), "{refused}");
+        }
         drop(lock);
+        let shared = [Lock::share(&path).unwrap(), Lock::share(&path).unwrap()];
+        assert!(Lock::take(&path).is_err());
+        drop(shared);
         drop(Lock::take(&path).unwrap());
+        std::fs::remove_file(path.join(NAME)).unwrap();
+        drop(Lock::share(&path).unwrap());
+        assert!(!path.join(NAME).exists());
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -24,6 +24,7 @@ pub const NEW_NAME: &str = "manifest.new";
 const MAGIC: &[u8; 8] = b"CAIRNMAN";
 /// The version of all files of the directory.
 pub const FORMAT_VERSION: u32 = 1;
+const NUMBER_AT: u64 = 16;
 const FIXED_BYTES: usize = 40;
 const ENTRY_BYTES: usize = 48;
 const EXTENT_BYTES: usize = 16;
@@ -109,26 +110,33 @@ impl From<io::Error> for ManifestError {
     }
 }
 
-/// Reads the manifest in force; `None` in a fresh directory.
+/// Reads the manifest in force and removes what an interrupted replacement left; `None` in a fresh directory.
 pub fn read(storage: &dyn Storage) -> Result<Option<Manifest>, ManifestError> {
-    let names = storage.names()?;
-    let has = |wanted: &str| names.iter().any(|name| name == wanted);
-    if !has(NAME) {
-        let beside = names.iter().filter(|name| name.starts_with("journal-") || name.starts_with("slots-")).min();
-        if let Some(name) = beside {
-            return Err(ManifestError::Absent(name.clone()));
-        }
-    }
-    if has(NEW_NAME) {
+    let manifest = look(storage)?;
+    if storage.names()?.iter().any(|name| name == NEW_NAME) {
         storage.remove(NEW_NAME)?;
     }
-    if !has(NAME) {
-        return Ok(None);
+    Ok(manifest)
+}
+
+/// Reads the manifest in force and changes nothing.
+pub fn look(storage: &dyn Storage) -> Result<Option<Manifest>, ManifestError> {
+    let names = storage.names()?;
+    if !names.iter().any(|name| name == NAME) {
+        let beside = names.into_iter().filter(|name| name.starts_with("journal-") || name.starts_with("slots-")).min();
+        return beside.map_or(Ok(None), |name| Err(ManifestError::Absent(name)));
     }
     let file = storage.open(NAME)?;
     let mut bytes = vec![0; file.len()? as usize];
     file.read_at(&mut bytes, 0)?;
     decode(&bytes).map(Some)
+}
+
+/// The number of the manifest in force, unchecked: to see whether it is still the same one.
+pub fn number(storage: &dyn Storage) -> io::Result<u64> {
+    let mut number = [0; 8];
+    storage.open(NAME)?.read_at(&mut number, NUMBER_AT)?;
+    Ok(u64::from_le_bytes(number))
 }
 
 /// What a failed replacement left.

@@ -62,6 +62,8 @@ pub enum Purpose {
     Open,
     /// To look only.
     Check,
+    /// To look, and to cut tails.
+    Repair,
 }
 
 /// What was found.
@@ -421,11 +423,10 @@ impl Files {
             let file = self.files.get_mut(&number).expect("live");
             let end = judged.ends[&number];
             let is_open = purpose == Purpose::Open;
-            if is_open {
-                let is_cut = judged.cuts.iter().any(|cut| cut.segment == number);
-                let cut = if is_cut { file.found.cut(end) } else { Ok(()) };
-                cut.and_then(|()| file.found.sync()).map_err(|error| io_error(&file_name(number), error))?;
-            }
+            let is_cut = purpose != Purpose::Check && judged.cuts.iter().any(|cut| cut.segment == number);
+            let cut = if is_cut { file.found.cut(end) } else { Ok(()) };
+            let synced = cut.and_then(|()| if is_open || is_cut { file.found.sync() } else { Ok(()) });
+            synced.map_err(|error| io_error(&file_name(number), error))?;
             let previous = file.previous;
             let skipped = file.walked().gaps.iter().map(|gap| gap.from..gap.to).filter(|gap| gap.end <= end).collect();
             let found = self.files.remove(&number).expect("live").found;

@@ -54,6 +54,8 @@ pub(super) struct TableFile {
     /// All that the file can become, made when it is first read from. Read only.
     mapping: OnceLock<Mapping>,
     units_max: u32,
+    /// Another process may write to the file: what is read of it is copied.
+    is_foreign: bool,
 }
 
 /// A file of the tablespace as it was found.
@@ -120,7 +122,9 @@ impl Version {
         });
         if let Some(extent) = log.extents.first().filter(|extent| extent.bytes() >= log.bytes) {
             let file = self.ready(slot, *extent)?;
-            return mapped(file, *extent, log.bytes).map_err(|error| failed(extent, error));
+            if !file.is_foreign {
+                return mapped(file, *extent, log.bytes).map_err(|error| failed(extent, error));
+            }
         }
         buffer.clear();
         buffer.resize(log.bytes as usize, 0);
@@ -224,6 +228,23 @@ impl Space {
     }
 }
 
+/// The slot logs of a directory as they are, and what the manifest says of the journal; `None` in a fresh directory.
+///
+/// Nothing is changed. A server may run in the directory: what is read through the version is checked like anything
+/// else, and is wrong if the server has given the place to something new. Then there is another manifest.
+pub fn look(storage: &dyn Storage) -> Result<Option<(Version, JournalMark)>, ManifestError> {
+    let Some(manifest) = manifest::look(storage)? else { return Ok(None) };
+    let mut files = Files::new();
+    let mut slots = vec![None; SLOT_COUNT].into_boxed_slice();
+    for (slot, log) in manifest.slots {
+        for extent in &log.extents {
+            files.entry(extent.file).or_insert_with(|| open_file(storage, extent.file, FILE_UNITS_MAX, true));
+        }
+        slots[slot.index()] = Some(log);
+    }
+    Ok(Some((Version { number: manifest.number, slots, files: Arc::new(files) }, manifest.journal)))
+}
+
 impl Tables {
     /// Opens the slot logs of a directory. In a fresh one the first manifest is written, before any other file is made.
     pub fn open(storage: Arc<dyn Storage>) -> Result<Opened, ManifestError> {
@@ -252,7 +273,7 @@ impl Tables {
         let mut files = Files::new();
         let mut space = FreeSpace::new(file_units);
         for number in named {
-            let state = open_file(&*storage, number, file_units);
+            let state = open_file(&*storage, number, file_units, false);
             if let FileState::Ready(file) = &state {
                 let written_units = file.file.len()?.div_ceil(UNIT_BYTES).min(u64::from(FILE_UNITS_MAX)) as u32;
                 space.add_file(number, written_units);
@@ -371,7 +392,7 @@ fn first_manifest(storage: &dyn Storage) -> Result<Manifest, ManifestError> {
 }
 
 pub(super) fn new_file(file: Arc<dyn StorageFile>, units_max: u32) -> FileState {
-    FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max }))
+    FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max, is_foreign: false }))
 }
 
 /// The first unit of a file.
@@ -385,7 +406,7 @@ pub(super) fn header(number: u32) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn open_file(storage: &dyn Storage, number: u32, units_max: u32) -> FileState {
+fn open_file(storage: &dyn Storage, number: u32, units_max: u32, is_foreign: bool) -> FileState {
     let file = match storage.open(&file_name(number)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return FileState::Refused("missing".to_owned()),
@@ -398,7 +419,7 @@ fn open_file(storage: &dyn Storage, number: u32, units_max: u32) -> FileState {
     let version = u32::from_le_bytes([found[8], found[9], found[10], found[11]]);
     let whole = crc32fast::hash(&found[..CHECKSUM_AT]).to_le_bytes() == found[CHECKSUM_AT..CHECKSUM_AT + 4];
     if found == header(number) {
-        new_file(file, units_max)
+        FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max, is_foreign }))
     } else if whole && found[..8] == *MAGIC && version != FORMAT_VERSION {
         FileState::Refused(format!("is of format version {version}, known is {FORMAT_VERSION}"))
     } else {
