@@ -18,10 +18,10 @@ use crate::log::lock::{Lock, LockError};
 use crate::log::manifest::{self, ManifestError};
 use crate::log::record::Record;
 use crate::log::scan::{self, Expected, Purpose, Scan, ScanError};
+use crate::log::segment;
 use crate::log::slot_index::SlotIndex;
 use crate::log::slot_reader::SlotFault;
 use crate::log::tables::{self, Version};
-use crate::log::segment;
 
 pub struct Archive {
     pub version: Version,
@@ -93,6 +93,12 @@ pub fn holds_log(path: &Path) -> io::Result<bool> {
         found |= name == manifest::NAME || segment::number_of(&name).is_some() || name.starts_with("slots-");
     }
     Ok(found)
+}
+
+/// A reason that begins with the slot it is about.
+pub fn about_slot(slot: SlotId, reason: String) -> String {
+    let name = format!("slot {}: ", slot.number());
+    if reason.starts_with(&name) { reason } else { name + &reason }
 }
 
 /// A configuration for reading any log: with as many databases as there can be.

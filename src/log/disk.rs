@@ -215,8 +215,9 @@ mod tests {
         disk.sync_directory().unwrap();
         let only = Disk::read_only(&path).unwrap();
         let looked_at = only.open("two").unwrap();
+        let mapping = looked_at.map(8192).unwrap();
         // SAFETY: written above, and nobody stores into it.
-        assert_eq!(unsafe { looked_at.map(8192).unwrap().bytes(8191..8192) }, [0]);
+        assert_eq!(unsafe { mapping.bytes(8191..8192) }, [0]);
         assert!(looked_at.write_at(b"x", 0).is_err() && looked_at.set_len(0).is_err());
         assert!(only.create("new").is_err() && only.remove("two").is_err() && only.rename("two", "one").is_err());
         disk.remove("two").unwrap();
