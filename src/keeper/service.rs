@@ -173,7 +173,9 @@ impl Service {
             self.save_now()?;
         }
         self.engine.persistence.ask_stop();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
+        // Not held while they end: one of them may be about to start another.
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
             // One that panicked has said so.
             let _ = thread.join();
         }
