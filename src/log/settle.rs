@@ -35,6 +35,11 @@ const DEAD_SHARE: u64 = 3;
 /// So much is written anew before it is published, so that what it replaces can be freed.
 const PUBLISH_BYTES: u64 = 64 << 20;
 
+/// Kept from one slot to the next.
+const BUFFER_BYTES: usize = 4 << 20;
+/// Records of the slot to come that are prefetched.
+const PREFETCH_RECORDS: usize = 64;
+
 /// Decides how much of a processor settling takes.
 pub trait Pacer {
     /// Called between steps of a few microseconds, some 200 at most. Sleeps when it is time to.
@@ -153,6 +158,9 @@ impl Settler {
         let mut held: BTreeSet<u64> = BTreeSet::new();
         for slot in SlotId::all() {
             let positions = index.positions(slot);
+            if let Some(next) = SlotId::new(slot.number() + 1) {
+                index.positions(next).iter().take(PREFETCH_RECORDS).for_each(|position| index.prefetch(*position));
+            }
             if positions.is_empty() && !(pass.compact_all && batch.base().slot(slot).records > 0) {
                 continue;
             }
@@ -234,32 +242,37 @@ impl Settler {
     ) -> Result<(), SlotError> {
         let version = batch.base().clone();
         let log = version.slot(slot);
-        let stored = version.read(slot, &mut self.read_buffer).map_err(Problem::Log)?;
-        let mut all: Vec<RawRecord<'_>> = Vec::with_capacity(log.records as usize + run.positions.len());
-        for stored in stored {
-            all.push((stored.map_err(Problem::Log)?.raw, 0));
-        }
-        all.extend(run.records());
+        let mut stored = version.read(slot, &mut self.read_buffer).map_err(Problem::Log)?;
+        let (mut fault, mut taken) = (None, 0);
+        let checked = stored.by_ref().map_while(|stored| {
+            taken += 1;
+            stored.map(|stored| (stored.raw, 0)).map_err(|found| fault = Some(found)).ok()
+        });
         let from = batch.buffer().len();
-        let folded = self
-            .folder
-            .compact(
-                &*self.interpreter,
-                &mut *self.rebuilder,
-                slot,
-                all.iter().copied(),
-                pass.keep_from_ms,
-                batch.buffer(),
-            )
-            .map_err(|error| Problem::Rebuild { slot, error })?;
+        let folded = self.folder.compact(
+            &*self.interpreter,
+            &mut *self.rebuilder,
+            slot,
+            checked.chain(run.records()),
+            pass.keep_from_ms,
+            batch.buffer(),
+        );
+        if let Some(fault) = fault {
+            batch.buffer().truncate(from);
+            return Err(Problem::Log(fault).into());
+        }
+        let folded = folded.map_err(|error| Problem::Rebuild { slot, error })?;
         let bytes = (batch.buffer().len() - from) as u64;
         let history_ms = log.history_ms.max(folded.history_ms);
         batch.replace(slot, Change { from, sequence: run.last, history_ms })?;
         outcome.records += run.positions.len() as u64;
-        outcome.superseded += (all.len() as u64).saturating_sub(folded.records);
+        outcome.superseded += (taken + run.positions.len() as u64).saturating_sub(folded.records);
         outcome.compacted_bytes += bytes;
         outcome.replaced_bytes += log.bytes;
         outcome.compacted_slots += 1;
+        // A large slot is rare: what it needed is not kept for it.
+        self.read_buffer.clear();
+        self.read_buffer.shrink_to(BUFFER_BYTES);
         Ok(())
     }
 }
@@ -275,10 +288,12 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn find(index: &'a SlotIndex, slot: SlotId, settled: u64) -> Result<Run<'a>, Problem> {
         let positions = index.positions(slot);
-        positions.iter().for_each(|position| index.prefetch(*position));
         let mut last = settled;
         let mut passed_over = 0;
-        for position in positions {
+        for (at, position) in positions.iter().enumerate() {
+            if let Some(soon) = positions.get(at + PREFETCH_RECORDS) {
+                index.prefetch(*soon);
+            }
             let found = index.record(*position).header.sequence;
             if found <= settled {
                 passed_over += 1;

@@ -74,6 +74,11 @@ pub struct Version {
     pub(super) files: Arc<Files>,
 }
 
+/// The slots that have an entry, of all of them.
+pub(super) fn listed(slots: &[Option<Arc<SlotLog>>]) -> impl Iterator<Item = (SlotId, &SlotLog)> + Clone {
+    slots.iter().enumerate().filter_map(|(number, log)| Some((SlotId::new(number as u16)?, log.as_deref()?)))
+}
+
 static EMPTY: SlotLog =
     SlotLog { extents: Vec::new(), digest: 0, sequence: 0, bytes: 0, records: 0, base_bytes: 0, history_ms: 0 };
 
@@ -83,8 +88,8 @@ impl Version {
     }
 
     /// The slots that anything was ever settled of, in ascending order.
-    pub fn slots(&self) -> impl Iterator<Item = (SlotId, &SlotLog)> {
-        SlotId::all().zip(&self.slots).filter_map(|(slot, log)| Some((slot, log.as_deref()?)))
+    pub fn slots(&self) -> impl Iterator<Item = (SlotId, &SlotLog)> + Clone {
+        listed(&self.slots)
     }
 
     /// Why a slot cannot be served, as far as it shows without reading its log.
@@ -338,6 +343,7 @@ impl Writer {
     /// See [`Tables::reclaim`].
     pub(super) fn reclaim(&mut self, pause: &mut dyn FnMut()) {
         const STEP_EXTENTS: usize = 256;
+        const STEP_UNITS: u32 = 256;
         // A version holds what it names and what versions before it named: oldest first.
         while let Some(limbo) =
             self.limbo.pop_front_if(|limbo| limbo.number <= self.durable && limbo.retired.strong_count() == 0)
@@ -348,14 +354,16 @@ impl Writer {
             }
         }
         for stale in self.space.take_stale() {
-            let range = stale.offset_bytes()..stale.offset_bytes() + stale.bytes();
-            if let Some(FileState::Ready(file)) = self.files.get(&stale.file) {
+            let Some(FileState::Ready(file)) = self.files.get(&stale.file) else { continue };
+            for start_units in (stale.start_units..stale.end_units()).step_by(STEP_UNITS as usize) {
+                let units = STEP_UNITS.min(stale.end_units() - start_units);
+                let step = Extent { start_units, units, ..stale };
                 // Space that cannot be given back is used again all the same.
-                if file.file.punch(range).is_err() {
-                    self.space.still_stale(stale);
+                if file.file.punch(step.offset_bytes()..step.offset_bytes() + step.bytes()).is_err() {
+                    self.space.still_stale(step);
                 }
+                pause();
             }
-            pause();
         }
     }
 }
@@ -363,7 +371,7 @@ impl Writer {
 /// Writes the manifest of a directory that nothing is in yet.
 fn first_manifest(storage: &dyn Storage) -> Result<Manifest, ManifestError> {
     let manifest = Manifest { number: 1, journal: JournalMark::default(), slots: Vec::new() };
-    let bytes = manifest::encode(&manifest, &mut || ());
+    let bytes = manifest::encode(manifest.number, &manifest.journal, std::iter::empty(), &mut || ());
     match manifest::replace(storage, &bytes, &mut || ()) {
         Ok(()) => Ok(manifest),
         Err(manifest::ReplaceError::Before(error) | manifest::ReplaceError::InDoubt(error)) => Err(error.into()),
