@@ -343,7 +343,7 @@ impl Writer {
     /// See [`Tables::reclaim`].
     pub(super) fn reclaim(&mut self, pause: &mut dyn FnMut()) {
         const STEP_EXTENTS: usize = 256;
-        const STEP_UNITS: u32 = 256;
+        const STEP_UNITS: u32 = 64;
         // A version holds what it names and what versions before it named: oldest first.
         while let Some(limbo) =
             self.limbo.pop_front_if(|limbo| limbo.number <= self.durable && limbo.retired.strong_count() == 0)
