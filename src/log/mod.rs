@@ -6,12 +6,15 @@
 //! ```
 //! `docs/disk-format.md` describes every byte.
 
+#[cfg(test)]
+mod crash_test;
 pub mod disk;
 mod filler;
 pub mod health;
 mod history;
 pub mod journal;
 mod lane;
+pub mod lock;
 pub mod record;
 pub mod scan;
 pub mod segment;

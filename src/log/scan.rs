@@ -58,7 +58,7 @@ pub struct Expected<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To go on: tails are cut, what counts is synced, what does not is removed.
+    /// To go on: tails are cut, what counts is made durable, what does not is removed.
     Open,
     /// To look only.
     Check,
@@ -416,6 +416,7 @@ impl Files {
 
     fn into_segments(mut self, judged: &Judged, purpose: Purpose) -> Result<Vec<Segment>, ScanError> {
         let mut segments = Vec::new();
+        let covered = self.covered();
         for number in self.ordered() {
             let lane = self.lane(number);
             let file = self.files.get_mut(&number).expect("live");
@@ -424,7 +425,10 @@ impl Files {
             if is_open {
                 let is_cut = judged.cuts.iter().any(|cut| cut.segment == number);
                 let cut = if is_cut { file.found.cut(end) } else { Ok(()) };
-                cut.and_then(|()| file.found.sync()).map_err(|error| io_error(&file_name(number), error))?;
+                // A file that is shorter than a header has nothing to be written.
+                let unsure = covered[&number].min(end).min(file.found.bytes().len())..end.min(file.found.bytes().len());
+                let durable = cut.and_then(|()| file.found.make_durable(unsure));
+                durable.map_err(|error| io_error(&file_name(number), error))?;
             }
             let previous = file.previous;
             let skipped = file.walked().gaps.iter().map(|gap| gap.from..gap.to).filter(|gap| gap.end <= end).collect();
