@@ -305,11 +305,14 @@ impl SimulatedDisk {
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         let mut content = vec![0; self.0.file_bytes_max];
         content[..bytes.len()].copy_from_slice(bytes);
-        let pages = (0..bytes.len().div_ceil(PAGE_BYTES)).collect();
-        let inode = Inode::new(content, bytes.len(), pages);
+        let pages: BTreeSet<usize> = (0..bytes.len().div_ceil(PAGE_BYTES)).collect();
         let mut state = self.0.state.lock();
+        state.used_pages += pages.len() as u64;
+        let inode = Inode::new(content, bytes.len(), pages);
         state.durable_names.insert(name.to_owned(), Arc::clone(&inode));
-        state.names.insert(name.to_owned(), inode);
+        if let Some(replaced) = state.names.insert(name.to_owned(), inode) {
+            state.used_pages -= replaced.content.lock().pages.len() as u64;
+        }
     }
 
     fn file(&self, inode: Arc<Inode>) -> Arc<dyn StorageFile> {
