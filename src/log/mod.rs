@@ -6,6 +6,8 @@
 //! ```
 //! `docs/disk-format.md` describes every byte.
 
+#[cfg(test)]
+mod crash_test;
 pub mod disk;
 pub mod extents;
 mod filler;
@@ -14,11 +16,14 @@ pub mod health;
 mod history;
 pub mod journal;
 mod lane;
+pub mod lock;
 pub mod manifest;
 pub mod record;
 pub mod scan;
 pub mod segment;
 pub mod settle;
+#[cfg(test)]
+mod settle_test;
 #[cfg(test)]
 pub(crate) mod simulated_disk;
 pub mod slot_index;

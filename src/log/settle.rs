@@ -17,8 +17,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fold::{Census, Folder, Interpreter, RawRecord, Rebuilder};
+use super::journal::{Heads, Journal};
 use super::manifest::{JournalMark, SlotLog};
 use super::segment::Segment;
 use super::slot_index::{Position, SlotIndex};
@@ -35,6 +37,8 @@ const DEAD_SHARE: u64 = 3;
 /// So much is written anew before it is published, so that what it replaces can be freed.
 const PUBLISH_BYTES: u64 = 64 << 20;
 
+/// A disk that needs longer to sync has a problem that settling would make worse.
+const SYNC_PATIENCE: Duration = Duration::from_secs(60);
 /// Kept from one slot to the next.
 const BUFFER_BYTES: usize = 4 << 20;
 /// Records of the slot to come that are prefetched.
@@ -59,6 +63,21 @@ pub trait Source {
     fn sync(&self) -> io::Result<()>;
     /// What the manifest is to say once `settled` are taken out of the journal; without them, what it is to say now.
     fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark;
+}
+
+impl Source for Journal {
+    fn sync(&self) -> io::Result<()> {
+        match self.wait(self.ticket(), SYNC_PATIENCE) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => Err(io::Error::other("the journal has failed")),
+        }
+    }
+
+    fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark {
+        let Heads { numbers: heads, last_number } = self.heads(settled);
+        JournalMark { last_number, heads }
+    }
 }
 
 /// What a pass is to do.
@@ -367,9 +386,10 @@ mod tests {
         whole_share: u64,
     }
 
-    struct Heads(Vec<Arc<Segment>>);
+    /// The journal: the segments that are not released.
+    struct Unreleased(Vec<Arc<Segment>>);
 
-    impl Source for Heads {
+    impl Source for Unreleased {
         fn sync(&self) -> io::Result<()> {
             Ok(())
         }
@@ -463,7 +483,7 @@ mod tests {
         fn settle(&mut self, compact_all: bool, keep_from_ms: u64, pacer: &mut dyn Pacer) -> io::Result<Outcome> {
             let segments = self.segments.clone();
             let pass = Pass { segments: &segments, compact_all, keep_from_ms };
-            let outcome = self.settler.run(&pass, &Heads(segments.clone()), pacer)?;
+            let outcome = self.settler.run(&pass, &Unreleased(segments.clone()), pacer)?;
             self.segments.retain(|segment| outcome.settled.iter().all(|other| other.number() != segment.number()));
             Ok(outcome)
         }
@@ -537,7 +557,7 @@ mod tests {
                     let tables = open(&crashed);
                     check(&tables.current(), &segments, &scene.model);
                     let pass = Pass { segments: &segments, compact_all: rng.below(2) == 0, keep_from_ms: u64::MAX };
-                    settler(&tables, None).run(&pass, &Heads(segments.clone()), &mut Unpaced).unwrap();
+                    settler(&tables, None).run(&pass, &Unreleased(segments.clone()), &mut Unpaced).unwrap();
                     check(&tables.current(), &[], &scene.model);
                     check(&open(&crashed.crash(seed)).current(), &[], &scene.model);
                 }
