@@ -8,7 +8,7 @@
 //! - no manifest and no other file of ours: a fresh directory;
 //! - no manifest beside other files of ours: an error, since what they hold would be lost;
 //! - foreign magic, a newer version, a bad checksum, entries that make no sense: an error each;
-//! - a `manifest.new`: what an interrupted replacement left; removed.
+//! - a `manifest.new`: what an interrupted replacement left. It is passed over, and [`tidy`] removes it.
 
 use std::fmt;
 use std::io;
@@ -109,26 +109,23 @@ impl From<io::Error> for ManifestError {
     }
 }
 
-/// Reads the manifest in force; `None` in a fresh directory.
+/// Reads the manifest in force; `None` in a fresh directory. Changes nothing.
 pub fn read(storage: &dyn Storage) -> Result<Option<Manifest>, ManifestError> {
     let names = storage.names()?;
-    let has = |wanted: &str| names.iter().any(|name| name == wanted);
-    if !has(NAME) {
+    if names.iter().all(|name| name != NAME) {
         let beside = names.iter().filter(|name| name.starts_with("journal-") || name.starts_with("slots-")).min();
-        if let Some(name) = beside {
-            return Err(ManifestError::Absent(name.clone()));
-        }
-    }
-    if has(NEW_NAME) {
-        storage.remove(NEW_NAME)?;
-    }
-    if !has(NAME) {
-        return Ok(None);
+        return beside.map_or(Ok(None), |name| Err(ManifestError::Absent(name.clone())));
     }
     let file = storage.open(NAME)?;
     let mut bytes = vec![0; file.len()? as usize];
     file.read_at(&mut bytes, 0)?;
     decode(&bytes).map(Some)
+}
+
+/// Removes what an interrupted replacement left.
+pub fn tidy(storage: &dyn Storage) -> io::Result<()> {
+    let is_there = storage.names()?.iter().any(|name| name == NEW_NAME);
+    if is_there { storage.remove(NEW_NAME) } else { Ok(()) }
 }
 
 /// What a failed replacement left.

@@ -607,7 +607,7 @@ mod tests {
         let missing = scene.segments.remove(1);
         let outcome = scene.settle_all();
         let hole = Problem::Hole { slot: slot(2), expected: 2, found: 4 };
-        assert_eq!(outcome.problems, [hole.clone()]);
+        assert_eq!(outcome.problems, std::slice::from_ref(&hole));
         assert_eq!(hole.to_string(), "slot 2: record 2 is missing, the next in the journal is 4");
         assert_eq!(scene.segments.len(), 2);
         let version = scene.tables.current();

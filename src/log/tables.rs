@@ -83,6 +83,22 @@ static EMPTY: SlotLog =
     SlotLog { extents: Vec::new(), digest: 0, sequence: 0, bytes: 0, records: 0, base_bytes: 0, history_ms: 0 };
 
 impl Version {
+    fn new(manifest: Manifest, files: Arc<Files>) -> Version {
+        let mut slots = vec![None; SLOT_COUNT].into_boxed_slice();
+        for (slot, log) in manifest.slots {
+            slots[slot.index()] = Some(log);
+        }
+        Version { number: manifest.number, slots, files }
+    }
+
+    /// What is in force in a directory, to look at only: nothing is changed. `None` in a fresh one.
+    pub fn look(storage: &dyn Storage) -> Result<Option<(Version, JournalMark)>, ManifestError> {
+        let Some(manifest) = manifest::read(storage)? else { return Ok(None) };
+        let files = Arc::new(open_files(storage, &manifest, FILE_UNITS_MAX));
+        let journal = manifest.journal.clone();
+        Ok(Some((Version::new(manifest, files), journal)))
+    }
+
     pub fn slot(&self, slot: SlotId) -> &SlotLog {
         self.slots[slot.index()].as_deref().unwrap_or(&EMPTY)
     }
@@ -238,44 +254,35 @@ impl Tables {
     /// As [`Tables::open`]; files that are made are at most `file_units` long.
     pub fn open_with(storage: Arc<dyn Storage>, file_units: u32) -> Result<Opened, ManifestError> {
         let found = manifest::read(&*storage)?;
+        manifest::tidy(&*storage)?;
         let fresh = found.is_none();
         let manifest = match found {
             Some(manifest) => manifest,
             None => first_manifest(&*storage)?,
         };
-        let mut named: BTreeSet<u32> = BTreeSet::new();
-        for (_, log) in &manifest.slots {
-            named.extend(log.extents.iter().map(|extent| extent.file));
-        }
-        let mut next_file = named.last().map_or(0, |last| last + 1);
+        let files = open_files(&*storage, &manifest, file_units);
+        let mut next_file = files.last_key_value().map_or(0, |(last, _)| last + 1);
         for number in storage.names()?.iter().filter_map(|name| file_number(name)) {
-            if !named.contains(&number) {
+            if !files.contains_key(&number) {
                 storage.remove(&file_name(number))?;
             }
             next_file = next_file.max(number + 1);
         }
-        let mut files = Files::new();
         let mut space = FreeSpace::new(file_units);
-        for number in named {
-            let state = open_file(&*storage, number, file_units);
-            if let FileState::Ready(file) = &state {
+        for (number, state) in &files {
+            if let FileState::Ready(file) = state {
                 let written_units = file.file.len()?.div_ceil(UNIT_BYTES).min(u64::from(FILE_UNITS_MAX)) as u32;
-                space.add_file(number, written_units);
+                space.add_file(*number, written_units);
             }
-            files.insert(number, state);
         }
-        let mut slots = vec![None; SLOT_COUNT].into_boxed_slice();
-        for (slot, log) in manifest.slots {
-            for extent in &log.extents {
-                if let Some(FileState::Ready(_)) = files.get(&extent.file) {
-                    space.claim(*extent);
-                }
+        for extent in manifest.slots.iter().flat_map(|(_, log)| &log.extents) {
+            if let Some(FileState::Ready(_)) = files.get(&extent.file) {
+                space.claim(*extent);
             }
-            slots[slot.index()] = Some(log);
         }
-        let (number, journal) = (manifest.number, manifest.journal);
+        let (number, journal) = (manifest.number, manifest.journal.clone());
         let files = Arc::new(files);
-        let version = Version { number, slots, files: files.clone() };
+        let version = Version::new(manifest, files.clone());
         let writer = Writer {
             space,
             limbo: VecDeque::new(),
@@ -391,6 +398,13 @@ pub(super) fn header(number: u32) -> [u8; HEADER_BYTES] {
     let sum = crc32fast::hash(&header[..CHECKSUM_AT]);
     header[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&sum.to_le_bytes());
     header
+}
+
+/// The files that a manifest names.
+fn open_files(storage: &dyn Storage, manifest: &Manifest, units_max: u32) -> Files {
+    let extents = manifest.slots.iter().flat_map(|(_, log)| &log.extents);
+    let named: BTreeSet<u32> = extents.map(|extent| extent.file).collect();
+    named.into_iter().map(|number| (number, open_file(storage, number, units_max))).collect()
 }
 
 fn open_file(storage: &dyn Storage, number: u32, units_max: u32) -> FileState {
