@@ -1,12 +1,18 @@
-//! Micro-benchmarks of the hot path's parts: request parser, command lookup, hash and slot of a key, table.
+//! Micro-benchmarks of the hot path's parts: request parser, command lookup, hash and slot of a key,
+//! table, journal.
 //! `cargo bench --bench micro` prints them; what a server costs end to end is `make bench`'s matter.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use cairn::base::hash::KeyHasher;
 use cairn::base::key_slot::SlotId;
 use cairn::base::random::Rng;
 use cairn::commands::Lookup;
+use cairn::log::disk::Disk;
+use cairn::log::journal::{Journal, Options};
+use cairn::log::sync::Policy;
+use cairn::log::transaction::Change;
 use cairn::resp::parser::{Limits, Parsed, parse};
 use cairn::store::table::Table;
 use cairn::store::{Entry, StringForm};
@@ -80,4 +86,26 @@ fn find_in_a_table(bencher: Bencher, count: u64) {
 fn fill_a_table(bencher: Bencher, count: u64) {
     let hasher = KeyHasher::from_seed(6, 7);
     bencher.bench_local(|| filled(black_box(count), &hasher).len());
+}
+
+/// A SET of a 16-byte key and a 64-byte value into the journal, an effect of 87 bytes; without the lock of its slot.
+#[divan::bench]
+fn append(bencher: Bencher) {
+    /// Appends after which what is there is given up, or the disk would fill.
+    const RELEASE_EVERY: u64 = 1 << 20;
+    let path = std::env::temp_dir().join(format!("cairn-micro-{}", std::process::id()));
+    let storage = Arc::new(Disk::open(&path).expect("a directory for the journal"));
+    let journal = Journal::create(storage, Options { policy: Policy::No, ..Options::new(1) }).expect("a journal");
+    let slot = SlotId::of_key(b"key:000000000001");
+    let arguments: &[&[u8]] = &[b"SET", b"key:000000000001", &[b'v'; 64]];
+    let mut sequence = 0;
+    bencher.bench_local(|| {
+        sequence += 1;
+        let change = Change { slot, database: 0, sequence, time_ms: 1, arguments: black_box(arguments) };
+        journal.append(0, &change).expect("space");
+        if sequence % RELEASE_EVERY == 0 {
+            journal.release(&journal.cut().expect("a cut"));
+        }
+    });
+    std::fs::remove_dir_all(&path).expect("the journal's directory");
 }

@@ -6,6 +6,8 @@
 //! ```
 //! `docs/disk-format.md` describes every byte.
 
+#[cfg(test)]
+mod crash_test;
 pub mod disk;
 pub mod extents;
 mod filler;
@@ -20,6 +22,8 @@ pub mod record;
 pub mod scan;
 pub mod segment;
 pub mod settle;
+#[cfg(test)]
+mod settle_test;
 #[cfg(test)]
 pub(crate) mod simulated_disk;
 pub mod slot_index;

@@ -377,7 +377,15 @@ impl Found {
         Ok(())
     }
 
-    pub fn sync(&self) -> io::Result<()> {
+    /// Makes the bytes of `range` durable, even if a sync of them failed before: the system may hold them for written
+    /// then, while the disk does not have them. So they are written anew.
+    pub fn make_durable(&self, range: Range<usize>) -> io::Result<()> {
+        let mut copy = Vec::new();
+        for at in range.clone().step_by(FILL_STEP_BYTES) {
+            copy.clear();
+            copy.extend_from_slice(&self.bytes()[at..range.end.min(at + FILL_STEP_BYTES)]);
+            self.file.write_at(&copy, at as u64)?;
+        }
         self.file.sync()
     }
 
