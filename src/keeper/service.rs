@@ -167,13 +167,18 @@ impl Service {
         Ok(())
     }
 
+    fn take_thread(&self) -> Option<JoinHandle<()>> {
+        self.threads.lock().pop()
+    }
+
     /// Ends background work, saves if asked, and closes the log. An error leaves the server running.
     pub fn end(self: &Arc<Service>, save: bool) -> Result<(), String> {
         if save {
             self.save_now()?;
         }
         self.engine.persistence.ask_stop();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
+        // The lock is not held while a thread is joined: the keeper may be about to start another one.
+        while let Some(thread) = self.take_thread() {
             // One that panicked has said so.
             let _ = thread.join();
         }
