@@ -167,18 +167,15 @@ impl Service {
         Ok(())
     }
 
-    fn take_thread(&self) -> Option<JoinHandle<()>> {
-        self.threads.lock().pop()
-    }
-
     /// Ends background work, saves if asked, and closes the log. An error leaves the server running.
     pub fn end(self: &Arc<Service>, save: bool) -> Result<(), String> {
         if save {
             self.save_now()?;
         }
         self.engine.persistence.ask_stop();
-        // The lock is not held while a thread is joined: the keeper may be about to start another one.
-        while let Some(thread) = self.take_thread() {
+        // Not held while they end: one of them may be about to start another.
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
             // One that panicked has said so.
             let _ = thread.join();
         }
