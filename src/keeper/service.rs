@@ -115,6 +115,8 @@ impl Service {
                 clock::unix_ms().saturating_sub(started_ms) as f64 / 1000.0
             );
         }
+        let log = service.log.lock().clone();
+        service.report(log.as_deref());
         engine.persistence.end_loading();
         Ok(Arc::new(service))
     }
