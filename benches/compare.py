@@ -16,15 +16,16 @@ import sys
 import time
 from pathlib import Path
 
-from harness import machine, memory, rows, stall
+from harness import background, disk, machine, memory, restart, rows, stall
 from harness.load import Load, Shape
 from harness.server import HarnessError, Program, Server, pin_self, stop_all_at_exit
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WORK = HERE / ".work"
-SECTIONS = ("rows", "control", "workers", "large", "memory", "stall")
+SECTIONS = ("rows", "control", "workers", "large", "memory", "log", "always", "restart", "disk", "background", "stall")
 LARGE_KEYS = 5_000_000
+QUICK_LARGE_KEYS = 1_000_000
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -105,10 +106,21 @@ class Comparison:
     def say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.started:5.0f} s] {text}", file=sys.stderr, flush=True)
 
-    def _start(self, program: Program, label: str, workers: int = 1, cpus: str | None = None) -> Server:
+    def _start(
+        self,
+        program: Program,
+        label: str,
+        workers: int = 1,
+        cpus: str | None = None,
+        policy: str | None = None,
+        fresh: bool = True,
+    ) -> Server:
         self.port += 1
         cpus = cpus or self.arguments.server_cpus
-        return Server(program, self.port, cpus, WORK / label, workers, self.load.preferred)
+        return Server(program, self.port, cpus, WORK / label, workers, self.load.preferred, policy, fresh)
+
+    def _large_keys(self) -> int:
+        return QUICK_LARGE_KEYS if self.arguments.quick else LARGE_KEYS
 
     def _preload(self, servers: tuple[Server, Server], shape: Shape, keys: int) -> None:
         for server in servers:
@@ -177,6 +189,66 @@ class Comparison:
                 self.say(f"{program.name}, {size} B: RSS {one['rss']:.1f}, used_memory {one['used_memory']:.1f} a key")
             found.append(result)
         return found
+
+    def _log(self) -> list[dict]:
+        with (
+            self._start(self.redis, "redis-log", policy="everysec") as first,
+            self._start(self.cairn, "cairn-log", policy="everysec") as second,
+        ):
+            self._preload((first, second), Shape(), Shape().keys)
+            return self._measure(rows.log_rows(self.arguments.quick), first, second)
+
+    def _always(self) -> list[dict]:
+        with (
+            self._start(self.redis, "redis-always", policy="always") as first,
+            self._start(self.cairn, "cairn-always", policy="always") as second,
+        ):
+            self._preload((first, second), Shape(), Shape().keys)
+            return self._measure(rows.always_rows(), first, second)
+
+    def _restart(self) -> dict:
+        result: dict = {"keys": self._large_keys()}
+        for side, program in (("first", self.redis), ("second", self.cairn)):
+
+            def start(fresh: bool) -> Server:
+                cpus = self.arguments.worker_cpus
+                return self._start(program, f"restart-{side}", 2, cpus, "everysec", fresh)
+
+            found = []
+            for _ in range(min(self.rounds, 3)):
+                found.append(restart.one_round(self.load, result["keys"], start))
+                one = found[-1]
+                self.say(f"{program.name}: back after {one['written_s']:.2f} s, rewritten {one['rewritten_s']:.2f} s")
+            result[side] = restart.summary(found)
+        return result
+
+    def _disk(self) -> dict:
+        result: dict = {}
+        for side, program in (("first", self.redis), ("second", self.cairn)):
+            with self._start(program, f"disk-{side}", policy="everysec") as server:
+                one = disk.after_overwrites(self.load, server, self._large_keys())
+            self.say(f"{program.name}: {one['disk_bytes'] / 1e6:,.0f} MB for {one['data_bytes'] / 1e6:,.0f} MB of data")
+            result[side] = one
+        return result
+
+    def _background(self) -> dict:
+        stall.touch_memory()
+        preferred, self.load.preferred = self.load.preferred, True
+        result: dict = {"keys": self._large_keys()}
+        for side, program in (("first", self.redis), ("second", self.cairn)):
+            with self._start(program, f"background-{side}", 1, self.arguments.worker_cpus, "everysec") as server:
+                self.load.fill(server, Shape(), result["keys"])
+                result[side] = []
+                for job in background.JOBS:
+                    one = background.one_job(self.load, server, job, result["keys"])
+                    self.say(
+                        f"{program.name}, {job}: {one['to_s'] - one['from_s']:.1f} s, longest wait "
+                        f"{one['beside']['longest_us'] / 1e3:.2f} ms (before it {one['before']['longest_us'] / 1e3:.2f}), p99 "
+                        f"{one['beside']['p99_us']:.0f} us ({one['before']['p99_us']:.0f}), memory +{one['extra_share']:.1%}"
+                    )
+                    result[side].append(one)
+        self.load.preferred = preferred
+        return result
 
     def _stall(self) -> dict:
         stall.touch_memory()

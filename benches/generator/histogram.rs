@@ -33,6 +33,32 @@ impl Histogram {
         self.pauses += u64::from(value_ns >= PAUSE_NS);
     }
 
+    /// All of them in one.
+    pub fn sum(parts: &[Histogram]) -> Histogram {
+        let mut whole = Histogram::new();
+        for part in parts {
+            whole.counts.iter_mut().zip(&part.counts).for_each(|(count, more)| *count += more);
+            whole.total += part.total;
+            whole.max_ns = whole.max_ns.max(part.max_ns);
+            whole.pauses += part.pauses;
+        }
+        whole
+    }
+
+    /// Forgets all values.
+    pub fn clear(&mut self) {
+        self.counts.fill(0);
+        (self.total, self.max_ns, self.pauses) = (0, 0, 0);
+    }
+
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub fn max_ns(&self) -> u64 {
+        self.max_ns
+    }
+
     /// The smallest bucket bound that at least `share` of all recorded values do not exceed.
     pub fn quantile_ns(&self, share: f64) -> u64 {
         let wanted = (self.total as f64 * share).ceil().max(1.0) as u64;
@@ -96,6 +122,18 @@ mod tests {
             assert!(bound >= value && (bound - value) as f64 <= value as f64 / 63.0);
         }
         assert!(bucket_of(u64::MAX) < BUCKETS);
+    }
+
+    #[test]
+    fn a_sum_has_the_values_of_all_parts() {
+        let mut parts = [Histogram::new(), Histogram::new()];
+        (1..=10).for_each(|value| parts[0].record(value));
+        (1..=10).for_each(|value| parts[1].record(value * PAUSE_NS));
+        let sum = Histogram::sum(&parts);
+        assert_eq!((sum.total, sum.max_ns, sum.pauses), (20, 10 * PAUSE_NS, 10));
+        assert_eq!(sum.quantile_ns(0.5), 10);
+        parts[1].clear();
+        assert_eq!(Histogram::sum(&parts).quantile_ns(1.0), 10);
     }
 
     #[test]

@@ -5,18 +5,24 @@
 //! one, tasks share the run's state through an `Rc`, and all reads go through one buffer.
 //!
 //! It speaks with the harness over its standard streams so that only the measured part is counted:
-//! connect, warm up, print `READY`, wait for a line, run, print one line of JSON, wait for the end of input.
+//! connect, warm up, print `READY`, wait for a line, run, print one line of JSON, wait for the end of input. While it
+//! runs, each further line ends a phase, and the last phase's end is the run's: what happens to the server meanwhile is
+//! so told apart from what came before.
 
 mod histogram;
 mod scanner;
+mod series;
 mod workload;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, ready};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
@@ -26,6 +32,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use histogram::Histogram;
 use scanner::Scanner;
+use series::Series;
 use workload::{Order, ValueKind, Workload, value_of};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -81,6 +88,12 @@ struct Arguments {
     /// One more connection that measures PING and GET, one at a time
     #[arg(long)]
     probe: bool,
+    /// How many phases the run has
+    #[arg(long, default_value_t = 1)]
+    phases: usize,
+    /// Report the latencies of every so many milliseconds (0: do not)
+    #[arg(long, default_value_t = 0)]
+    series_ms: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -95,20 +108,39 @@ struct Run {
     active: Cell<usize>,
     deadline: Instant,
     sent: Cell<u64>,
-    histogram: RefCell<Histogram>,
+    /// How many phases were told to end.
+    ended: Arc<AtomicUsize>,
+    /// One for each phase.
+    histograms: RefCell<Vec<Histogram>>,
+    /// Of all connections, the probe's too.
+    series: Option<RefCell<Series>>,
     buffer: Rc<RefCell<Vec<u8>>>,
 }
 
 impl Run {
     /// The size of the next batch; 0 when the run is over.
     fn take(&self, most: usize, now: Instant) -> usize {
-        if now >= self.deadline {
+        if now >= self.deadline || self.is_over() {
             return 0;
         }
         let commands = self.remaining.get().min(most as u64);
         self.remaining.set(self.remaining.get() - commands);
         self.sent.set(self.sent.get() + commands);
         commands as usize
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) >= self.histograms.borrow().len()
+    }
+
+    /// Notes a latency in its phase's histogram, and in the series.
+    fn note(&self, histograms: &mut [Histogram], start: Instant, now: Instant) {
+        let phase = self.ended.load(Ordering::Relaxed).min(histograms.len() - 1);
+        let latency_ns = (now - start).as_nanos() as u64;
+        histograms[phase].record(latency_ns);
+        if let Some(series) = &self.series {
+            series.borrow_mut().record(now, latency_ns);
+        }
     }
 }
 
@@ -162,23 +194,23 @@ impl Connection {
             let start = Instant::now();
             self.exchange(commands, &run.buffer).await?;
             now = Instant::now();
-            run.histogram.borrow_mut().record((now - start).as_nanos() as u64);
+            run.note(&mut run.histograms.borrow_mut(), start, now);
         }
     }
 
     /// PING and GET in turn until the loaders are done (or, without any, until the deadline).
-    async fn probe(mut self, run: Rc<Run>, workload: Workload, alone: bool) -> io::Result<(Self, Histogram)> {
-        let mut histogram = Histogram::new();
+    async fn probe(mut self, run: Rc<Run>, workload: Workload, alone: bool) -> io::Result<Probed> {
+        let mut histograms = vec![Histogram::new(); run.histograms.borrow().len()];
         loop {
             self.request.clear();
             workload.append_batch(&mut self.request, 1);
             let start = Instant::now();
             self.exchange(1, &run.buffer).await?;
             let now = Instant::now();
-            histogram.record((now - start).as_nanos() as u64);
-            let over = if alone { now >= run.deadline } else { run.active.get() == 0 };
+            run.note(&mut histograms, start, now);
+            let over = if alone { now >= run.deadline || run.is_over() } else { run.active.get() == 0 };
             if over {
-                return Ok((self, histogram));
+                return Ok((self, histograms));
             }
         }
     }
@@ -193,8 +225,8 @@ fn main() {
 }
 
 fn drive(arguments: &Arguments) -> io::Result<()> {
-    if arguments.pipeline == 0 || (arguments.clients == 0 && !arguments.probe) {
-        return Err(io::Error::other("nothing to send: no pipeline or no clients"));
+    if arguments.phases == 0 || arguments.pipeline == 0 || (arguments.clients == 0 && !arguments.probe) {
+        return Err(io::Error::other("nothing to send: no phase, no pipeline or no clients"));
     }
     let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default())?;
     let buffer = Rc::new(RefCell::new(vec![0; READ_BUFFER_BYTES]));
@@ -211,7 +243,7 @@ fn drive(arguments: &Arguments) -> io::Result<()> {
     })?;
 
     if arguments.warmup_operations > 0 {
-        let run = new_run(arguments, arguments.warmup_operations, arguments.seed ^ 0x5eed, &buffer)?;
+        let run = new_run(arguments, arguments.warmup_operations, arguments.seed ^ 0x5eed, &buffer, Arc::default())?;
         (connections, _) = play(&runtime, connections, None, arguments, Rc::new(run))?;
     }
     println!("READY");
@@ -224,26 +256,49 @@ fn drive(arguments: &Arguments) -> io::Result<()> {
         0 => u64::MAX,
         bound => bound,
     };
-    let run = Rc::new(new_run(arguments, operations, arguments.seed, &buffer)?);
+    let (ended, listener) = listen();
+    let run = Rc::new(new_run(arguments, operations, arguments.seed, &buffer, ended)?);
     let start = Instant::now();
     let (connections, probed) = play(&runtime, connections, probe, arguments, run.clone())?;
     let elapsed = start.elapsed();
     println!("{}", summary(&run, elapsed, &connections, probed.as_ref()));
     io::stdout().flush()?;
     // The harness reads the server's counters before the connections go away.
-    io::stdin().lock().read_to_end(&mut Vec::new())?;
-    Ok(())
+    listener.join().map_err(|_| io::Error::other("the listener panicked"))?
 }
 
-fn new_run(arguments: &Arguments, operations: u64, seed: u64, buffer: &Rc<RefCell<Vec<u8>>>) -> io::Result<Run> {
+/// Counts lines on standard input until its end.
+fn listen() -> (Arc<AtomicUsize>, JoinHandle<io::Result<()>>) {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = ended.clone();
+    let listener = std::thread::spawn(move || {
+        while io::stdin().lock().read_line(&mut String::new())? > 0 {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    (ended, listener)
+}
+
+fn new_run(
+    arguments: &Arguments,
+    operations: u64,
+    seed: u64,
+    buffer: &Rc<RefCell<Vec<u8>>>,
+    ended: Arc<AtomicUsize>,
+) -> io::Result<Run> {
+    let now = Instant::now();
+    let series = (arguments.series_ms > 0).then(|| Series::new(now, Duration::from_millis(arguments.series_ms)));
     Ok(Run {
         workload: new_workload(arguments, &arguments.mix, seed)?,
         pipeline: arguments.pipeline,
         remaining: Cell::new(operations),
         active: Cell::new(arguments.clients),
-        deadline: Instant::now() + Duration::from_secs_f64(arguments.seconds),
+        deadline: now + Duration::from_secs_f64(arguments.seconds),
         sent: Cell::new(0),
-        histogram: RefCell::new(Histogram::new()),
+        ended,
+        histograms: RefCell::new(vec![Histogram::new(); arguments.phases]),
+        series: series.map(RefCell::new),
         buffer: buffer.clone(),
     })
 }
@@ -261,7 +316,9 @@ fn new_workload(arguments: &Arguments, mix: &str, seed: u64) -> io::Result<Workl
     Workload::new(mix, &arguments.prefix, arguments.keys, order, &value, seed).map_err(io::Error::other)
 }
 
-type Played = (Vec<Connection>, Option<(Connection, Histogram)>);
+/// The probe's connection, and its latencies by phase.
+type Probed = (Connection, Vec<Histogram>);
+type Played = (Vec<Connection>, Option<Probed>);
 
 fn play(
     runtime: &LocalRuntime,
@@ -289,12 +346,7 @@ fn play(
     })
 }
 
-fn summary(
-    run: &Run,
-    elapsed: Duration,
-    connections: &[Connection],
-    probed: Option<&(Connection, Histogram)>,
-) -> String {
+fn summary(run: &Run, elapsed: Duration, connections: &[Connection], probed: Option<&Probed>) -> String {
     let scanners = || {
         let probe = probed.iter().map(|(connection, _)| connection);
         connections.iter().chain(probe).map(|connection| &connection.scanner)
@@ -303,17 +355,28 @@ fn summary(
     let misses: u64 = connections.iter().map(|connection| connection.scanner.misses).sum();
     let errors: u64 = scanners().map(|scanner| scanner.errors).sum();
     let first_error = scanners().find_map(|scanner| scanner.first_error.clone()).unwrap_or_default();
-    let probe = probed.map_or("null".to_owned(), |(_, histogram)| histogram.to_json());
+    let histograms = run.histograms.borrow();
+    let probes = probed.map_or(&[][..], |(_, histograms)| histograms);
+    let optional = |histogram: Option<Histogram>| histogram.map_or("null".to_owned(), |one| one.to_json());
+    let phases: Vec<String> = histograms
+        .iter()
+        .enumerate()
+        .map(|(phase, loaders)| {
+            format!("{{\"loaders\":{},\"probe\":{}}}", loaders.to_json(), optional(probes.get(phase).cloned()))
+        })
+        .collect();
     let seconds = elapsed.as_secs_f64();
     format!(
-        "{{\"operations\":{},\"seconds\":{:.6},\"throughput\":{:.1},\"misses\":{},\"errors\":{},\"first_error\":\"{}\",\"latency_us\":{},\"probe_us\":{}}}",
+        "{{\"operations\":{},\"seconds\":{:.6},\"throughput\":{:.1},\"misses\":{},\"errors\":{},\"first_error\":\"{}\",\"latency_us\":{},\"probe_us\":{},\"phases\":[{}],\"series\":{}}}",
         run.sent.get(),
         seconds,
         run.sent.get() as f64 / seconds,
         misses,
         errors,
         first_error.escape_default().to_string().replace("\\'", "'"),
-        run.histogram.borrow().to_json(),
-        probe,
+        Histogram::sum(&histograms).to_json(),
+        optional(probed.map(|_| Histogram::sum(probes))),
+        phases.join(","),
+        run.series.as_ref().map_or("null".to_owned(), |series| series.borrow_mut().to_json()),
     )
 }

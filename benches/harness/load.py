@@ -7,6 +7,7 @@ read again before its connections close.
 import json
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,10 +33,12 @@ class Shape:
     seconds: float = 60.0
     warmup_operations: int = 0
     probe: bool = False
+    phases: int = 1
+    series_ms: int = 0
 
     def arguments(self) -> list[str]:
         words = ["--mix", self.mix, "--prefix", self.prefix, "--order", self.order, "--value-kind", self.value_kind]
-        for name in ("pipeline", "value_bytes", "clients", "keys", "operations", "seconds", "warmup_operations"):
+        for name in ("pipeline", "value_bytes", "clients", "keys", "operations", "seconds", "warmup_operations", "phases", "series_ms"):
             words += ["--" + name.replace("_", "-"), str(getattr(self, name))]
         return words + (["--probe"] if self.probe else [])
 
@@ -47,6 +50,7 @@ class Measurement:
     operations: int
     seconds: float
     cpu_us: float
+    children_cpu_us: float
     user_ticks: int
     system_ticks: int
     waited_ms: float
@@ -54,6 +58,8 @@ class Measurement:
     throughput: float
     latency_us: dict = field(default_factory=dict)
     probe_us: dict | None = None
+    phases: list[dict] = field(default_factory=list)
+    series: dict | None = None
 
 
 class Load:
@@ -65,7 +71,17 @@ class Load:
         self.preferred = False
         self._seed = 0
 
-    def run(self, server: Server, shape: Shape, cpus: str | None = None) -> Measurement:
+    def run(
+        self,
+        server: Server,
+        shape: Shape,
+        cpus: str | None = None,
+        to_the_end: bool = False,
+        meanwhile: Callable[[Callable[[], None]], None] | None = None,
+    ) -> Measurement:
+        """`to_the_end` counts what the server still does after the last reply. `meanwhile` is called while the load
+        runs, with a function that ends a phase of it; the end of the last one ends the run.
+        """
         self._seed += 1
         command = ["taskset", "-c", cpus or self.cpus, str(self.binary), "--port", str(server.port)]
         command += ["--seed", str(self._seed), *shape.arguments()]
@@ -85,7 +101,7 @@ class Load:
         watchdog = threading.Timer(shape.seconds + GRACE_S, process.kill)
         watchdog.start()
         try:
-            return self._converse(process, server, shape)
+            return self._converse(process, server, shape, to_the_end, meanwhile)
         finally:
             watchdog.cancel()
             if process.poll() is None:
@@ -106,18 +122,28 @@ class Load:
             raise HarnessError(f"{server.program.name} holds {stored} of {keys} keys after the preload")
         return measurement
 
-    def _converse(self, process: subprocess.Popen, server: Server, shape: Shape) -> Measurement:
+    def _converse(
+        self,
+        process: subprocess.Popen,
+        server: Server,
+        shape: Shape,
+        to_the_end: bool,
+        meanwhile: Callable[[Callable[[], None]], None] | None,
+    ) -> Measurement:
         if process.stdout.readline() != "READY\n":
             self._fail(process, server, shape)
         before, load_before = cpu.sample(server.pid), cpu.sample(process.pid)
         try:
-            process.stdin.write("GO\n")
-            process.stdin.flush()
+            self._tell(process)
+            if meanwhile:
+                meanwhile(lambda: self._tell(process))
         except BrokenPipeError:
             self._fail(process, server, shape)
         line = process.stdout.readline()
         if not line:
             self._fail(process, server, shape)
+        if to_the_end:
+            server.wait_until_quiet()
         used, load_used = cpu.sample(server.pid) - before, cpu.sample(process.pid) - load_before
         process.stdin.close()
         process.wait()
@@ -138,6 +164,7 @@ class Load:
             operations=result["operations"],
             seconds=result["seconds"],
             cpu_us=used.total_ns / 1e3 / operations,
+            children_cpu_us=used.children_ns / 1e3 / operations,
             user_ticks=used.user_ticks,
             system_ticks=used.system_ticks,
             waited_ms=used.waited_ns / 1e6,
@@ -145,7 +172,14 @@ class Load:
             throughput=result["throughput"],
             latency_us=result["latency_us"],
             probe_us=result["probe_us"],
+            phases=result["phases"],
+            series=result["series"],
         )
+
+    @staticmethod
+    def _tell(process: subprocess.Popen) -> None:
+        process.stdin.write("GO\n")
+        process.stdin.flush()
 
     def _fail(self, process: subprocess.Popen, server: Server, shape: Shape) -> None:
         if process.poll() is None:

@@ -54,6 +54,20 @@ def draw(results: dict, directory: Path) -> list[tuple[str, str]]:
     if results.get("memory"):
         _memory(results["memory"], names, directory / "memory.svg")
         drawn.append(("memory.svg", "Bytes per key"))
+    if results.get("log"):
+        _log_cpu(results["log"], names, directory / "log-cpu.svg")
+        drawn.append(("log-cpu.svg", "Server CPU per SET with a log that is synced every second"))
+    if results.get("always"):
+        _always(results["always"], names, directory / "log-always.svg")
+        drawn.append(("log-always.svg", "SETs a second, each on the disk before its reply"))
+    if results.get("restart"):
+        _restart(results["restart"], names, directory / "restart.svg")
+        drawn.append(("restart.svg", "Time to restart"))
+    if results.get("background"):
+        for index, job in enumerate(one["job"] for one in results["background"]["second"]):
+            file = f"latency-during-{job.lower()}.svg"
+            _over_time([results["background"][side][index] for side in ("first", "second")], names, directory / file)
+            drawn.append((file, f"Latency over time around a {job}"))
     if results.get("stall"):
         _stall(results["stall"], names, directory / "stall.svg")
         drawn.append(("stall.svg", "Longest stall"))
@@ -117,6 +131,74 @@ def _memory(rows: list[dict], names: tuple[str, str], path: Path) -> None:
     axes.set_xticks(range(len(labels)), labels)
     axes.set_title("Bytes per key at 3 million keys, 16-byte keys", fontsize=9)
     _legend(axes)
+    _save(figure, path)
+
+
+def _log_cpu(rows: list[dict], names: tuple[str, str], path: Path) -> None:
+    figure, many = plt.subplots(1, len(rows), figsize=(6, 3.3), squeeze=False)
+    for axes, row in zip(many[0], rows):
+        for side, at, colours in (("first", 0, (REDIS, REDIS_LIGHT)), ("second", 1, (CAIRN, CAIRN_LIGHT))):
+            own, children = row[side]["cpu_us"], row[side]["children_cpu_us"]
+            axes.bar(at, own, 0.6, color=colours[0])
+            axes.bar(at, children, 0.6, bottom=own, color=colours[1])
+            axes.annotate(f"{own:.2f}", (at, own), ha="center", va="top", fontsize=7, color="white")
+        axes.set_xticks([0, 1], names, fontsize=7)
+        axes.set_ylabel("us")
+        axes.set_title(f"pipeline {row['pipeline']}", fontsize=9)
+    figure.suptitle("Server CPU per SET, log synced every second (pale: child processes)", fontsize=9)
+    _save(figure, path)
+
+
+def _always(rows: list[dict], names: tuple[str, str], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(6, 3.3))
+    for side, shift, colour, name in (("first", -BAR / 2, REDIS, names[0]), ("second", BAR / 2, CAIRN, names[1])):
+        for index, row in enumerate(rows):
+            value = row[side]["throughput"] / 1e3
+            axes.bar(index + shift, value, BAR, color=colour, label=name if index == 0 else None)
+            axes.annotate(f"{value:.0f}", (index + shift, value), ha="center", va="bottom", fontsize=7)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_xticks(range(len(rows)), [f"pipeline {row['pipeline']}" for row in rows])
+    axes.set_ylabel("thousand SETs a second")
+    axes.set_title("Each write on the disk before its reply, 50 connections", fontsize=9)
+    _legend(axes)
+    _save(figure, path)
+
+
+def _restart(restart: dict, names: tuple[str, str], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(6, 3.3))
+    kinds = {"written_s": "as written", "rewritten_s": "rewritten"}
+    for side, shift, colour, name in (("first", -BAR / 2, REDIS, names[0]), ("second", BAR / 2, CAIRN, names[1])):
+        for index, kind in enumerate(kinds):
+            value = restart[side][kind]
+            axes.bar(index + shift, value, BAR, color=colour, label=name if index == 0 else None)
+            axes.annotate(f"{value:.2f}", (index + shift, value), ha="center", va="bottom", fontsize=7)
+    axes.set_xticks(range(len(kinds)), list(kinds.values()))
+    axes.set_ylabel("s")
+    axes.set_title(f"From start to all of {restart['keys'] / 1e6:.0f} million keys", fontsize=9)
+    _legend(axes)
+    _save(figure, path)
+
+
+def _over_time(sides: list[dict], names: tuple[str, str], path: Path) -> None:
+    """The p99 and the longest latency of every short period, with the job's time shaded."""
+    figure, many = plt.subplots(2, 1, figsize=(7, 4.6), sharey=True)
+    for axes, one, name, colour in zip(many, sides, names, (REDIS, CAIRN)):
+        length_s = one["series"]["period_ms"] / 1e3
+        periods = [(index * length_s, *row) for index, row in enumerate(one["series"]["periods"]) if row[0] > 0]
+        at = [period[0] for period in periods]
+        axes.plot(at, [period[3] / 1e3 for period in periods], color=colour, linewidth=1, label=f"{name}, longest")
+        axes.plot(at, [period[2] / 1e3 for period in periods], color=colour, linewidth=1, linestyle=":", label="p99")
+        axes.axvspan(one["from_s"], one["to_s"], color="#eeeeee", zorder=0)
+        axes.axhline(5, color="#888888", linewidth=1, linestyle="--")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.set_ylabel("ms")
+        axes.set_xlim(0, max(at, default=1))
+        axes.legend(fontsize=7, frameon=False, loc="upper right")
+    period_ms = sides[1]["series"]["period_ms"]
+    many[0].set_title(f"Latency of {period_ms} ms each around a {sides[1]['job']} (shaded; dashed: the target)", fontsize=9)
+    many[1].set_xlabel("s")
     _save(figure, path)
 
 

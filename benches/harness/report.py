@@ -7,10 +7,11 @@ from . import plots
 from .targets import verdicts
 
 METHOD = """\
-- Both servers run at the same time in memory only (`--save "" --appendonly no`), on core {server_cpus}; one load generator
+- Both servers run at the same time, in memory only (`--save "" --appendonly no`) where nothing else is said, on core {server_cpus}; one load generator
   (`benches/generator`) runs on core {load_cpus}: {clients} connections, closed loop, 16-byte keys drawn uniformly, all of them loaded first.
-- CPU per command is the scheduler's run time of all the server's threads (`/proc/PID/task/*/schedstat`), read just before and
-  after the measured operations; clock ticks only give the split into user and system time.
+- CPU per command is the scheduler's run time of all the server's threads (the process's CPU clock), read just before and
+  after the measured operations; clock ticks only give the split into user and system time. Child processes are not in it:
+  where a server has any, they stand in a column of their own, and ratios are taken without them.
 - Each run warms up on its own connections, then does a fixed number of operations; rounds go A B, B A, A B, ...
 - Amounts are medians of {rounds} rounds; a ratio is the median of the rounds' own ratios, with their range beside it.
 - Where the server's core is less than fully busy, the load generator is the limit and throughput is a lower bound.
@@ -22,7 +23,8 @@ def write(results: dict, path: Path, plots_directory: Path, findings: Path) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = plots.draw(results, plots_directory)
     parts = [_head(results), _targets(results), _pictures(pictures, path, plots_directory)]
-    parts += [_rows(results), _large(results), _workers(results), _memory(results), _stall(results)]
+    parts += [_rows(results), _large(results), _workers(results), _memory(results)]
+    parts += [_log(results), _always(results), _restart(results), _disk(results), _background(results), _stall(results)]
     parts += [_control(results), _findings(findings)]
     path.write_text("\n".join(part for part in parts if part))
 
@@ -103,10 +105,11 @@ def _control(results: dict) -> str:
     return "\n".join(text + _pair_table(rows, {"first_name": f"{name} A", "second_name": f"{name} B"}))
 
 
-def _pair_table(rows: list[dict], names: dict) -> list[str]:
+def _pair_table(rows: list[dict], names: dict, more: tuple[str, str] | None = None) -> list[str]:
+    """Both servers for each row; `more` is one more column: its head, and the name of the amount in microseconds."""
     lines = _table_head(
-        "command", "value", "server", "CPU us", "user", "system", "ops/s", "p50 us", "p99 us", "p99.9 us", "core busy",
-        "load CPU us", "CPU ratio (range)",
+        "command", "value", "server", "CPU us", "user", "system", *([more[0]] if more else []), "ops/s", "p50 us", "p99 us",
+        "p99.9 us", "core busy", "load CPU us", "CPU ratio (range)",
     )  # fmt: skip
     for row in rows:
         for side in ("first", "second"):
@@ -115,7 +118,7 @@ def _pair_table(rows: list[dict], names: dict) -> list[str]:
             if side == "second":
                 ratio = f"**{row['cpu_ratio']:.2f}** ({row['cpu_ratio_low']:.2f} to {row['cpu_ratio_high']:.2f})"
             head = (row["command"], f"{row['value_bytes']} B") if side == "first" else ("", "")
-            amounts = [f"{one[name]:.3f}" for name in ("cpu_us", "user_us", "system_us")]
+            amounts = [f"{one[name]:.3f}" for name in ("cpu_us", "user_us", "system_us", *(more[1:] if more else ()))]
             amounts.append(f"{one['throughput']:,.0f}")
             amounts += [f"{one[name]:,.0f}" for name in ("p50_us", "p99_us", "p999_us")]
             amounts += [f"{one['busy']:.0%}", f"{one['load_cpu_us']:.3f}"]
@@ -134,6 +137,98 @@ def _memory(results: dict) -> str:
         for count, name in (("rss", "RSS"), ("used_memory", "used_memory")):
             redis, cairn = row["first"][count], row["second"][count]
             lines.append(f"| {row['value_bytes']} B | {name} | {redis:.1f} | {cairn:.1f} | **{cairn / redis:.2f}** |")
+    return "\n".join(lines) + "\n"
+
+
+def _log(results: dict) -> str:
+    rows = results.get("log", [])
+    if not rows:
+        return ""
+    text = ["## A log that is synced every second (`--appendfsync everysec`)"]
+    text.append(
+        "1 million keys. A round writes several times what has a log settled or rewritten, and its CPU time is counted until "
+        "both servers have nothing left to do. redis-server rewrites its log in child processes.\n"
+    )
+    return "\n".join(text + _pair_table(rows, results, ("children", "children_cpu_us")) + _waits_table(rows, results))
+
+
+def _always(results: dict) -> str:
+    rows = results.get("always", [])
+    if not rows:
+        return ""
+    text = ["## Each write on the disk before its reply (`--appendfsync always`)"]
+    return "\n".join(text + _pair_table(rows, results, ("children", "children_cpu_us")) + _waits_table(rows, results))
+
+
+def _waits_table(rows: list[dict], names: dict) -> list[str]:
+    lines = _table_head("command", "pipeline", "throughput, ratio", f"p99, {names['second_name']} to {names['first_name']}")
+    for row in rows:
+        lines.append(
+            f"| {row['command']} | {row['pipeline']} | **{row['throughput_ratio']:.2f}** | **{row['p99_ratio']:.2f}** |"
+        )
+    return [*lines, ""]
+
+
+def _restart(results: dict) -> str:
+    restart = results.get("restart")
+    if not restart:
+        return ""
+    lines = [f"## Restart with {restart['keys'] / 1e6:.0f} million keys, 64-byte values"]
+    lines.append(
+        "From the start of the process until PING is answered and DBSIZE is right, with the directory in the page cache, on "
+        f"cores {results['settings']['worker_cpus']}: as writing left the log, and after a rewrite. Medians, and every round.\n"
+    )
+    lines += _table_head("server", "as written", "each round", "rewritten", "each round")
+    for side in ("first", "second"):
+        one = restart[side]
+        each = [", ".join(f"{each[kind]:.2f}" for each in one["rounds"]) for kind in ("written_s", "rewritten_s")]
+        lines.append(
+            f"| {results[side + '_name']} | {one['written_s']:.2f} s | {each[0]} s | {one['rewritten_s']:.2f} s | {each[1]} s |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _disk(results: dict) -> str:
+    disk = results.get("disk")
+    if not disk:
+        return ""
+    lines = [f"## Disk after ten overwrites of each of {disk['second']['keys'] / 1e6:.0f} million keys"]
+    lines.append(
+        "Blocks of all files of the data directory once the server is quiet. Live data is what the server itself counts "
+        "(`log_live_bytes`), with what a record needs beside key and value; for redis-server it is keys and values.\n"
+    )
+    lines += _table_head("server", "disk", "keys and values", "live data", "disk over keys and values", "disk over live data")
+    for side in ("first", "second"):
+        one = disk[side]
+        live = one["live_bytes"] or one["data_bytes"]
+        sizes = " | ".join(f"{value / 1e6:,.0f} MB" for value in (one["disk_bytes"], one["data_bytes"], live))
+        shares = " | ".join(f"{one['disk_bytes'] / value:.2f}" for value in (one["data_bytes"], live))
+        lines.append(f"| {results[side + '_name']} | {sizes} | {shares} |")
+    return "\n".join(lines) + "\n"
+
+
+def _background(results: dict) -> str:
+    background = results.get("background")
+    if not background:
+        return ""
+    lines = [f"## Saving and rewriting {background['keys'] / 1e6:.0f} million keys under load"]
+    lines.append(
+        "Four connections with batches of 16 GETs and SETs and one that sends PING and GET one at a time; the longest of all "
+        "their waits, and the batches' p99. The server may use cores "
+        f"{results['settings']['worker_cpus']} and has one worker. Extra memory is the peak of the resident set over what it was, with the "
+        "pages that children have to themselves; mapped files are in it, the anonymous part is what is left without them.\n"
+    )
+    lines += _table_head(
+        "job", "server", "took", "longest before", "longest during", "p99 before", "p99 during", "memory before", "extra",
+        "extra, anonymous",
+    )
+    for redis, cairn in zip(background["first"], background["second"]):
+        for name, one in ((results["first_name"], redis), (results["second_name"], cairn)):
+            waits = [f"{one[phase]['longest_us'] / 1e3:.2f} ms" for phase in ("before", "beside")]
+            waits += [f"{one[phase]['p99_us']:,.0f} us" for phase in ("before", "beside")]
+            memory = [f"{one['had_bytes'] / 1e6:,.0f} MB", f"{one['extra_share']:.1%}", f"{one['extra_anonymous_share']:.1%}"]
+            took = f"{one['to_s'] - one['from_s']:.1f} s"
+            lines.append("| " + " | ".join([one["job"], name, took, *waits, *memory]) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,9 @@ class Row:
     value_bytes: int
     keys: int = 1_000_000
     value_kind: str = "text"
+    operations: int | None = None
+    # Whether a round ends only when the server is quiet again.
+    to_the_end: bool = False
 
     @property
     def key(self) -> str:
@@ -32,7 +35,7 @@ class Row:
         return f"{name}-p{self.pipeline}-v{self.value_bytes}"
 
     def shape(self) -> Shape:
-        operations = OPERATIONS[self.pipeline]
+        operations = self.operations or OPERATIONS[self.pipeline]
         if self.mix == "mget10":
             operations = int(operations * MGET_SHARE[self.pipeline])
         return Shape(
@@ -61,16 +64,32 @@ def target_rows() -> list[Row]:
     return [Row(mix, pipeline, 64) for pipeline in (32, 1) for mix in ("get", "set")]
 
 
+def log_rows(quick: bool) -> list[Row]:
+    """SETs into a log that is synced every second. A round writes several times what makes a log settle or be
+    rewritten, and its CPU time goes on until that work is done.
+    """
+    share = 0.5 if quick else 1
+    return [
+        Row("set", 32, 64, operations=int(6_000_000 * share), to_the_end=True),
+        Row("set", 1, 64, operations=int(300_000 * share), to_the_end=True),
+    ]
+
+
+def always_rows() -> list[Row]:
+    """SETs that are acknowledged once they are on the disk."""
+    return [Row("set", 1, 64, operations=40_000), Row("set", 32, 64, operations=500_000)]
+
+
 def compare(load: Load, row: Row, first: Server, second: Server, rounds: int, load_cpus: str | None = None) -> dict:
     """The row's result: amounts of both servers, and ratios of the second to the first."""
     pairs: list[tuple[Measurement, Measurement]] = []
     for number in range(rounds):
         if number % 2 == 0:
-            one = load.run(first, row.shape(), load_cpus)
-            two = load.run(second, row.shape(), load_cpus)
+            one = load.run(first, row.shape(), load_cpus, row.to_the_end)
+            two = load.run(second, row.shape(), load_cpus, row.to_the_end)
         else:
-            two = load.run(second, row.shape(), load_cpus)
-            one = load.run(first, row.shape(), load_cpus)
+            two = load.run(second, row.shape(), load_cpus, row.to_the_end)
+            one = load.run(first, row.shape(), load_cpus, row.to_the_end)
         pairs.append((one, two))
     cpu_ratios = [two.cpu_us / one.cpu_us for one, two in pairs]
     return {
@@ -86,6 +105,7 @@ def compare(load: Load, row: Row, first: Server, second: Server, rounds: int, lo
         "cpu_ratio_low": min(cpu_ratios),
         "cpu_ratio_high": max(cpu_ratios),
         "throughput_ratio": median(two.throughput / one.throughput for one, two in pairs),
+        "p99_ratio": median(two.latency_us["p99"] / one.latency_us["p99"] for one, two in pairs),
     }
 
 
@@ -98,6 +118,7 @@ def _amounts(runs: list[Measurement]) -> dict:
         "cpu_us": cpu_us,
         "user_us": cpu_us * user_share,
         "system_us": cpu_us * (1 - user_share),
+        "children_cpu_us": median(run.children_cpu_us for run in runs),
         "cpu_us_each": [round(run.cpu_us, 4) for run in runs],
         "load_cpu_us": median(run.load_cpu_us for run in runs),
         "throughput": median(run.throughput for run in runs),

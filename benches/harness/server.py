@@ -15,12 +15,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import priority
+from . import cpu, priority
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
+START_POLL_S = 0.002
 STOP_TIMEOUT_S = 20.0
 REPLY_TIMEOUT_S = 120.0
 LOG_TAIL_LINES = 25
+# Quiet is less than this share of one core over so long.
+QUIET_SHARE = 0.03
+QUIET_S = 0.5
+QUIET_LIMIT_S = 180.0
 
 _running: list["Server"] = []
 
@@ -43,27 +48,41 @@ class Program:
 
 
 class Server:
-    """One running instance, in memory only, listening on loopback."""
+    """One running instance, listening on loopback: in memory only, or with a log that is synced by a policy.
+
+    An instance that is not fresh goes on with what its directory holds.
+    """
 
     def __init__(
-        self, program: Program, port: int, cpus: str, directory: Path, workers: int = 1, preferred: bool = False
+        self,
+        program: Program,
+        port: int,
+        cpus: str,
+        directory: Path,
+        workers: int = 1,
+        preferred: bool = False,
+        policy: str | None = None,
+        fresh: bool = True,
     ):
         self.program = program
         self.port = port
         self.directory = directory
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
+        if fresh:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
         self.log_path = directory / "server.log"
         self._socket: socket.socket | None = None
         command = ["taskset", "-c", cpus, program.binary]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]
-        command += ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command += ["--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--appendonly", "yes", "--appendfsync", policy] if policy else ["--appendonly", "no"]
         command += ["--io-threads", str(workers), "--dir", str(directory), *program.extra]
         if preferred:
             command = [*priority.prefix(), *command]
         _refuse_taken_port(port)
         with self.log_path.open("wb") as log:
+            started = time.monotonic()
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -71,6 +90,8 @@ class Server:
         if preferred:
             priority.raise_group(self.pid)
         self._wait_until_it_answers()
+        # How long it took to load what its directory held.
+        self.ready_s = time.monotonic() - started
 
     @property
     def pid(self) -> int:
@@ -138,19 +159,41 @@ class Server:
         if self in _running:
             _running.remove(self)
 
+    def wait_for(self, section: str, field: str, value: str, limit_s: float = 300.0) -> None:
+        """Polls INFO until a field has a value."""
+        limit = time.monotonic() + limit_s
+        while self.info(section).get(field) != value:
+            if time.monotonic() > limit:
+                raise HarnessError(f"{self.program.name}: {field} is not {value} after {limit_s:.0f} s; {self.log_tail()}")
+            time.sleep(0.02)
+
+    def wait_until_quiet(self) -> None:
+        """Waits until it does nothing any more: no background work is left, in threads or in children."""
+        limit = time.monotonic() + QUIET_LIMIT_S
+        while time.monotonic() < limit:
+            before = cpu.sample(self.pid)
+            time.sleep(QUIET_S)
+            used = cpu.sample(self.pid) - before
+            if not cpu.children(self.pid) and used.total_ns + used.children_ns < QUIET_SHARE * QUIET_S * 1e9:
+                return
+        raise HarnessError(f"{self.program.name} is still busy after {QUIET_LIMIT_S:.0f} s; {self.log_tail()}")
+
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             self.check_alive()
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                break
+                if self.command("PING") == "PONG":
+                    return
             except OSError:
-                if time.monotonic() > deadline:
-                    raise HarnessError(f"{self.program.name} does not listen; {self.log_tail()}") from None
-                time.sleep(0.01)
-        if self.command("PING") != "PONG":
-            raise HarnessError(f"{self.program.name} on port {self.port} does not answer PING with PONG")
+                pass
+            except HarnessError as error:
+                if "LOADING" not in str(error):
+                    raise
+            if time.monotonic() > deadline:
+                raise HarnessError(f"{self.program.name} on port {self.port} is not ready; {self.log_tail()}")
+            time.sleep(START_POLL_S)
 
 
 def stop_all() -> None:

@@ -319,7 +319,7 @@ impl<'e> Run<'e> {
         if command.has(NO_MULTI) && session.transaction.is_some() {
             return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
         }
-        if self.worker.config().maxmemory > 0 && needs_memory(session, command) {
+        if self.worker.config().maxmemory > 0 && needs_memory(session, command) && !session.loads {
             self.admit_memory()?;
         }
         if command.has(WRITE | RUNS_QUEUE)
@@ -361,7 +361,7 @@ impl<'e> Run<'e> {
     fn admit_past_obstacles(self, session: &Session, command: &Command, args: &[&[u8]]) -> Result<(), ReplyError> {
         let persistence = &self.engine.persistence;
         let obstacles = persistence.obstacles();
-        if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) {
+        if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) && !session.loads {
             return Err(ReplyError::of("LOADING Redis is loading the dataset in memory"));
         }
         if obstacles & obstacle::SAVE_FAILED != 0 && writes(session, command) {

@@ -77,6 +77,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Monitors ask nothing else, and are told of everything.
     pub monitor: bool,
+    /// Runs the commands of a file that is being loaded: neither loading nor full memory stands in its way.
+    pub loads: bool,
     pub waiting: Option<Waiting>,
     /// Its next write has waited already for settling to catch up.
     pub throttled: bool,
@@ -98,6 +100,7 @@ impl Session {
             watch_flag: WatchFlag::default(),
             no_touch: false,
             monitor: false,
+            loads: false,
             waiting: None,
             throttled: false,
             redacted: Vec::new(),

@@ -21,7 +21,7 @@ use crate::log::scan::{self, Expected, Purpose, Scan, ScanError};
 use crate::log::segment;
 use crate::log::slot_index::SlotIndex;
 use crate::log::slot_reader::SlotFault;
-use crate::log::tables::{self, Version};
+use crate::log::tables::Version;
 
 pub struct Archive {
     pub version: Version,
@@ -39,7 +39,7 @@ pub enum ArchiveError {
     Absent(PathBuf),
     /// A data set was moving in and is not whole.
     MovingIn(PathBuf),
-    Lock(LockError),
+    Lock(PathBuf, LockError),
     Manifest(PathBuf, ManifestError),
     Io(PathBuf, io::Error),
 }
@@ -51,7 +51,7 @@ impl fmt::Display for ArchiveError {
             ArchiveError::MovingIn(path) => {
                 write!(formatter, "{}: a data set was moving in, and is not whole", path.display())
             }
-            ArchiveError::Lock(error) => write!(formatter, "{error}"),
+            ArchiveError::Lock(path, error) => write!(formatter, "{}: {error}", path.display()),
             ArchiveError::Manifest(path, error) => write!(formatter, "{}: {error}", path.display()),
             ArchiveError::Io(path, error) => write!(formatter, "{}: {error}", path.display()),
         }
@@ -114,11 +114,12 @@ impl Archive {
             Purpose::Check => (Lock::share(path), Disk::read_only(path)),
             Purpose::Open | Purpose::Repair => (Lock::take(path), Disk::open(path)),
         };
-        let (lock, disk) = (lock.map_err(ArchiveError::Lock)?, disk.map_err(failed)?);
+        let (lock, disk) =
+            (lock.map_err(|error| ArchiveError::Lock(path.to_path_buf(), error))?, disk.map_err(failed)?);
         if path.join(MOVING_IN_NAME).exists() {
             return Err(ArchiveError::MovingIn(path.to_path_buf()));
         }
-        let looked = tables::look(&disk).map_err(|error| ArchiveError::Manifest(path.to_path_buf(), error))?;
+        let looked = Version::look(&disk).map_err(|error| ArchiveError::Manifest(path.to_path_buf(), error))?;
         let (version, mark) = looked.ok_or_else(|| ArchiveError::Absent(path.to_path_buf()))?;
         let expected = Expected { heads: &mark.heads, last_number: mark.last_number };
         let journal = scan::scan(&disk, expected, &|slot| version.slot(slot).sequence, purpose);

@@ -168,11 +168,13 @@ impl<'e> Importer<'e> {
         let handle = ClientHandle::new(0, Peer::Unix { path: "import".into() }, -1, 0, 0);
         let mut worker = Worker::detached(engine.clone(), (*config).clone());
         worker.refresh_effects();
+        let mut session = Session::new(Arc::new(handle), true);
+        session.loads = true;
         Importer {
             engine,
             executor: Executor::new(worker, Arc::new(Lookup::plain())),
             config,
-            session: Session::new(Arc::new(handle), true),
+            session,
             db: 0,
             now_ms: clock::unix_ms(),
             imported: Imported::default(),

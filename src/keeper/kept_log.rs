@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -18,9 +17,8 @@ use crate::log::fold::Census;
 use crate::log::health::State;
 use crate::log::journal::{Journal, Options};
 use crate::log::lock::Lock;
-use crate::log::manifest::JournalMark;
 use crate::log::scan::{self, Expected, Purpose, Scan};
-use crate::log::segment::{self, Segment};
+use crate::log::segment;
 use crate::log::settle::{Outcome, Pacer, Pass, Settler, Source, Unpaced};
 use crate::log::slot_index::SlotIndex;
 use crate::log::storage::Storage;
@@ -30,8 +28,6 @@ use crate::store::Db;
 
 /// While a Redis data set moves in, this file says that the log is not whole yet.
 pub(super) const MOVING_IN_NAME: &str = "moving-in";
-/// How long settling waits for the journal's sync before it gives up for this time.
-const SYNC_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a log is opened.
 pub struct LogOptions {
@@ -70,22 +66,6 @@ struct LiveCensus(Arc<Engine>);
 impl Census for LiveCensus {
     fn live_keys(&self, slot: SlotId) -> Option<u64> {
         Some(self.0.keyspace.lock(slot).dbs().map(|(_, db)| Db::len(db) as u64).sum())
-    }
-}
-
-impl Source for Journal {
-    fn sync(&self) -> std::io::Result<()> {
-        self.request();
-        match self.wait(self.ticket(), SYNC_PATIENCE) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(std::io::ErrorKind::TimedOut.into()),
-            Err(_) => Err(std::io::Error::other("the journal has failed")),
-        }
-    }
-
-    fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark {
-        let heads = self.heads(settled);
-        JournalMark { last_number: heads.last_number, heads: heads.numbers }
     }
 }
 
@@ -254,7 +234,7 @@ impl KeptLog {
 /// The directory for this process alone, made if it is not there.
 pub(super) fn hold(path: &Path) -> Result<(Arc<dyn Storage>, Lock), String> {
     let disk = Disk::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let lock = Lock::take(path).map_err(|error| error.to_string())?;
+    let lock = Lock::take(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok((Arc::new(disk), lock))
 }
 

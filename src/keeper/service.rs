@@ -115,6 +115,8 @@ impl Service {
                 clock::unix_ms().saturating_sub(started_ms) as f64 / 1000.0
             );
         }
+        let log = service.log.lock().clone();
+        service.report(log.as_deref());
         engine.persistence.end_loading();
         Ok(Arc::new(service))
     }
@@ -173,7 +175,9 @@ impl Service {
             self.save_now()?;
         }
         self.engine.persistence.ask_stop();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
+        // Not held while they end: one of them may be about to start another.
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
             // One that panicked has said so.
             let _ = thread.join();
         }

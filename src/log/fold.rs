@@ -206,7 +206,8 @@ impl Folder {
         interpreter: &dyn Interpreter,
         records: impl Iterator<Item = RawRecord<'a>>,
     ) -> Vec<Entry<'a>> {
-        let mut entries = Vec::with_capacity(records.size_hint().0);
+        let (least, most) = records.size_hint();
+        let mut entries = Vec::with_capacity(most.unwrap_or(least));
         for (raw, epoch) in records {
             let (Record { header, effect }, _) = record::read_trusted(raw);
             let (form, key) = match interpreter.meaning(effect) {

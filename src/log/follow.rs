@@ -22,7 +22,7 @@ use super::record::{self, Effect, Fault, Header, Kind, Reading};
 use super::segment::{self, HEADER_BYTES};
 use super::slot_reader::SlotFault;
 use super::storage::{Storage, StorageFile};
-use super::tables;
+use super::tables::Version;
 use crate::base::key_slot::SlotId;
 
 /// So much of a segment is read at once, and more only for a record that is longer.
@@ -138,7 +138,7 @@ impl Follower {
 
     fn read_settled(&mut self, found: &mut Vec<Seen>) -> Result<(), FollowError> {
         for attempt in 1.. {
-            let looked = tables::look(&*self.storage).map_err(FollowError::Manifest)?;
+            let looked = Version::look(&*self.storage).map_err(FollowError::Manifest)?;
             let (version, _) = looked.ok_or(FollowError::Nothing)?;
             if version.number < self.manifest {
                 // The log was made anew.
@@ -161,7 +161,7 @@ impl Follower {
         Ok(())
     }
 
-    fn above_last(&self, version: &tables::Version, buffer: &mut Vec<u8>) -> Result<Vec<Seen>, SlotFault> {
+    fn above_last(&self, version: &Version, buffer: &mut Vec<u8>) -> Result<Vec<Seen>, SlotFault> {
         let mut records = Vec::new();
         for stored in version.read(self.slot, buffer)? {
             let record = stored?.record;

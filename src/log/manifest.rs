@@ -8,7 +8,7 @@
 //! - no manifest and no other file of ours: a fresh directory;
 //! - no manifest beside other files of ours: an error, since what they hold would be lost;
 //! - foreign magic, a newer version, a bad checksum, entries that make no sense: an error each;
-//! - a `manifest.new`: what an interrupted replacement left; removed.
+//! - a `manifest.new`: what an interrupted replacement left. It is passed over, and [`tidy`] removes it.
 
 use std::fmt;
 use std::io;
@@ -66,7 +66,7 @@ pub struct JournalMark {
 pub struct Manifest {
     pub number: u64,
     pub journal: JournalMark,
-    /// In ascending order. Shared with the version in memory that this is written from.
+    /// In ascending order.
     pub slots: Vec<(SlotId, Arc<SlotLog>)>,
 }
 
@@ -110,21 +110,12 @@ impl From<io::Error> for ManifestError {
     }
 }
 
-/// Reads the manifest in force and removes what an interrupted replacement left; `None` in a fresh directory.
+/// Reads the manifest in force; `None` in a fresh directory. Changes nothing.
 pub fn read(storage: &dyn Storage) -> Result<Option<Manifest>, ManifestError> {
-    let manifest = look(storage)?;
-    if storage.names()?.iter().any(|name| name == NEW_NAME) {
-        storage.remove(NEW_NAME)?;
-    }
-    Ok(manifest)
-}
-
-/// Reads the manifest in force and changes nothing.
-pub fn look(storage: &dyn Storage) -> Result<Option<Manifest>, ManifestError> {
     let names = storage.names()?;
-    if !names.iter().any(|name| name == NAME) {
-        let beside = names.into_iter().filter(|name| name.starts_with("journal-") || name.starts_with("slots-")).min();
-        return beside.map_or(Ok(None), |name| Err(ManifestError::Absent(name)));
+    if names.iter().all(|name| name != NAME) {
+        let beside = names.iter().filter(|name| name.starts_with("journal-") || name.starts_with("slots-")).min();
+        return beside.map_or(Ok(None), |name| Err(ManifestError::Absent(name.clone())));
     }
     let file = storage.open(NAME)?;
     let mut bytes = vec![0; file.len()? as usize];
@@ -137,6 +128,12 @@ pub fn number(storage: &dyn Storage) -> io::Result<u64> {
     let mut number = [0; 8];
     storage.open(NAME)?.read_at(&mut number, NUMBER_AT)?;
     Ok(u64::from_le_bytes(number))
+}
+
+/// Removes what an interrupted replacement left.
+pub fn tidy(storage: &dyn Storage) -> io::Result<()> {
+    let is_there = storage.names()?.iter().any(|name| name == NEW_NAME);
+    if is_there { storage.remove(NEW_NAME) } else { Ok(()) }
 }
 
 /// What a failed replacement left.
@@ -163,17 +160,25 @@ pub fn replace(storage: &dyn Storage, bytes: &[u8], pause: &mut dyn FnMut()) -> 
     storage.rename(NEW_NAME, NAME).and_then(|()| storage.sync_directory()).map_err(ReplaceError::InDoubt)
 }
 
-/// The bytes of a manifest. `pause` is called between bounded steps.
-pub fn encode(manifest: &Manifest, pause: &mut dyn FnMut()) -> Vec<u8> {
+/// The bytes of a manifest; slots come in ascending order. `pause` is called between bounded steps.
+pub fn encode<'a>(
+    number: u64,
+    journal: &JournalMark,
+    mut slots: impl Iterator<Item = (SlotId, &'a SlotLog)> + Clone,
+    pause: &mut dyn FnMut(),
+) -> Vec<u8> {
     const STEP_SLOTS: usize = 1024;
-    let Manifest { number, journal, slots } = manifest;
-    let extents: usize = slots.iter().map(|(_, log)| log.extents.len()).sum();
-    let len = FIXED_BYTES + 8 * journal.heads.len() + ENTRY_BYTES * slots.len() + EXTENT_BYTES * extents;
+    let (mut count, mut extents) = (0, 0);
+    for (_, log) in slots.clone() {
+        count += 1;
+        extents += log.extents.len();
+    }
+    let len = FIXED_BYTES + 8 * journal.heads.len() + ENTRY_BYTES * count + EXTENT_BYTES * extents;
     let mut bytes = Vec::with_capacity(len + CHECKSUM_BYTES);
     let mut hasher = crc32fast::Hasher::new();
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(slots.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&(count as u32).to_le_bytes());
     bytes.extend_from_slice(&number.to_le_bytes());
     bytes.extend_from_slice(&journal.last_number.to_le_bytes());
     bytes.extend_from_slice(&(journal.heads.len() as u32).to_le_bytes());
@@ -181,10 +186,10 @@ pub fn encode(manifest: &Manifest, pause: &mut dyn FnMut()) -> Vec<u8> {
     debug_assert_eq!(bytes.len(), FIXED_BYTES);
     journal.heads.iter().for_each(|head| bytes.extend_from_slice(&head.to_le_bytes()));
     hasher.update(&bytes);
-    for some in slots.chunks(STEP_SLOTS) {
+    while bytes.len() < len {
         let from = bytes.len();
-        for (slot, log) in some {
-            encode_entry(*slot, log, &mut bytes);
+        for (slot, log) in slots.by_ref().take(STEP_SLOTS) {
+            encode_entry(slot, log, &mut bytes);
         }
         hasher.update(&bytes[from..]);
         pause();
@@ -359,7 +364,8 @@ mod tests {
     }
 
     fn encoded(manifest: &Manifest) -> Vec<u8> {
-        encode(manifest, &mut || ())
+        let slots = manifest.slots.iter().map(|(slot, log)| (*slot, &**log));
+        encode(manifest.number, &manifest.journal, slots, &mut || ())
     }
 
     /// Changes an encoded manifest and makes its checksum right again.

@@ -6,6 +6,9 @@
 //! ```
 //! `docs/disk-format.md` describes every byte.
 
+mod core;
+#[cfg(test)]
+mod crash_test;
 pub mod disk;
 pub mod extents;
 mod filler;
@@ -21,6 +24,8 @@ pub mod record;
 pub mod scan;
 pub mod segment;
 pub mod settle;
+#[cfg(test)]
+mod settle_test;
 #[cfg(test)]
 pub(crate) mod simulated_disk;
 pub mod slot_index;

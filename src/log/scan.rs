@@ -16,7 +16,7 @@
 //! | damaged header | covered, and the slot is not known | the start is refused: any slot may be the one |
 //! | lost end | an end before what is covered | the same |
 //! | senseless record | its sum is right, its fields are not | the same: another version wrote it, and what it says must not be dropped |
-//! | missing segment | a head, or what a `sealed` record names, is not there | the same: it was there, durably, before it was named |
+//! | missing segment | a head, or what a `sealed` record or a header names, is not there | the same: it was there, durably, before it was named |
 //! | foreign file | the name of a segment, and another content | the same: somebody put it there |
 //! | newer version | a whole header that says so | the same |
 //! | damaged segment header | records that are whole by the name's number | they count; it is reported. The header is only a help |
@@ -58,7 +58,7 @@ pub struct Expected<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To go on: tails are cut, what counts is synced, what does not is removed.
+    /// To go on: tails are cut, what counts is made durable, what does not is removed.
     Open,
     /// To look only.
     Check,
@@ -330,6 +330,11 @@ impl Files {
                 self.link(number, next);
                 pending.push(next);
             }
+            // Nothing is released before a manifest knows its number.
+            let previous = self.files[&number].own_header().map_or(0, |header| header.previous);
+            if previous > expected.last_number && !self.files.contains_key(&previous) {
+                return Err(ScanError::Missing { segment: previous, named_by: Some(number) });
+            }
             let followers =
                 self.files.iter().filter(|(_, file)| file.own_header().is_some_and(|header| header.previous == number));
             let followers: Vec<u64> = followers.map(|(follower, _)| *follower).collect();
@@ -340,7 +345,10 @@ impl Files {
         }
         // What holds nothing and is named by nobody was made ready for later.
         let files = &self.files;
-        self.live.retain(|number| files[number].is_named || files[number].walked().end > HEADER_BYTES);
+        self.live.retain(|number| {
+            let file = &files[number];
+            file.is_named || file.next != 0 || file.walked().end > HEADER_BYTES
+        });
         Ok(())
     }
 
@@ -418,15 +426,20 @@ impl Files {
 
     fn into_segments(mut self, judged: &Judged, purpose: Purpose) -> Result<Vec<Segment>, ScanError> {
         let mut segments = Vec::new();
-        for number in self.ordered() {
-            let lane = self.lane(number);
+        let covered = self.covered();
+        let ordered: Vec<(u64, u32)> = self.ordered().into_iter().map(|number| (number, self.lane(number))).collect();
+        for (number, lane) in ordered {
             let file = self.files.get_mut(&number).expect("live");
             let end = judged.ends[&number];
             let is_open = purpose == Purpose::Open;
-            let is_cut = purpose != Purpose::Check && judged.cuts.iter().any(|cut| cut.segment == number);
-            let cut = if is_cut { file.found.cut(end) } else { Ok(()) };
-            let synced = cut.and_then(|()| if is_open || is_cut { file.found.sync() } else { Ok(()) });
-            synced.map_err(|error| io_error(&file_name(number), error))?;
+            let is_cut = judged.cuts.iter().any(|cut| cut.segment == number);
+            if is_open || purpose == Purpose::Repair && is_cut {
+                let cut = if is_cut { file.found.cut(end) } else { Ok(()) };
+                // A file that is shorter than a header has nothing to be written.
+                let unsure = covered[&number].min(end).min(file.found.bytes().len())..end.min(file.found.bytes().len());
+                let durable = cut.and_then(|()| file.found.make_durable(unsure));
+                durable.map_err(|error| io_error(&file_name(number), error))?;
+            }
             let previous = file.previous;
             let skipped = file.walked().gaps.iter().map(|gap| gap.from..gap.to).filter(|gap| gap.end <= end).collect();
             let found = self.files.remove(&number).expect("live").found;
@@ -500,3 +513,7 @@ impl Judged {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "scan_test.rs"]
+mod tests;

@@ -17,8 +17,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fold::{Census, Folder, Interpreter, RawRecord, Rebuilder};
+use super::journal::{Heads, Journal};
 use super::manifest::{JournalMark, SlotLog};
 use super::segment::Segment;
 use super::slot_index::{Position, SlotIndex};
@@ -34,6 +36,13 @@ const SLACK_BYTES: u64 = 4096;
 const DEAD_SHARE: u64 = 3;
 /// So much is written anew before it is published, so that what it replaces can be freed.
 const PUBLISH_BYTES: u64 = 64 << 20;
+
+/// A disk that needs longer to sync has a problem that settling would make worse.
+const SYNC_PATIENCE: Duration = Duration::from_secs(60);
+/// Kept from one slot to the next.
+const BUFFER_BYTES: usize = 4 << 20;
+/// Records of the slot to come that are prefetched.
+const PREFETCH_RECORDS: usize = 64;
 
 /// Decides how much of a processor settling takes.
 pub trait Pacer {
@@ -54,6 +63,21 @@ pub trait Source {
     fn sync(&self) -> io::Result<()>;
     /// What the manifest is to say once `settled` are taken out of the journal; without them, what it is to say now.
     fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark;
+}
+
+impl Source for Journal {
+    fn sync(&self) -> io::Result<()> {
+        match self.wait(self.ticket(), SYNC_PATIENCE) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => Err(io::Error::other("the journal has failed")),
+        }
+    }
+
+    fn mark(&self, settled: &[Arc<Segment>]) -> JournalMark {
+        let Heads { numbers: heads, last_number } = self.heads(settled);
+        JournalMark { last_number, heads }
+    }
 }
 
 /// What a pass is to do.
@@ -153,6 +177,9 @@ impl Settler {
         let mut held: BTreeSet<u64> = BTreeSet::new();
         for slot in SlotId::all() {
             let positions = index.positions(slot);
+            if let Some(next) = SlotId::new(slot.number() + 1) {
+                index.positions(next).iter().take(PREFETCH_RECORDS).for_each(|position| index.prefetch(*position));
+            }
             if positions.is_empty() && !(pass.compact_all && batch.base().slot(slot).records > 0) {
                 continue;
             }
@@ -234,32 +261,37 @@ impl Settler {
     ) -> Result<(), SlotError> {
         let version = batch.base().clone();
         let log = version.slot(slot);
-        let stored = version.read(slot, &mut self.read_buffer).map_err(Problem::Log)?;
-        let mut all: Vec<RawRecord<'_>> = Vec::with_capacity(log.records as usize + run.positions.len());
-        for stored in stored {
-            all.push((stored.map_err(Problem::Log)?.raw, 0));
-        }
-        all.extend(run.records());
+        let mut stored = version.read(slot, &mut self.read_buffer).map_err(Problem::Log)?;
+        let (mut fault, mut taken) = (None, 0);
+        let checked = stored.by_ref().map_while(|stored| {
+            taken += 1;
+            stored.map(|stored| (stored.raw, 0)).map_err(|found| fault = Some(found)).ok()
+        });
         let from = batch.buffer().len();
-        let folded = self
-            .folder
-            .compact(
-                &*self.interpreter,
-                &mut *self.rebuilder,
-                slot,
-                all.iter().copied(),
-                pass.keep_from_ms,
-                batch.buffer(),
-            )
-            .map_err(|error| Problem::Rebuild { slot, error })?;
+        let folded = self.folder.compact(
+            &*self.interpreter,
+            &mut *self.rebuilder,
+            slot,
+            checked.chain(run.records()),
+            pass.keep_from_ms,
+            batch.buffer(),
+        );
+        if let Some(fault) = fault {
+            batch.buffer().truncate(from);
+            return Err(Problem::Log(fault).into());
+        }
+        let folded = folded.map_err(|error| Problem::Rebuild { slot, error })?;
         let bytes = (batch.buffer().len() - from) as u64;
         let history_ms = log.history_ms.max(folded.history_ms);
         batch.replace(slot, Change { from, sequence: run.last, history_ms })?;
         outcome.records += run.positions.len() as u64;
-        outcome.superseded += (all.len() as u64).saturating_sub(folded.records);
+        outcome.superseded += (taken + run.positions.len() as u64).saturating_sub(folded.records);
         outcome.compacted_bytes += bytes;
         outcome.replaced_bytes += log.bytes;
         outcome.compacted_slots += 1;
+        // A large slot is rare: what it needed is not kept for it.
+        self.read_buffer.clear();
+        self.read_buffer.shrink_to(BUFFER_BYTES);
         Ok(())
     }
 }
@@ -275,10 +307,12 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn find(index: &'a SlotIndex, slot: SlotId, settled: u64) -> Result<Run<'a>, Problem> {
         let positions = index.positions(slot);
-        positions.iter().for_each(|position| index.prefetch(*position));
         let mut last = settled;
         let mut passed_over = 0;
-        for position in positions {
+        for (at, position) in positions.iter().enumerate() {
+            if let Some(soon) = positions.get(at + PREFETCH_RECORDS) {
+                index.prefetch(*soon);
+            }
             let found = index.record(*position).header.sequence;
             if found <= settled {
                 passed_over += 1;
@@ -352,9 +386,10 @@ mod tests {
         whole_share: u64,
     }
 
-    struct Heads(Vec<Arc<Segment>>);
+    /// The journal: the segments that are not released.
+    struct Unreleased(Vec<Arc<Segment>>);
 
-    impl Source for Heads {
+    impl Source for Unreleased {
         fn sync(&self) -> io::Result<()> {
             Ok(())
         }
@@ -448,7 +483,7 @@ mod tests {
         fn settle(&mut self, compact_all: bool, keep_from_ms: u64, pacer: &mut dyn Pacer) -> io::Result<Outcome> {
             let segments = self.segments.clone();
             let pass = Pass { segments: &segments, compact_all, keep_from_ms };
-            let outcome = self.settler.run(&pass, &Heads(segments.clone()), pacer)?;
+            let outcome = self.settler.run(&pass, &Unreleased(segments.clone()), pacer)?;
             self.segments.retain(|segment| outcome.settled.iter().all(|other| other.number() != segment.number()));
             Ok(outcome)
         }
@@ -522,7 +557,7 @@ mod tests {
                     let tables = open(&crashed);
                     check(&tables.current(), &segments, &scene.model);
                     let pass = Pass { segments: &segments, compact_all: rng.below(2) == 0, keep_from_ms: u64::MAX };
-                    settler(&tables, None).run(&pass, &Heads(segments.clone()), &mut Unpaced).unwrap();
+                    settler(&tables, None).run(&pass, &Unreleased(segments.clone()), &mut Unpaced).unwrap();
                     check(&tables.current(), &[], &scene.model);
                     check(&open(&crashed.crash(seed)).current(), &[], &scene.model);
                 }
@@ -572,7 +607,7 @@ mod tests {
         let missing = scene.segments.remove(1);
         let outcome = scene.settle_all();
         let hole = Problem::Hole { slot: slot(2), expected: 2, found: 4 };
-        assert_eq!(outcome.problems, [hole.clone()]);
+        assert_eq!(outcome.problems, std::slice::from_ref(&hole));
         assert_eq!(hole.to_string(), "slot 2: record 2 is missing, the next in the journal is 4");
         assert_eq!(scene.segments.len(), 2);
         let version = scene.tables.current();

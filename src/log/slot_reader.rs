@@ -193,6 +193,11 @@ impl<'a> Iterator for SlotRecords<'a> {
             Err(cause) => Some(Err(self.fault(cause))),
         }
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // One more for a fault.
+        (0, Some((self.log.records - self.found.min(self.log.records)) as usize + 1))
+    }
 }
 
 /// The CRC32 of the checksum fields of records.

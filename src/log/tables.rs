@@ -76,17 +76,41 @@ pub struct Version {
     pub(super) files: Arc<Files>,
 }
 
+/// The slots that have an entry, of all of them.
+pub(super) fn listed(slots: &[Option<Arc<SlotLog>>]) -> impl Iterator<Item = (SlotId, &SlotLog)> + Clone {
+    slots.iter().enumerate().filter_map(|(number, log)| Some((SlotId::new(number as u16)?, log.as_deref()?)))
+}
+
 static EMPTY: SlotLog =
     SlotLog { extents: Vec::new(), digest: 0, sequence: 0, bytes: 0, records: 0, base_bytes: 0, history_ms: 0 };
 
 impl Version {
+    fn new(manifest: Manifest, files: Arc<Files>) -> Version {
+        let mut slots = vec![None; SLOT_COUNT].into_boxed_slice();
+        for (slot, log) in manifest.slots {
+            slots[slot.index()] = Some(log);
+        }
+        Version { number: manifest.number, slots, files }
+    }
+
+    /// What is in force in a directory, to look at only: nothing is changed. `None` in a fresh one.
+    ///
+    /// A server may run in the directory: what is read is checked like anything else, and is wrong if the server has
+    /// given the place to something new. Then there is another manifest.
+    pub fn look(storage: &dyn Storage) -> Result<Option<(Version, JournalMark)>, ManifestError> {
+        let Some(manifest) = manifest::read(storage)? else { return Ok(None) };
+        let files = Arc::new(open_files(storage, &manifest, FILE_UNITS_MAX, true));
+        let journal = manifest.journal.clone();
+        Ok(Some((Version::new(manifest, files), journal)))
+    }
+
     pub fn slot(&self, slot: SlotId) -> &SlotLog {
         self.slots[slot.index()].as_deref().unwrap_or(&EMPTY)
     }
 
     /// The slots that anything was ever settled of, in ascending order.
-    pub fn slots(&self) -> impl Iterator<Item = (SlotId, &SlotLog)> {
-        SlotId::all().zip(&self.slots).filter_map(|(slot, log)| Some((slot, log.as_deref()?)))
+    pub fn slots(&self) -> impl Iterator<Item = (SlotId, &SlotLog)> + Clone {
+        listed(&self.slots)
     }
 
     /// Why a slot cannot be served, as far as it shows without reading its log.
@@ -228,23 +252,6 @@ impl Space {
     }
 }
 
-/// The slot logs of a directory as they are, and what the manifest says of the journal; `None` in a fresh directory.
-///
-/// Nothing is changed. A server may run in the directory: what is read through the version is checked like anything
-/// else, and is wrong if the server has given the place to something new. Then there is another manifest.
-pub fn look(storage: &dyn Storage) -> Result<Option<(Version, JournalMark)>, ManifestError> {
-    let Some(manifest) = manifest::look(storage)? else { return Ok(None) };
-    let mut files = Files::new();
-    let mut slots = vec![None; SLOT_COUNT].into_boxed_slice();
-    for (slot, log) in manifest.slots {
-        for extent in &log.extents {
-            files.entry(extent.file).or_insert_with(|| open_file(storage, extent.file, FILE_UNITS_MAX, true));
-        }
-        slots[slot.index()] = Some(log);
-    }
-    Ok(Some((Version { number: manifest.number, slots, files: Arc::new(files) }, manifest.journal)))
-}
-
 impl Tables {
     /// Opens the slot logs of a directory. In a fresh one the first manifest is written, before any other file is made.
     pub fn open(storage: Arc<dyn Storage>) -> Result<Opened, ManifestError> {
@@ -254,44 +261,35 @@ impl Tables {
     /// As [`Tables::open`]; files that are made are at most `file_units` long.
     pub fn open_with(storage: Arc<dyn Storage>, file_units: u32) -> Result<Opened, ManifestError> {
         let found = manifest::read(&*storage)?;
+        manifest::tidy(&*storage)?;
         let fresh = found.is_none();
         let manifest = match found {
             Some(manifest) => manifest,
             None => first_manifest(&*storage)?,
         };
-        let mut named: BTreeSet<u32> = BTreeSet::new();
-        for (_, log) in &manifest.slots {
-            named.extend(log.extents.iter().map(|extent| extent.file));
-        }
-        let mut next_file = named.last().map_or(0, |last| last + 1);
+        let files = open_files(&*storage, &manifest, file_units, false);
+        let mut next_file = files.last_key_value().map_or(0, |(last, _)| last + 1);
         for number in storage.names()?.iter().filter_map(|name| file_number(name)) {
-            if !named.contains(&number) {
+            if !files.contains_key(&number) {
                 storage.remove(&file_name(number))?;
             }
             next_file = next_file.max(number + 1);
         }
-        let mut files = Files::new();
         let mut space = FreeSpace::new(file_units);
-        for number in named {
-            let state = open_file(&*storage, number, file_units, false);
-            if let FileState::Ready(file) = &state {
+        for (number, state) in &files {
+            if let FileState::Ready(file) = state {
                 let written_units = file.file.len()?.div_ceil(UNIT_BYTES).min(u64::from(FILE_UNITS_MAX)) as u32;
-                space.add_file(number, written_units);
+                space.add_file(*number, written_units);
             }
-            files.insert(number, state);
         }
-        let mut slots = vec![None; SLOT_COUNT].into_boxed_slice();
-        for (slot, log) in manifest.slots {
-            for extent in &log.extents {
-                if let Some(FileState::Ready(_)) = files.get(&extent.file) {
-                    space.claim(*extent);
-                }
+        for extent in manifest.slots.iter().flat_map(|(_, log)| &log.extents) {
+            if let Some(FileState::Ready(_)) = files.get(&extent.file) {
+                space.claim(*extent);
             }
-            slots[slot.index()] = Some(log);
         }
-        let (number, journal) = (manifest.number, manifest.journal);
+        let (number, journal) = (manifest.number, manifest.journal.clone());
         let files = Arc::new(files);
-        let version = Version { number, slots, files: files.clone() };
+        let version = Version::new(manifest, files.clone());
         let writer = Writer {
             space,
             limbo: VecDeque::new(),
@@ -359,6 +357,7 @@ impl Writer {
     /// See [`Tables::reclaim`].
     pub(super) fn reclaim(&mut self, pause: &mut dyn FnMut()) {
         const STEP_EXTENTS: usize = 256;
+        const STEP_UNITS: u32 = 64;
         // A version holds what it names and what versions before it named: oldest first.
         while let Some(limbo) =
             self.limbo.pop_front_if(|limbo| limbo.number <= self.durable && limbo.retired.strong_count() == 0)
@@ -369,14 +368,16 @@ impl Writer {
             }
         }
         for stale in self.space.take_stale() {
-            let range = stale.offset_bytes()..stale.offset_bytes() + stale.bytes();
-            if let Some(FileState::Ready(file)) = self.files.get(&stale.file) {
+            let Some(FileState::Ready(file)) = self.files.get(&stale.file) else { continue };
+            for start_units in (stale.start_units..stale.end_units()).step_by(STEP_UNITS as usize) {
+                let units = STEP_UNITS.min(stale.end_units() - start_units);
+                let step = Extent { start_units, units, ..stale };
                 // Space that cannot be given back is used again all the same.
-                if file.file.punch(range).is_err() {
-                    self.space.still_stale(stale);
+                if file.file.punch(step.offset_bytes()..step.offset_bytes() + step.bytes()).is_err() {
+                    self.space.still_stale(step);
                 }
+                pause();
             }
-            pause();
         }
     }
 }
@@ -384,7 +385,7 @@ impl Writer {
 /// Writes the manifest of a directory that nothing is in yet.
 fn first_manifest(storage: &dyn Storage) -> Result<Manifest, ManifestError> {
     let manifest = Manifest { number: 1, journal: JournalMark::default(), slots: Vec::new() };
-    let bytes = manifest::encode(&manifest, &mut || ());
+    let bytes = manifest::encode(manifest.number, &manifest.journal, std::iter::empty(), &mut || ());
     match manifest::replace(storage, &bytes, &mut || ()) {
         Ok(()) => Ok(manifest),
         Err(manifest::ReplaceError::Before(error) | manifest::ReplaceError::InDoubt(error)) => Err(error.into()),
@@ -404,6 +405,13 @@ pub(super) fn header(number: u32) -> [u8; HEADER_BYTES] {
     let sum = crc32fast::hash(&header[..CHECKSUM_AT]);
     header[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&sum.to_le_bytes());
     header
+}
+
+/// The files that a manifest names.
+fn open_files(storage: &dyn Storage, manifest: &Manifest, units_max: u32, is_foreign: bool) -> Files {
+    let extents = manifest.slots.iter().flat_map(|(_, log)| &log.extents);
+    let named: BTreeSet<u32> = extents.map(|extent| extent.file).collect();
+    named.into_iter().map(|number| (number, open_file(storage, number, units_max, is_foreign))).collect()
 }
 
 fn open_file(storage: &dyn Storage, number: u32, units_max: u32, is_foreign: bool) -> FileState {

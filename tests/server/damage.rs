@@ -78,12 +78,25 @@ fn settle(client: &mut Client) {
     wait_until("the rewrite ends", || client.info("persistence", "aof_rewrite_in_progress") == "0");
 }
 
-/// Has everything so far on the disk, with a mark in the journal that says so.
-fn sync(client: &mut Client) {
-    for number in 0..5 {
-        assert_eq!(client.command(&["SET", "synced", &number.to_string()]), Reply::ok());
-        check(client, "WAITAOF 1 0 0 => [:1 :0]");
-    }
+/// How far the segment's own marks say that it is durable. A mark is a record whose effect is the segment's number as
+/// one argument, and whose sequence number is the offset.
+fn covered(segment: &Path) -> u64 {
+    const HEADER_BYTES: usize = 32;
+    let digits = segment.to_str().expect("UTF-8").rsplit('-').next().expect("a number");
+    let effect = [b"\x01\x10", digits.as_bytes()].concat();
+    let content = fs::read(segment).expect("read a segment");
+    let marks = memchr::memmem::find_iter(&content, &effect).map(|at| at - HEADER_BYTES + 8);
+    marks.map(|at| u64::from_le_bytes(content[at..at + 8].try_into().expect("8 bytes"))).max().unwrap_or(0)
+}
+
+/// Has everything so far on the disk, and waits until a mark in the journal says so.
+fn sync(directory: &DataDirectory, client: &mut Client) {
+    let segment = fullest_segment(directory);
+    let end = written_end(&segment);
+    wait_until("a mark covers what was written", || {
+        check(client, "SET synced x => +OK\nWAITAOF 1 0 0 => [:1 :0]");
+        covered(&segment) >= end
+    });
 }
 
 /// Checks that the key's slot is refused, that all others serve, and that INFO tells.
@@ -155,7 +168,7 @@ fn a_damaged_record_of_the_journal_costs_its_slot_only() {
     let mut server = Server::on(&directory, &ONE_WORKER);
     let mut client = server.client();
     fill(&mut client);
-    sync(&mut client);
+    sync(&directory, &mut client);
     let complete = dataset(&mut client, [0]);
     server.kill();
     let damaged = damage(&directory, "journal-", value_of(123).as_bytes());
@@ -176,7 +189,7 @@ fn a_record_of_the_journal_whose_slot_is_unknown_refuses_the_start() {
     let mut server = Server::on(&directory, &ONE_WORKER);
     let mut client = server.client();
     fill(&mut client);
-    sync(&mut client);
+    sync(&directory, &mut client);
     let complete = dataset(&mut client, [0]);
     server.kill();
     let segment = fullest_segment(&directory);
@@ -247,7 +260,7 @@ fn a_durable_tail_that_is_missing_refuses_the_start() {
     let mut server = Server::on(&directory, &ONE_WORKER);
     let mut client = server.client();
     fill(&mut client);
-    sync(&mut client);
+    sync(&directory, &mut client);
     server.kill();
     let segment = fullest_segment(&directory);
     let end = written_end(&segment);
@@ -315,7 +328,7 @@ fn what_another_version_or_somebody_else_wrote_refuses_the_start() {
     fill(&mut client);
     settle(&mut client);
     check(&mut client, "SET unsettled value => +OK");
-    sync(&mut client);
+    sync(&directory, &mut client);
     let complete = dataset(&mut client, [0]);
     server.kill();
     let manifest = directory.path("cairn-log/manifest");

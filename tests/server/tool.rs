@@ -116,7 +116,7 @@ fn filled(directory: &Directory, name: &str) {
 fn a_check_tells_sound_from_torn_from_damaged() {
     let directory = Directory::new();
     let server = directory.serve("data", &[]);
-    cairn(&["check", &directory.text("data")]).expect(2, "is in use by another process");
+    cairn(&["check", &directory.text("data")]).expect(2, "is in use by process");
     drop(server);
     fs::remove_dir_all(directory.path("data")).unwrap();
     filled(&directory, "data");

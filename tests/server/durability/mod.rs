@@ -74,6 +74,7 @@ fn kills_at_random_moments_lose_nothing() {
         let mut disturber = server.client();
         let disturbed = random.chance(60).then(|| Random::new(random.next()));
         let politely = random.chance(5);
+        let mut ended_by_itself = true;
         let life = Duration::from_millis(random.below(LONGEST_LIFE_MS) as u64);
         std::thread::scope(|scope| {
             for (writer, client) in writers.iter_mut().zip(&mut clients) {
@@ -85,12 +86,13 @@ fn kills_at_random_moments_lose_nothing() {
             std::thread::sleep(life);
             if politely {
                 server.signal("TERM");
-                server.wait_exit();
-            } else {
-                server.kill();
+                ended_by_itself = server.ends_in_time();
             }
+            // Whatever happens the writers must see an end.
+            server.kill();
             killed += 1;
         });
+        assert!(ended_by_itself, "the server went on after SIGTERM");
         ended_ms = now_ms();
     }
     let acknowledged: u64 = writers.iter().map(|writer| writer.acknowledged_count).sum();

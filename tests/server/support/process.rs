@@ -249,6 +249,18 @@ impl Server {
         code
     }
 
+    /// Whether the process ends by itself before patience does.
+    pub fn ends_in_time(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("ask after the server").is_none() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        true
+    }
+
     /// Sends a signal by name, as `kill` spells it.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
