@@ -375,9 +375,9 @@ fn data_moves_in_from_redis_and_out_again() {
     for (from, name) in [(["--aof", &aof], "of-aof"), (["--rdb", &rdb], "of-rdb")] {
         let into = directory.text(name);
         cairn(&[&["import", "--into", &into], &from[..]].concat()).expect(0, "has 501 keys");
-        cairn(&["check", &into]).expect(0, "501 records");
+        cairn(&["check", &into]).expect(0, "500 slots, ");
         cairn(&[&["import", "--into", &into], &from[..]].concat()).expect(2, "holds a log already");
-        cairn(&["check", &into]).expect(0, "501 records");
+        cairn(&["check", &into]).expect(0, "500 slots, ");
         let server = directory.serve(name, &[]);
         let mut client = server.client();
         assert_eq!(client.run("DBSIZE"), Reply::Integer(500));
