@@ -1,16 +1,18 @@
-//! Micro-benchmarks of the hot path's parts: request parser, command lookup, hash and slot of a key,
-//! table, journal.
-//! `cargo bench --bench micro` prints them; what a server costs end to end is `make bench`'s matter.
+//! Micro-benchmarks of the hot path's parts: request parser, command lookup, hash and slot of a key, table,
+//! journal. `cargo bench --bench micro` prints them; what a server costs end to end is `make bench`'s matter.
 
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn::base::hash::KeyHasher;
-use cairn::base::key_slot::SlotId;
+use cairn::base::key_slot::{SLOT_COUNT, SlotId};
 use cairn::base::random::Rng;
 use cairn::commands::Lookup;
 use cairn::log::disk::Disk;
 use cairn::log::journal::{Journal, Options};
+use cairn::log::scan::{Expected, Purpose, scan};
+use cairn::log::slot_index::SlotIndex;
 use cairn::log::sync::Policy;
 use cairn::log::transaction::Change;
 use cairn::resp::parser::{Limits, Parsed, parse};
@@ -88,24 +90,85 @@ fn fill_a_table(bencher: Bencher, count: u64) {
     bencher.bench_local(|| filled(black_box(count), &hasher).len());
 }
 
-/// A SET of a 16-byte key and a 64-byte value into the journal, an effect of 87 bytes; without the lock of its slot.
+/// A journal in a directory of its own, which goes with it.
+struct Scratch {
+    path: PathBuf,
+    disk: Arc<Disk>,
+    journal: Arc<Journal>,
+}
+
+impl Scratch {
+    fn new(name: &str, lanes: usize) -> Scratch {
+        let path = std::env::temp_dir().join(format!("cairn-micro-{name}-{}", std::process::id()));
+        let disk = Arc::new(Disk::open(&path).expect("a directory for the journal"));
+        let options = Options { policy: Policy::No, ..Options::new(lanes) };
+        let journal = Journal::create(disk.clone(), options).expect("a journal");
+        Scratch { path, disk, journal }
+    }
+
+    /// A SET of a 16-byte key and a 64-byte value: an effect of 87 bytes.
+    fn append(&self, lane: usize, slot: SlotId, sequence: u64) {
+        let arguments: &[&[u8]] = &[b"SET", b"key:000000000001", &[b'v'; 64]];
+        let change = Change { slot, database: 0, sequence, time_ms: 1, arguments: black_box(arguments) };
+        self.journal.append(lane, &change).expect("space");
+    }
+
+    /// So many changes, in turns in all slots and both lanes.
+    fn filled(name: &str, count: u64) -> Scratch {
+        let scratch = Scratch::new(name, 2);
+        for number in 0..count {
+            let slot = SlotId::new((number * 7919 % SLOT_COUNT as u64) as u16).expect("a slot");
+            scratch.append((number >> 3 & 1) as usize, slot, number / SLOT_COUNT as u64 + 1);
+        }
+        scratch
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.path).expect("the journal's directory");
+    }
+}
+
 #[divan::bench]
 fn append(bencher: Bencher) {
     /// Appends after which what is there is given up, or the disk would fill.
     const RELEASE_EVERY: u64 = 1 << 20;
-    let path = std::env::temp_dir().join(format!("cairn-micro-{}", std::process::id()));
-    let storage = Arc::new(Disk::open(&path).expect("a directory for the journal"));
-    let journal = Journal::create(storage, Options { policy: Policy::No, ..Options::new(1) }).expect("a journal");
+    let scratch = Scratch::new("append", 1);
     let slot = SlotId::of_key(b"key:000000000001");
-    let arguments: &[&[u8]] = &[b"SET", b"key:000000000001", &[b'v'; 64]];
     let mut sequence = 0;
     bencher.bench_local(|| {
         sequence += 1;
-        let change = Change { slot, database: 0, sequence, time_ms: 1, arguments: black_box(arguments) };
-        journal.append(0, &change).expect("space");
+        scratch.append(0, slot, sequence);
         if sequence % RELEASE_EVERY == 0 {
-            journal.release(&journal.cut().expect("a cut"));
+            scratch.journal.release(&scratch.journal.cut().expect("a cut"));
         }
     });
-    std::fs::remove_dir_all(&path).expect("the journal's directory");
+}
+
+/// A million appends at full speed, faster than the filler may be.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn append_a_million(bencher: Bencher) {
+    bencher.with_inputs(|| Scratch::new("million", 1)).bench_local_values(|scratch| {
+        let slot = SlotId::of_key(b"key:000000000001");
+        (1..=1_000_000).for_each(|sequence| scratch.append(0, slot, sequence));
+        scratch
+    });
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn index_a_million_records(bencher: Bencher) {
+    let scratch = Scratch::filled("index", 1_000_000);
+    let segments = scratch.journal.cut().expect("a cut");
+    bencher.bench_local(|| SlotIndex::build(black_box(&segments)).len());
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn scan_a_million_records(bencher: Bencher) {
+    let scratch = Scratch::filled("scan", 1_000_000);
+    scratch.journal.close().expect("a good end");
+    bencher.bench_local(|| {
+        let found = scan(&*scratch.disk, Expected::default(), &|_| 0, Purpose::Check).expect("a sound journal");
+        assert_eq!(found.index.len(), 1_000_000);
+    });
 }

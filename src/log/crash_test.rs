@@ -74,7 +74,7 @@ impl Known {
         for _ in 0..rng.below(300) {
             match journal.reserve(lane, 4096) {
                 Ok(()) => {}
-                Err(Stopped::Failed) => return,
+                Err(Stopped::Failed | Stopped::TooLarge) => return,
                 Err(Stopped::Full) => {
                     thread::sleep(Duration::from_millis(1));
                     continue;

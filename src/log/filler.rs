@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::journal::Core;
+use super::core::Core;
 use crate::base::clock;
 
 /// How often the disk's free space is looked at.
@@ -87,7 +87,7 @@ pub fn run(core: &Core) {
 fn fill_all(core: &Core) -> io::Result<()> {
     let ahead_bytes = core.options.fill_ahead_bytes;
     for lane in &core.lanes {
-        let (segment, unfilled, is_next_missing) = lane.0.lock().to_fill(ahead_bytes);
+        let (segment, unfilled, is_next_missing) = lane.0.lock().take_unfilled(ahead_bytes);
         let current = segment.space().fill(segment.end() + ahead_bytes);
         // A reader's hold on it would keep it from being used again.
         drop(segment);

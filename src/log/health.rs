@@ -37,6 +37,8 @@ pub enum State {
 pub enum Stopped {
     Full,
     Failed,
+    /// More than a record can hold. The log is well.
+    TooLarge,
 }
 
 impl fmt::Display for Stopped {
@@ -44,6 +46,7 @@ impl fmt::Display for Stopped {
         formatter.write_str(match self {
             Stopped::Full => "the disk is full",
             Stopped::Failed => "the log has failed",
+            Stopped::TooLarge => "the change is too large for the log",
         })
     }
 }

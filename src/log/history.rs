@@ -33,6 +33,13 @@ pub struct History {
     pub dropped: Vec<Position>,
 }
 
+struct Transactions {
+    /// Which transaction a record is part of.
+    members: HashMap<Position, usize>,
+    /// Each transaction's parts: slot and sequence number.
+    parts: Vec<Vec<(SlotId, u64)>>,
+}
+
 struct Search<'a> {
     segments: &'a [Segment],
     sorted: &'a Sorted,
@@ -57,8 +64,8 @@ impl History {
         let kept = (0..SLOT_COUNT).map(|slot| sorted.part(slot).len() as u32).collect();
         let history = History { kept, breaks: Vec::new(), dropped: Vec::new() };
         let mut search = Search { segments, sorted, settled, covered, refused, history, pending: Vec::new() };
-        for slot in 0..SLOT_COUNT {
-            let expected = settled[slot] + 1..;
+        for (slot, settled) in settled.iter().enumerate() {
+            let expected = settled + 1..;
             let mut pairs = sorted.part(slot).iter().zip(expected);
             if let Some(at) = pairs.position(|(entry, expected)| entry.sequence != expected) {
                 search.drop_from(slot, at);
@@ -103,10 +110,10 @@ impl Search<'_> {
     }
 
     fn drop_transactions(&mut self) {
-        let (members, transactions) = self.transactions();
+        let Transactions { members, parts } = self.transactions();
         while let Some(position) = self.pending.pop() {
             let Some(transaction) = members.get(&position) else { continue };
-            for (slot, sequence) in &transactions[*transaction] {
+            for (slot, sequence) in &parts[*transaction] {
                 let slot = slot.index();
                 // A part that is settled cannot be undone; settling takes transactions whole, so there is none.
                 if *sequence > self.settled[slot] {
@@ -116,8 +123,7 @@ impl Search<'_> {
         }
     }
 
-    /// Every transaction's parts, and which transaction a record is part of.
-    fn transactions(&self) -> (HashMap<Position, usize>, Vec<Vec<(SlotId, u64)>>) {
+    fn transactions(&self) -> Transactions {
         let mut members = HashMap::new();
         let mut transactions: Vec<Vec<(SlotId, u64)>> = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
@@ -135,6 +141,6 @@ impl Search<'_> {
                 is_open &= record.header.following > 0;
             }
         }
-        (members, transactions)
+        Transactions { members, parts: transactions }
     }
 }

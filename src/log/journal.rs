@@ -37,11 +37,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::core::{Core, Live};
 use super::filler::{self, Signal};
 use super::health::{Health, State, Stopped};
 use super::lane::{self, Lane, OVERHEAD_BYTES, Padded};
-use super::record;
-use super::segment::{HEADER_BYTES, Segment, Space, Writer, file_name, spare_name};
+use super::record::{self, EFFECT_BYTES_MAX};
+use super::segment::{HEADER_BYTES, Segment, Writer};
 use super::storage::Storage;
 use super::sync::{self, Policy, Rounds, SyncCounts};
 use super::transaction::{Change, Parts};
@@ -95,117 +96,6 @@ pub struct Journal {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// One cut at a time.
     cutting: Mutex<()>,
-}
-
-/// What the threads and the lanes share.
-pub struct Core {
-    pub storage: Arc<dyn Storage>,
-    pub options: Options,
-    pub health: Health,
-    pub lanes: Box<[Padded]>,
-    pub generation: AtomicU64,
-    pub filler: Signal,
-    pub rounds: Rounds,
-    last_number: AtomicU64,
-    free_bytes: AtomicU64,
-    live: Mutex<Live>,
-    spares: Mutex<Spares>,
-}
-
-#[derive(Default)]
-struct Live {
-    /// Segments that were begun and not released, older ones of a lane first.
-    segments: Vec<Arc<Segment>>,
-    /// Numbers of those that are settled, and wait for the one before them.
-    settled: Vec<u64>,
-    /// Bytes of records in segments that were released, less what was there at the start.
-    past_bytes: u64,
-}
-
-#[derive(Default)]
-struct Spares {
-    /// Released, and perhaps still read by somebody.
-    released: Vec<Arc<Segment>>,
-    ready: Vec<Space>,
-}
-
-impl Core {
-    /// Space for a segment: its name durable, filled some way or not at all.
-    pub fn prepare(&self, wanted_bytes: usize) -> io::Result<Space> {
-        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let spare = {
-            let mut spares = self.spares.lock();
-            let fitting = spares.ready.iter().position(|spare| spare.capacity() >= wanted_bytes);
-            fitting.map(|at| spares.ready.swap_remove(at))
-        };
-        let space = match spare {
-            Some(spare) => spare.reuse(&*self.storage, number)?,
-            None => {
-                let capacity = wanted_bytes.next_multiple_of(4096).max(self.options.segment_bytes);
-                Space::create(&*self.storage, number, capacity).inspect_err(|_| {
-                    // Whatever there is of it has no use; that it was not there is no matter.
-                    let _ = self.storage.remove(&file_name(number));
-                })?
-            }
-        };
-        self.storage.sync_directory()?;
-        Ok(space)
-    }
-
-    /// Keeps space that was prepared for nothing.
-    pub fn put_aside(&self, space: Space) {
-        let mut spares = self.spares.lock();
-        let is_wanted = spares.ready.len() < self.options.spares;
-        if is_wanted && self.storage.rename(&file_name(space.number()), &spare_name(space.number())).is_ok() {
-            spares.ready.push(space);
-        } else if !is_wanted {
-            // A file that stays is empty, and recovery takes it away.
-            let _ = self.storage.remove(&file_name(space.number()));
-        }
-    }
-
-    pub fn add_live(&self, segment: Arc<Segment>) {
-        self.live.lock().segments.push(segment);
-    }
-
-    /// Calls `each` with every segment that was begun and not released; older ones of a lane come first.
-    pub fn for_live(&self, each: impl FnMut(&Arc<Segment>)) {
-        self.live.lock().segments.iter().for_each(each);
-    }
-
-    /// Takes the files of released segments that nobody reads any more; true if some are still read.
-    pub fn make_spares(&self) -> bool {
-        let mut spares = self.spares.lock();
-        for segment in std::mem::take(&mut spares.released) {
-            match Arc::try_unwrap(segment) {
-                Ok(segment) => spares.ready.push(segment.into_space()),
-                Err(segment) => spares.released.push(segment),
-            }
-        }
-        !spares.released.is_empty()
-    }
-
-    pub fn set_free_bytes(&self, bytes: u64) {
-        self.free_bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    fn retire(&self, segment: Arc<Segment>) {
-        let number = segment.number();
-        let mut spares = self.spares.lock();
-        let is_wanted = spares.released.len() + spares.ready.len() < self.options.spares
-            && segment.space().capacity() == self.options.segment_bytes;
-        let outcome = if is_wanted {
-            self.storage.rename(&file_name(number), &spare_name(number))
-        } else {
-            self.storage.remove(&file_name(number))
-        };
-        match outcome {
-            Ok(()) if is_wanted => spares.released.push(segment),
-            Ok(()) => {}
-            // It is settled, and no manifest names it: recovery will take it away.
-            Err(error) => tracing::warn!("a settled segment of the log stays: {}: {error}", file_name(number)),
-        }
-    }
 }
 
 impl Journal {
@@ -283,11 +173,14 @@ impl Journal {
 
     /// Makes sure that so many bytes of records can be appended to this lane without asking the disk for space; to be
     /// called before the change is made in memory. Takes the place of what was reserved before. A record takes
-    /// `record::record_bytes(record::effect_bytes(arguments))`.
+    /// `record::record_bytes(record::effect_bytes(arguments))`; more than a record can hold is refused.
     #[inline]
     pub fn reserve(&self, lane: usize, bytes: usize) -> Result<(), Stopped> {
         let core = &*self.core;
         core.health.check()?;
+        if bytes > EFFECT_BYTES_MAX {
+            return Err(Stopped::TooLarge);
+        }
         let reserved = core.lanes[lane].0.lock().reserve(core, bytes);
         reserved.map_err(|error| core.health.note("making room in the journal", &error))
     }
@@ -317,22 +210,7 @@ impl Journal {
 
     /// Gives up segments whose changes are settled, in a manifest that is durable and does not name them.
     pub fn release(&self, segments: &[Arc<Segment>]) {
-        let mut gone = Vec::new();
-        {
-            let live = &mut *self.core.live.lock();
-            live.settled.extend(segments.iter().filter(|segment| segment.is_sealed()).map(|segment| segment.number()));
-            loop {
-                let is_free = |segment: &Arc<Segment>| {
-                    live.settled.contains(&segment.number())
-                        && !live.segments.iter().any(|other| other.number() == segment.previous())
-                };
-                let Some(at) = live.segments.iter().position(is_free) else { break };
-                let segment = live.segments.remove(at);
-                live.settled.retain(|number| *number != segment.number());
-                live.past_bytes = live.past_bytes.wrapping_add(segment.end() as u64);
-                gone.push(segment);
-            }
-        }
+        let gone = self.core.live.lock().release(segments);
         gone.into_iter().for_each(|segment| self.core.retire(segment));
         self.core.filler.wake();
     }
@@ -341,15 +219,7 @@ impl Journal {
     /// durable.
     pub fn heads(&self, settled: &[Arc<Segment>]) -> Heads {
         let live = self.core.live.lock();
-        let is_there = |number: u64| {
-            live.segments.iter().any(|other| other.number() == number)
-                && !live.settled.contains(&number)
-                && !settled.iter().any(|other| other.number() == number)
-        };
-        let numbers =
-            live.segments.iter().filter(|segment| is_there(segment.number()) && !is_there(segment.previous()));
-        let numbers = numbers.map(|segment| segment.number()).collect();
-        Heads { numbers, last_number: self.core.last_number.load(Ordering::Relaxed) }
+        Heads { numbers: live.heads(settled), last_number: self.core.last_number.load(Ordering::Relaxed) }
     }
 
     /// Bytes in segments that are not released.
@@ -467,6 +337,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::super::record::Kind;
+    use super::super::segment::file_name;
     use super::super::simulated_disk::{Operation, SimulatedDisk};
     use super::super::slot_index::SlotIndex;
     use super::*;
@@ -576,6 +447,8 @@ mod tests {
         let cut = journal.cut().unwrap();
         assert_eq!(effects(&cut), [(1, 1), (1, 1), (2, 1), (3, 1), (1, 2)]);
         assert_eq!(cut[1].previous(), cut[0].number());
+        assert_eq!(journal.reserve(0, 5 << 30), Err(Stopped::TooLarge));
+        assert!(journal.is_running());
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
+use super::core::Core;
 use super::health::is_full;
-use super::journal::Core;
 use super::record::{self, EFFECT_BYTES_MAX, Header, Kind};
 use super::segment::{HEADER_BYTES, Segment, Space, Writer};
 use crate::base::clock;
@@ -199,8 +199,8 @@ impl Lane {
         self.writer.append(MARK_BYTES, |into, epoch| record::write(into, header, &arguments, effect_bytes, epoch));
     }
 
-    /// What the filler works on: the segment, and the next one if it must be filled further.
-    pub fn to_fill(&mut self, next_bytes: usize) -> (Arc<Segment>, Option<Space>, bool) {
+    /// What the filler works on: the segment, the next one if it must be filled further, and whether there is none.
+    pub fn take_unfilled(&mut self, next_bytes: usize) -> (Arc<Segment>, Option<Space>, bool) {
         let unfilled = self.next.take_if(|next| next.filled_bytes() < next_bytes.min(next.capacity()));
         (Arc::clone(self.writer.segment()), unfilled, self.next.is_none())
     }

@@ -6,6 +6,7 @@
 //! ```
 //! `docs/disk-format.md` describes every byte.
 
+mod core;
 #[cfg(test)]
 mod crash_test;
 pub mod disk;

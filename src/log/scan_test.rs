@@ -442,6 +442,34 @@ fn a_disk_that_does_not_give_its_bytes_is_an_error() {
     assert!(matches!(error, ScanError::Io { name, .. } if name == file_name(1)));
 }
 
+#[test]
+fn a_real_disk_is_read_as_it_was_written() {
+    let path = std::env::temp_dir().join(format!("cairn-scan-{}", std::process::id()));
+    let disk = Arc::new(crate::log::disk::Disk::open(&path).unwrap());
+    let mut recovered = Vec::new();
+    let (mut first_number, mut last) = (1, 0);
+    for life in 0..3 {
+        let options = Options { segment_bytes: 64 << 10, first_number, recovered, ..Options::new(2) };
+        let journal = Journal::create(Arc::clone(&disk) as Arc<dyn Storage>, options).unwrap();
+        for sequence in last + 1..=last + 3000 {
+            let arguments: &[&[u8]] = &[b"SET", b"key", &[b'v'; 50]];
+            let change = Change { slot: slot(5), database: 0, sequence, time_ms: 1, arguments };
+            journal.append((sequence % 2) as usize, &change).unwrap();
+        }
+        if life == 1 {
+            journal.close().unwrap();
+        }
+        drop(journal);
+        let found = scan(&*disk, Expected::default(), &|_| 0, Purpose::Open).unwrap();
+        assert_clean(&found);
+        last += 3000;
+        assert_eq!(sequences(&found, 5), (1..=last).collect::<Vec<_>>());
+        (recovered, first_number) = (found.segments, found.last_number + 1);
+    }
+    drop(recovered);
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
 /// A journal as a server leaves it that was shut down in good order.
 fn closed_journal() -> SimulatedDisk {
     let disk = SimulatedDisk::new(1, 8 << 10);

@@ -486,3 +486,75 @@ impl Writer {
         self.segment.generation.store(generation, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated_disk::SimulatedDisk;
+    use super::*;
+
+    #[test]
+    fn the_header_is_that_of_the_format_document() {
+        let header = Header { lane: 3, number: 0x1234, previous: 0x1200, time_ms: 77 };
+        let mut bytes = [0xee; HEADER_BYTES];
+        header.write(&mut bytes);
+        assert_eq!(&bytes[..20], b"CAIRNJNL\x01\0\0\0\x03\0\0\0\x34\x12\0\0");
+        assert_eq!(bytes[24..40], [0, 0x12, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[40..60], [0; 20]);
+        assert_eq!(bytes[60..], crc32fast::hash(&bytes[..60]).to_le_bytes());
+        assert_eq!(Header::read(&bytes), HeaderReading::Whole(header));
+        for at in 0..HEADER_BYTES {
+            let mut flipped = bytes;
+            flipped[at] ^= 1;
+            let expected = if at < 8 { HeaderReading::Foreign } else { HeaderReading::Broken };
+            assert_eq!(Header::read(&flipped), expected);
+        }
+        assert_eq!(Header::read(&[0; 64]), HeaderReading::Empty);
+        assert_eq!(Header::read(&[1; 63]), HeaderReading::Empty);
+    }
+
+    #[test]
+    fn names_are_exact() {
+        assert_eq!(number_of("journal-00000000000000ff"), Some(255));
+        for name in ["journal-ff", "journal-00000000000000FF", "journal-00000000000000fg", "slots-0001", "journal-"] {
+            assert_eq!(number_of(name), None, "{name}");
+        }
+        assert!(is_spare(&spare_name(9)) && number_of(&spare_name(9)).is_none());
+    }
+
+    #[test]
+    fn a_writer_writes_into_zeros_also_in_a_file_used_again() {
+        let disk = SimulatedDisk::new(1, 1 << 20);
+        let mut space = Space::create(&disk, 1, 600 << 10).unwrap();
+        for number in 1..3 {
+            assert_eq!(space.number(), number);
+            space.fill(1).unwrap();
+            assert_eq!(space.filled_bytes(), FILL_STEP_BYTES);
+            space.fill(usize::MAX).unwrap();
+            assert_eq!(space.filled_bytes(), 600 << 10);
+            let mut writer = Writer::begin(space, 0, 0, 1, 5);
+            let segment = Arc::clone(writer.segment());
+            let header = record::Header {
+                kind: record::Kind::Sealed,
+                slot: None,
+                database: 0,
+                sequence: 8,
+                time_ms: 1,
+                following: 0,
+            };
+            while writer.room() >= 40 {
+                writer.append(40, |into, epoch| {
+                    assert!(into.iter().all(|byte| *byte == 0) && epoch == number);
+                    record::write(into, header, &[b""], 2, epoch);
+                });
+            }
+            assert_eq!(segment.end(), writer.end());
+            assert_eq!(segment.records().count(), ((600 << 10) - HEADER_BYTES) / 40);
+            assert_eq!(segment.record(HEADER_BYTES + 40).header, header);
+            drop(segment);
+            let released = Arc::try_unwrap(writer.seal()).ok().unwrap();
+            disk.rename(&file_name(number), &spare_name(number)).unwrap();
+            space = released.into_space().reuse(&disk, number + 1).unwrap();
+            assert_eq!(disk.names().unwrap(), [file_name(number + 1)]);
+        }
+    }
+}

@@ -30,6 +30,8 @@ pub trait Storage: Send + Sync {
     fn free_bytes(&self) -> io::Result<u64>;
 }
 
+// A length is asked of the disk and may fail; nobody asks whether it is zero.
+#[allow(clippy::len_without_is_empty)]
 pub trait StorageFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts the file, or lengthens it by a hole that reads as zeros and has no space on the disk.

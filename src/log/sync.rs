@@ -28,8 +28,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::core::Core;
 use super::health::{Health, Stopped};
-use super::journal::{Core, RECOVERED_GENERATION};
+use super::journal::RECOVERED_GENERATION;
 use super::segment::{FILL_STEP_BYTES, Segment, file_name};
 use crate::base::clock::{self, Ticks};
 
