@@ -329,10 +329,13 @@ impl Tables {
         Ok(space)
     }
 
-    /// Frees what nobody reads any more, and gives its space back to the file system. `pause` is called between
-    /// bounded steps.
+    /// Frees what nobody reads any more, and gives its space back to the file system: to be called after settling, once
+    /// the journal's segments are released, and now and then. The file system may take its time over it; what is free
+    /// is used again without. `pause` is called between bounded steps.
     pub fn reclaim(&self, pause: &mut dyn FnMut()) {
-        self.writer.lock().reclaim(pause);
+        let mut writer = self.writer.lock();
+        writer.free(pause);
+        writer.punch(pause);
     }
 }
 
@@ -347,10 +350,9 @@ impl Writer {
         self.durable = number;
     }
 
-    /// See [`Tables::reclaim`].
-    pub(super) fn reclaim(&mut self, pause: &mut dyn FnMut()) {
+    /// Frees what nobody reads any more.
+    pub(super) fn free(&mut self, pause: &mut dyn FnMut()) {
         const STEP_EXTENTS: usize = 256;
-        const STEP_UNITS: u32 = 64;
         // A version holds what it names and what versions before it named: oldest first.
         while let Some(limbo) =
             self.limbo.pop_front_if(|limbo| limbo.number <= self.durable && limbo.retired.strong_count() == 0)
@@ -360,6 +362,11 @@ impl Writer {
                 pause();
             }
         }
+    }
+
+    /// Gives free space back to the file system.
+    pub(super) fn punch(&mut self, pause: &mut dyn FnMut()) {
+        const STEP_UNITS: u32 = 64;
         for stale in self.space.take_stale() {
             let Some(FileState::Ready(file)) = self.files.get(&stale.file) else { continue };
             for start_units in (stale.start_units..stale.end_units()).step_by(STEP_UNITS as usize) {
