@@ -376,7 +376,7 @@ impl Drop for Batch<'_> {
             self.writer.space.release(extent);
         }
         // At once: a full disk may be why it was not published.
-        self.writer.punch(&mut || ());
+        self.writer.punch(0, &mut || ());
     }
 }
 
