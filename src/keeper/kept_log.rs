@@ -128,13 +128,13 @@ impl KeptLog {
         let journal = Journal::create(
             storage.clone(),
             Options {
-                lanes: options.lanes,
                 segment_bytes: options.segment_bytes,
                 first_number: scan.last_number + 1,
                 spares: SPARE_SEGMENTS,
                 fill_ahead_bytes: FILL_AHEAD_BYTES,
                 policy: options.policy,
                 recovered: scan.segments.clone(),
+                ..Options::new(options.lanes)
             },
         )
         .map_err(|error| failed(&error))?;
