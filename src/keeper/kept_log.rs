@@ -80,7 +80,7 @@ impl KeptLog {
     pub fn open(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<(KeptLog, Found), String> {
         let storage: Arc<dyn Storage> =
             Arc::new(Disk::open(path).map_err(|error| format!("{}: {error}", path.display()))?);
-        let lock = Lock::take(path).map_err(|error| error.to_string())?;
+        let lock = Lock::take(path).map_err(|error| format!("{}: {error}", path.display()))?;
         if path.join(MOVING_IN_NAME).exists() {
             tracing::warn!("A data set was moving in when the server ended. It begins anew.");
             wipe(path)?;
@@ -92,7 +92,7 @@ impl KeptLog {
     pub fn begin(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<KeptLog, String> {
         let storage: Arc<dyn Storage> =
             Arc::new(Disk::open(path).map_err(|error| format!("{}: {error}", path.display()))?);
-        let lock = Lock::take(path).map_err(|error| error.to_string())?;
+        let lock = Lock::take(path).map_err(|error| format!("{}: {error}", path.display()))?;
         begin_moving_in(path)?;
         wipe(path)?;
         begin_moving_in(path)?;
@@ -124,7 +124,8 @@ impl KeptLog {
             let damage = scan.damage.iter().find(|damage| damage.slot == slot);
             damage.map(ToString::to_string).or_else(|| version.refused(slot).map(|fault| fault.to_string()))
         };
-        recovery::load_slots(engine, &version, &scan.index, &refused, options.threads);
+        recovery::load_slots(engine, &version, &scan.index, &refused, options.threads)
+            .map_err(|reason| failed(&reason))?;
         let journal = Journal::create(
             storage.clone(),
             Options {
@@ -182,8 +183,7 @@ impl KeptLog {
         let segments = self.journal.cut().map_err(|error| error.to_string())?;
         let index = SlotIndex::build(&segments);
         SlotId::all().for_each(|slot| recovery::empty(engine, slot));
-        recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads);
-        Ok(())
+        recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads)
     }
 
     /// Bytes appended since the last pass began.
