@@ -180,14 +180,20 @@ impl Scratch {
         Scratch { replayer: Replayer::new(engine.clone()), engine }
     }
 
-    /// Runs the records of a slot in order, visits every entry that is then there, and forgets them.
-    pub fn replay(
+    /// Runs the records of a slot in order, visits every entry that is then there, and forgets them. Nothing is visited
+    /// when a record cannot be read or run.
+    pub fn replay<'a>(
         &mut self,
         slot: SlotId,
-        records: &mut dyn Iterator<Item = Record<'_>>,
+        records: &mut dyn Iterator<Item = Result<Record<'a>, String>>,
         visit: &mut dyn FnMut(DbIndex, EntryRef<'_>),
     ) -> Result<(), ReplayError> {
-        let outcome: Result<(), ReplayError> = records.map(|record| self.replayer.apply(&record)).collect();
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && let Some(record) = records.next()
+        {
+            outcome = record.map_err(ReplayError::Effect).and_then(|record| self.replayer.apply(&record));
+        }
         let mut guard = self.engine.keyspace.lock(slot);
         let databases = guard.dbs().count() as DbIndex;
         for index in 0..databases {
@@ -209,9 +215,10 @@ impl Rebuilder for Scratch {
         records: &mut dyn Iterator<Item = Record<'_>>,
         emit: &mut dyn FnMut(u16, &[&[u8]]),
     ) -> Result<(), String> {
-        let replayed =
-            self.replay(slot, records, &mut |db, entry| create(entry, entry.key(), |command| emit(db, command)));
-        replayed.map_err(|error| error.to_string())
+        let mut records = records.map(Ok);
+        let emit_entry =
+            &mut |db: DbIndex, entry: EntryRef<'_>| create(entry, entry.key(), |command| emit(db, command));
+        self.replay(slot, &mut records, emit_entry).map_err(|error| error.to_string())
     }
 }
 
@@ -223,6 +230,18 @@ pub struct CommandInterpreter {
 impl Default for CommandInterpreter {
     fn default() -> CommandInterpreter {
         CommandInterpreter { lookup: Lookup::plain() }
+    }
+}
+
+impl CommandInterpreter {
+    /// Whether an effect names this key, or may concern any key of its slot.
+    pub fn concerns(&self, effect: Effect<'_>, key: &[u8]) -> bool {
+        let args: Args<'_> = effect.arguments().collect();
+        let mut found = KeyRefs::new();
+        match self.lookup.resolve(&args).map(|command| keys::keys(command, &args, &mut found)) {
+            Ok(Ok(())) if !found.is_empty() => found.iter().any(|found| args[found.index as usize] == key),
+            _ => true,
+        }
     }
 }
 

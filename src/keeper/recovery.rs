@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::history;
 use crate::base::key_slot::SlotId;
 use crate::commands::replay::{ReplayError, Replayer};
 use crate::engine::Engine;
 use crate::engine::saved::{entry_of, value_of};
+use crate::log::record::record_bytes;
 use crate::log::slot_index::SlotIndex;
 use crate::log::slot_reader::SlotFault;
 use crate::log::tables::Version;
@@ -97,23 +99,13 @@ fn load_slot(
     replayer: &mut Replayer,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let log = version.slot(slot);
-    let mut sequence = log.sequence;
+    let mut sequence = version.slot(slot).sequence;
     let mut bytes = 0;
-    if log.bytes > 0 {
-        for stored in version.read(slot, buffer)? {
-            replayer.apply(&stored?.record)?;
-        }
-        bytes += log.bytes;
-    }
-    for position in index.positions(slot) {
-        let record = index.record(*position);
-        if record.header.sequence <= sequence {
-            continue;
-        }
+    for record in history::of_slot(version, index, slot, buffer)? {
+        let record = record?;
         replayer.apply(&record)?;
-        sequence = record.header.sequence;
-        bytes += record.effect.bytes().len() as u64;
+        sequence = sequence.max(record.header.sequence);
+        bytes += record_bytes(record.effect.bytes().len()) as u64;
     }
     engine.keyspace.lock(slot).set_sequence(sequence);
     engine.persistence.loading.loaded_bytes.fetch_add(bytes, Ordering::Relaxed);
