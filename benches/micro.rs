@@ -130,7 +130,7 @@ impl Drop for Scratch {
     }
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn append(bencher: Bencher) {
     /// Appends after which what is there is given up, or the disk would fill.
     const RELEASE_EVERY: u64 = 1 << 20;

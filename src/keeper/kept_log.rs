@@ -139,17 +139,18 @@ impl KeptLog {
             let damage = scan.damage.iter().find(|damage| damage.slot == slot);
             damage.map(ToString::to_string).or_else(|| version.refused(slot).map(|fault| fault.to_string()))
         };
-        recovery::load_slots(engine, &version, &scan.index, &refused, options.threads);
+        recovery::load_slots(engine, &version, &scan.index, &refused, options.threads)
+            .map_err(|reason| failed(&reason))?;
         let journal = Journal::create(
             storage.clone(),
             Options {
-                lanes: options.lanes,
                 segment_bytes: options.segment_bytes,
                 first_number: scan.last_number + 1,
                 spares: SPARE_SEGMENTS,
                 fill_ahead_bytes: FILL_AHEAD_BYTES,
                 policy: options.policy,
                 recovered: scan.segments.clone(),
+                ..Options::new(options.lanes)
             },
         )
         .map_err(|error| failed(&error))?;
@@ -197,8 +198,7 @@ impl KeptLog {
         let segments = self.journal.cut().map_err(|error| error.to_string())?;
         let index = SlotIndex::build(&segments);
         SlotId::all().for_each(|slot| recovery::empty(engine, slot));
-        recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads);
-        Ok(())
+        recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads)
     }
 
     /// Bytes appended since the last pass began.

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ use crate::store::table::CURSOR_END;
 
 /// How often the keeper looks around.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
+/// How often loading says how far it is.
+const PROGRESS_PERIOD_MS: u64 = 2000;
 /// How often it adds up what the disk holds.
 const SPACE_PERIOD_MS: u64 = 1000;
 /// After a background save failed, the next save point waits so long.
@@ -102,6 +104,7 @@ impl Service {
             settle_share: Share::new(CALM_PERCENT),
             state: Mutex::default(),
         };
+        let watch = ProgressWatch::start(engine);
         if config.appendonly {
             service.open_log(&config)?;
         } else if let Some(origin) = import::find(directory, &config)? {
@@ -115,10 +118,17 @@ impl Service {
                 clock::unix_ms().saturating_sub(started_ms) as f64 / 1000.0
             );
         }
+        drop(watch);
         let log = service.log.lock().clone();
         service.report(log.as_deref());
         engine.persistence.end_loading();
         Ok(Arc::new(service))
+    }
+
+    /// Whether there may be anything to load.
+    pub fn finds_data(directory: &Path, config: &Config) -> bool {
+        config.appendonly && directory.join(LOG_DIRECTORY).exists()
+            || !matches!(import::find(directory, config), Ok(None))
     }
 
     fn open_log(&self, config: &Config) -> Result<(), String> {
@@ -520,6 +530,39 @@ impl SlotObserver for Seeder {
             let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
             followers.tell(slot, id, index, now_ms, &command);
         }
+    }
+}
+
+/// Says in the server's log how far loading is, for as long as it lives.
+struct ProgressWatch(Arc<AtomicBool>);
+
+impl ProgressWatch {
+    fn start(engine: &Arc<Engine>) -> ProgressWatch {
+        let over = Arc::new(AtomicBool::new(false));
+        let (engine, seen) = (engine.clone(), over.clone());
+        let watch = move || {
+            let mut told_ms = clock::unix_ms();
+            while !seen.load(Ordering::Relaxed) {
+                std::thread::sleep(LOOK_PERIOD);
+                let now_ms = clock::unix_ms();
+                if now_ms >= told_ms + PROGRESS_PERIOD_MS {
+                    told_ms = now_ms;
+                    let loading = &engine.persistence.loading;
+                    let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+                    let (loaded, total) = (load(&loading.loaded_bytes), load(&loading.total_bytes));
+                    tracing::info!("Loading: {loaded} of {total} bytes, {} %", loaded * 100 / total.max(1));
+                }
+            }
+        };
+        // Without the thread nothing is said, and nothing else is missing.
+        let _ = std::thread::Builder::new().name("progress".into()).spawn(watch);
+        ProgressWatch(over)
+    }
+}
+
+impl Drop for ProgressWatch {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -176,6 +176,6 @@ pub fn add_slot<'a>(
             failure = file.add(db, entry).err();
         }
     });
-    replayed.map_err(SlotError::Damaged)?;
+    replayed.map_err(|error| SlotError::Damaged(error.to_string()))?;
     failure.map_or(Ok(()), |error| Err(SlotError::File(error)))
 }

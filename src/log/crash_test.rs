@@ -128,6 +128,7 @@ impl Known {
             fill_ahead_bytes: [1024, SEGMENT_BYTES][rng.below(2) as usize],
             policy: [Policy::Always, Policy::EverySecond, Policy::No][rng.below(3) as usize],
             spares: rng.below(4) as usize,
+            period_ms: 1 + rng.below(3),
             ..Options::new(LANES)
         };
         let mut needs_settling = false;

@@ -177,15 +177,17 @@ impl FreeSpace {
         self.stale.insert(extent, drop);
     }
 
-    /// Takes the long stale ranges: the caller punches them, and may use [`FreeSpace::allocate`] at any time after.
-    pub fn take_stale(&mut self) -> Vec<Extent> {
-        let mut taken = Vec::new();
+    /// Takes the long stale ranges, those behind the first `kept_units` of stale space: the caller punches them, and may
+    /// use [`FreeSpace::allocate`] at any time after.
+    pub fn take_stale(&mut self, kept_units: u64) -> Vec<Extent> {
+        let (mut taken, mut seen_units) = (Vec::new(), 0);
         self.stale.starts.retain(|&(file, start_units), &mut units| {
-            let long = units >= PUNCH_UNITS_MIN;
-            if long {
+            seen_units += u64::from(units);
+            let goes = units >= PUNCH_UNITS_MIN && seen_units > kept_units;
+            if goes {
                 taken.push(Extent { file, start_units, units });
             }
-            !long
+            !goes
         });
         taken
     }
@@ -299,7 +301,7 @@ mod tests {
                     space.release(extent);
                 }
                 if rng.below(20) == 0 {
-                    for extent in space.take_stale() {
+                    for extent in space.take_stale(0) {
                         let range = extent.start_units as usize..extent.end_units() as usize;
                         assert!(!used[extent.file as usize][range].contains(&true), "{extent:?}, seed {seed}");
                         punched += 1;
@@ -323,6 +325,7 @@ mod tests {
         space.claim(Extent { file: 3, start_units: 1, units: 8 });
         assert_eq!(space.allocate(1).unwrap().start_units, 9);
         assert_eq!(space.allocate(1).unwrap().start_units, 14);
-        assert_eq!(space.take_stale(), [Extent { file: 3, start_units: 15, units: 113 }]);
+        assert_eq!(space.take_stale(1000), []);
+        assert_eq!(space.take_stale(0), [Extent { file: 3, start_units: 15, units: 113 }]);
     }
 }

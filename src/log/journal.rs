@@ -64,6 +64,8 @@ pub struct Options {
     /// How far ahead of each lane's end space is kept.
     pub fill_ahead_bytes: usize,
     pub policy: Policy,
+    /// Between two rounds that nobody asked for, and between two marks in a lane.
+    pub period_ms: u64,
     /// What recovery found: not released, and in the first cut.
     pub recovered: Vec<Arc<Segment>>,
 }
@@ -77,6 +79,7 @@ impl Options {
             spares: 4,
             fill_ahead_bytes: 4 << 20,
             policy: Policy::EverySecond,
+            period_ms: 1000,
             recovered: Vec::new(),
         }
     }

@@ -313,12 +313,7 @@ impl Files {
             self.files.get_mut(head).ok_or(missing)?.is_named = true;
             pending.push(*head);
         }
-        for (number, file) in &self.files {
-            // Without its header nobody can tell whose it is: its records say whether it counts.
-            if *number > expected.last_number || file.own_header().is_none() {
-                pending.push(*number);
-            }
-        }
+        pending.extend(self.files.keys().filter(|number| **number > expected.last_number));
         while let Some(number) = pending.pop() {
             if !self.live.insert(number) {
                 continue;
@@ -342,6 +337,14 @@ impl Files {
                 self.link(number, follower);
                 pending.push(follower);
             }
+        }
+        // Without its header nobody can tell whose a segment is. Most likely it was released and never synced, so nothing
+        // is linked to it: what others cover need not be in it. Its records say whether they count.
+        let lost =
+            self.files.iter().filter(|(number, file)| !self.live.contains(number) && file.own_header().is_none());
+        for number in lost.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.live.insert(number);
+            self.walk_over(number)?;
         }
         // What holds nothing and is named by nobody was made ready for later.
         let files = &self.files;

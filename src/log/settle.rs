@@ -167,7 +167,7 @@ impl Settler {
         }
     }
 
-    /// Settles. After an error what was published before it stays, and the pass can be run again.
+    /// Settles. The caller then releases the segments of the outcome and calls [`Tables::reclaim`]. After an error what was published before it stays, and the pass can be run again.
     pub fn run(&mut self, pass: &Pass<'_>, source: &dyn Source, pacer: &mut dyn Pacer) -> io::Result<Outcome> {
         let index = SlotIndex::build(pass.segments);
         source.sync()?;

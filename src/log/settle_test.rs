@@ -60,7 +60,7 @@ impl Pacer for Crash<'_> {
     }
 }
 
-fn settle(journal: &Journal, settler: &mut Settler, rng: &mut Rng, pacer: &mut dyn Pacer) {
+fn settle(journal: &Journal, tables: &Tables, settler: &mut Settler, rng: &mut Rng, pacer: &mut dyn Pacer) {
     let Ok(segments) = journal.cut() else { return };
     let keep_from_ms = if rng.below(3) == 0 { 500 } else { u64::MAX };
     let pass = Pass { segments: &segments, compact_all: rng.below(3) == 0, keep_from_ms };
@@ -68,6 +68,7 @@ fn settle(journal: &Journal, settler: &mut Settler, rng: &mut Rng, pacer: &mut d
         assert_eq!(outcome.problems, []);
         assert_eq!(outcome.settled.len(), segments.len());
         journal.release(&outcome.settled);
+        tables.reclaim(&mut || pacer.pause());
     }
 }
 
@@ -119,10 +120,10 @@ fn live(disk: &SimulatedDisk, rng: &mut Rng, model: &mut Model, context: &str) -
         ..Options::new(LANES)
     };
     let hasher = KeyHasher::from_seed(1, 1);
-    let mut settler = Settler::new(tables, Arc::new(Toy), Box::new(Toy), Arc::new(Alive), hasher);
+    let mut settler = Settler::new(tables.clone(), Arc::new(Toy), Box::new(Toy), Arc::new(Alive), hasher);
     let journal = Journal::create(Arc::new(disk.clone()), options).unwrap();
     if found.needs_settling {
-        settle(&journal, &mut settler, rng, &mut Unpaced);
+        settle(&journal, &tables, &mut settler, rng, &mut Unpaced);
     }
     let whole_share = rng.below(2) * 50;
     for _ in 0..5 + rng.below(15) {
@@ -151,7 +152,7 @@ fn live(disk: &SimulatedDisk, rng: &mut Rng, model: &mut Model, context: &str) -
         }
         if rng.below(2) == 0 {
             let mut pacer = Crash { disk, rng: Rng::from_seed(rng.next_u64()), one_in: 100, found: None };
-            settle(&journal, &mut settler, rng, &mut pacer);
+            settle(&journal, &tables, &mut settler, rng, &mut pacer);
             if let Some(crashed) = pacer.found {
                 return crashed;
             }

@@ -11,7 +11,7 @@
 //! between the two on both sides, so at least one of them sees the other's store: either the ticket is a later round's,
 //! or the round sees the end.
 //!
-//! **Marks.** After a round, at most once a second, a `synced` record goes to every lane that has changes which none
+//! **Marks.** After a round, at most once in a period, a `synced` record goes to every lane that has changes which none
 //! covers. Recovery tells by them what must be there from what may be torn. What a mark covers is durable, and so is all
 //! that came before it: in its lane, earlier segments included, and in its slot, whichever lane has it. For that a round
 //! looks at the ends twice. Between looking at one lane and the next, a change may come to the first and one that depends
@@ -34,8 +34,8 @@ use super::journal::RECOVERED_GENERATION;
 use super::segment::{FILL_STEP_BYTES, Segment, file_name};
 use crate::base::clock::{self, Ticks};
 
-/// Between two rounds that nobody asked for, and between two marks in a lane.
-const PERIOD_NS: u64 = 1_000_000_000;
+/// A round that takes longer is late.
+const LATE_US: u64 = 1_000_000;
 
 /// When changes become durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncCounts {
     pub rounds: u64,
-    /// Rounds that took longer than a second.
+    /// Rounds that took a second or longer.
     pub delayed: u64,
     pub last_round_us: u64,
     pub longest_round_us: u64,
@@ -178,7 +178,7 @@ impl Rounds {
             let mut state = self.state.lock();
             let counts = &mut state.counts;
             counts.rounds += 1;
-            counts.delayed += u64::from(took_us >= PERIOD_NS / 1000);
+            counts.delayed += u64::from(took_us >= LATE_US);
             counts.last_round_us = took_us;
             counts.longest_round_us = counts.longest_round_us.max(took_us);
             counts.total_us += took_us;
@@ -218,7 +218,7 @@ pub fn run(core: &Core) {
             let _ = round(core, &mut lanes);
             break;
         }
-        if begun.nanos_since(marked) >= PERIOD_NS {
+        if begun.nanos_since(marked) >= core.options.period_ms * 1_000_000 {
             marked = begun;
             mark(core, &lanes);
         }
@@ -228,6 +228,7 @@ pub fn run(core: &Core) {
 }
 
 fn next_order(core: &Core, begun: Ticks) -> Order {
+    let period_ns = core.options.period_ms * 1_000_000;
     let rounds = &core.rounds;
     let mut state = rounds.state.lock();
     loop {
@@ -241,8 +242,8 @@ fn next_order(core: &Core, begun: Ticks) -> Order {
             return Order::Round;
         }
         let passed_ns = clock::ticks().nanos_since(begun);
-        if passed_ns < PERIOD_NS {
-            rounds.asked.wait_for(&mut state, Duration::from_nanos(PERIOD_NS - passed_ns));
+        if passed_ns < period_ns {
+            rounds.asked.wait_for(&mut state, Duration::from_nanos(period_ns - passed_ns));
             continue;
         }
         // Lanes are not locked below this lock.
@@ -252,7 +253,7 @@ fn next_order(core: &Core, begun: Ticks) -> Order {
         }
         state = rounds.state.lock();
         if !state.is_stopped && !state.is_closing && state.requested <= rounds.started.load(Ordering::Relaxed) {
-            rounds.asked.wait_for(&mut state, Duration::from_nanos(PERIOD_NS / 10));
+            rounds.asked.wait_for(&mut state, Duration::from_nanos(period_ns / 10));
         }
     }
 }

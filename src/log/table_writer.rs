@@ -359,7 +359,7 @@ impl Batch<'_> {
             Err(ReplaceError::Before(error) | ReplaceError::InDoubt(error)) => Err(error),
             Ok(()) => {
                 self.writer.durable(number);
-                self.writer.reclaim(pause);
+                self.writer.free(pause);
                 Ok(())
             }
         }
@@ -376,7 +376,7 @@ impl Drop for Batch<'_> {
             self.writer.space.release(extent);
         }
         // At once: a full disk may be why it was not published.
-        self.writer.reclaim(&mut || ());
+        self.writer.punch(0, &mut || ());
     }
 }
 
@@ -508,6 +508,7 @@ mod tests {
         let space = tables.space(None).unwrap();
         assert!(space.limbo_bytes == 0 && space.disk_bytes < 220_000, "{space:?}");
         (3..40).for_each(write);
+        tables.reclaim(&mut || ());
         let space = tables.space(None).unwrap();
         assert!(space.disk_bytes < 220_000 && space.files == 2, "{space:?}");
         assert_eq!(space.dead_percent(), 0);

@@ -37,6 +37,9 @@ const MAGIC: &[u8; 8] = b"CAIRNTBL";
 const HEADER_BYTES: usize = UNIT_BYTES as usize;
 const CHECKSUM_AT: usize = 60;
 const NAME_PREFIX: &str = "slots-";
+/// Free space that is kept for use again: this, or so large a part of the logs.
+const KEPT_BYTES_MIN: u64 = 96 << 20;
+const KEPT_DIVISOR: u64 = 8;
 
 /// A file's name: its number is 4 hex digits.
 pub fn file_name(number: u32) -> String {
@@ -336,10 +339,14 @@ impl Tables {
         Ok(space)
     }
 
-    /// Frees what nobody reads any more, and gives its space back to the file system. `pause` is called between
-    /// bounded steps.
+    /// Frees what nobody reads any more, and gives its space back to the file system, but for what compaction is soon to
+    /// use: pages that the system has at hand cost it far less than fresh ones. To be called after settling, once the
+    /// journal's segments are released, and now and then. `pause` is called between bounded steps.
     pub fn reclaim(&self, pause: &mut dyn FnMut()) {
-        self.writer.lock().reclaim(pause);
+        let log_bytes: u64 = self.current().slots().map(|(_, log)| log.bytes).sum();
+        let mut writer = self.writer.lock();
+        writer.free(pause);
+        writer.punch((log_bytes / KEPT_DIVISOR).max(KEPT_BYTES_MIN) / UNIT_BYTES, pause);
     }
 }
 
@@ -354,10 +361,9 @@ impl Writer {
         self.durable = number;
     }
 
-    /// See [`Tables::reclaim`].
-    pub(super) fn reclaim(&mut self, pause: &mut dyn FnMut()) {
+    /// Frees what nobody reads any more.
+    pub(super) fn free(&mut self, pause: &mut dyn FnMut()) {
         const STEP_EXTENTS: usize = 256;
-        const STEP_UNITS: u32 = 64;
         // A version holds what it names and what versions before it named: oldest first.
         while let Some(limbo) =
             self.limbo.pop_front_if(|limbo| limbo.number <= self.durable && limbo.retired.strong_count() == 0)
@@ -367,7 +373,12 @@ impl Writer {
                 pause();
             }
         }
-        for stale in self.space.take_stale() {
+    }
+
+    /// Gives free space back to the file system, all but so much.
+    pub(super) fn punch(&mut self, kept_units: u64, pause: &mut dyn FnMut()) {
+        const STEP_UNITS: u32 = 64;
+        for stale in self.space.take_stale(kept_units) {
             let Some(FileState::Ready(file)) = self.files.get(&stale.file) else { continue };
             for start_units in (stale.start_units..stale.end_units()).step_by(STEP_UNITS as usize) {
                 let units = STEP_UNITS.min(stale.end_units() - start_units);

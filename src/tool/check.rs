@@ -167,5 +167,5 @@ fn check_slot(
         progress.advance(bytes);
         Ok(record)
     });
-    scratch.replay(slot, &mut records, &mut |_, _| ()).map_err(|reason| about_slot(slot, reason))
+    scratch.replay(slot, &mut records, &mut |_, _| ()).map_err(|error| about_slot(slot, error.to_string()))
 }
