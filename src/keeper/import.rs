@@ -68,7 +68,7 @@ pub fn find(directory: &Path, config: &Config) -> Result<Option<Origin>, String>
 impl Origin {
     /// An append-only file of the form before there were directories, with a snapshot before its commands or without.
     pub fn of_single_file(file: &Path, config: &Config) -> Origin {
-        Origin::AppendOnly(AppendOnlyFiles::of_files(vec![file.to_path_buf()], read_options(config)))
+        Origin::AppendOnly(Box::new(AppendOnlyFiles::of_files(vec![file.to_path_buf()], read_options(config))))
     }
 
     /// The append-only files that a manifest names.
