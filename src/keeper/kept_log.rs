@@ -92,12 +92,10 @@ impl KeptLog {
         KeptLog::begin_on(storage, path, lock, engine, options)
     }
 
-    /// The same, but refuses a directory that holds a log.
+    /// The same, but refuses a directory that holds anything.
     pub fn begin_fresh(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<KeptLog, String> {
         let (storage, lock) = hold(path)?;
-        if archive::holds_log(path).map_err(|error| format!("{}: {error}", path.display()))? {
-            return Err(format!("{} holds a log already", path.display()));
-        }
+        archive::check_free(path)?;
         KeptLog::begin_on(storage, path, lock, engine, options)
     }
 

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::archive::{Archive, holds_log};
+use super::archive::{Archive, check_free};
 use super::kept_log::{begin_moving_in, discard, end_moving_in, hold};
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::moment;
@@ -52,9 +52,7 @@ pub fn restore(
     }
     let ends = ends(archive, scan, moment_ms)?;
     let (storage, _lock) = hold(into)?;
-    if holds_log(into).map_err(|error| format!("{}: {error}", into.display()))? {
-        return Err(format!("{} holds a log already", into.display()));
-    }
+    check_free(into)?;
     let written = begin_moving_in(into).and_then(|()| write(archive, &ends, storage, step));
     match written.map_err(|error| format!("{}: {error}", into.display())) {
         Ok(restored) => end_moving_in(into).map(|()| restored),
