@@ -15,3 +15,4 @@ pub mod rdb;
 pub mod resp;
 pub mod server;
 pub mod store;
+pub mod tool;

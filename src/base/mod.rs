@@ -8,6 +8,7 @@ pub mod hash;
 pub mod key_slot;
 pub mod long_double;
 pub mod memory;
+pub mod moment;
 pub mod number;
 pub mod process;
 pub mod quoting;

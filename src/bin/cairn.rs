@@ -1,12 +1,10 @@
-//! The operator's tool.
+//! The tool's main file.
 
-use clap::Parser;
+use tikv_jemallocator::Jemalloc;
 
-/// Looks after Cairn servers and their data. Subcommands come with the capabilities they belong to.
-#[derive(Parser)]
-#[command(name = "cairn", version, arg_required_else_help = true)]
-struct Arguments {}
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() {
-    Arguments::parse();
+    std::process::exit(cairn::tool::command_line::main(std::env::args_os()));
 }

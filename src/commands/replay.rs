@@ -4,6 +4,7 @@
 //! An effect concerns one slot, FLUSHDB and SWAPDB included: in a log they mean that slot's part. Nothing expires while
 //! effects are replayed, and no limit of the configuration applies: what was done was allowed when it was done.
 
+use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -30,6 +31,36 @@ use crate::store::{DbIndex, EntryRef, StringForm};
 /// Arguments of an effect; most have few.
 type Args<'a> = SmallVec<[&'a [u8]; 8]>;
 
+/// Why an effect was not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayError {
+    /// There is no such database: the directive `databases` was larger.
+    Database(DbIndex),
+    /// This server cannot have written it.
+    Effect(String),
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplayError::Database(db) => {
+                write!(formatter, "there is data in database {db}, so the directive \"databases\" must be above {db}")
+            }
+            ReplayError::Effect(reason) => formatter.write_str(reason),
+        }
+    }
+}
+
+impl From<String> for ReplayError {
+    fn from(reason: String) -> ReplayError {
+        ReplayError::Effect(reason)
+    }
+}
+
+fn effect_error(reason: &str) -> ReplayError {
+    ReplayError::Effect(reason.to_owned())
+}
+
 /// Runs effects on an engine's keyspace.
 pub struct Replayer {
     worker: Worker,
@@ -52,21 +83,25 @@ impl Replayer {
         }
     }
 
-    /// Runs a record's effect. An error means that the log holds what this server cannot have written.
-    pub fn apply(&mut self, record: &Record<'_>) -> Result<(), String> {
-        let Some(slot) = record.header.slot else { return Err("the record belongs to no slot".into()) };
+    /// Runs a record's effect.
+    pub fn apply(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
+        let Some(slot) = record.header.slot else { return Err("the record belongs to no slot".to_owned().into()) };
         let args: Args<'_> = record.effect.arguments().collect();
-        self.run(slot, record.header.database, record.header.time_ms, &args).map_err(|reason| {
-            let name = String::from_utf8_lossy(args.first().copied().unwrap_or_default()).into_owned();
-            format!("the effect {name} with sequence number {} cannot be run: {reason}", record.header.sequence)
+        self.run(slot, record.header.database, record.header.time_ms, &args).map_err(|error| match error {
+            ReplayError::Database(_) => error,
+            ReplayError::Effect(reason) => {
+                let name = String::from_utf8_lossy(args.first().copied().unwrap_or_default()).into_owned();
+                let sequence = record.header.sequence;
+                format!("the effect {name} with sequence number {sequence} cannot be run: {reason}").into()
+            }
         })
     }
 
     /// Runs a command on the keys of one slot.
-    pub fn run(&mut self, slot: SlotId, db: DbIndex, used_ms: u64, args: &[&[u8]]) -> Result<(), String> {
+    pub fn run(&mut self, slot: SlotId, db: DbIndex, used_ms: u64, args: &[&[u8]]) -> Result<(), ReplayError> {
         let keyspace = &self.worker.engine.keyspace;
         if db >= keyspace.databases() {
-            return Err(format!("there is no database {db}: the directive \"databases\" was larger"));
+            return Err(ReplayError::Database(db));
         }
         let mut space = Space::replaying(keyspace, &self.worker.stats, db, used_ms);
         if let [name, key, value, rest @ ..] = args
@@ -86,7 +121,7 @@ impl Replayer {
             [b"SWAPDB", first, second] => {
                 let index = |text| parse_i64(text).and_then(|number| DbIndex::try_from(number).ok());
                 let (Some(first), Some(second)) = (index(first), index(second)) else {
-                    return Err("bad numbers".into());
+                    return Err(effect_error("bad numbers"));
                 };
                 let mut slot = keyspace.lock(slot);
                 let (from_first, from_second) = (slot.take_db(first), slot.take_db(second));
@@ -96,14 +131,14 @@ impl Replayer {
             }
             _ => {}
         }
-        let command = self.lookup.resolve(args).map_err(|_| "no such command".to_owned())?;
+        let command = self.lookup.resolve(args).map_err(|_| effect_error("no such command"))?;
         if !command.has(WRITE) || !command.spec.accepts(args.len()) {
-            return Err("no well-formed write".into());
+            return Err(effect_error("no well-formed write"));
         }
         let mut found = KeyRefs::new();
-        keys::keys(command, args, &mut found).map_err(|_| "its keys make no sense".to_owned())?;
+        keys::keys(command, args, &mut found).map_err(|_| effect_error("its keys make no sense"))?;
         if found.is_empty() || found.iter().any(|key| SlotId::of_key(args[key.index as usize]) != slot) {
-            return Err("a key is of another slot".into());
+            return Err(effect_error("a key is of another slot"));
         }
         space.lock_some(SmallVec::from_slice(&[slot]));
         self.session.db = db;
@@ -117,7 +152,7 @@ impl Replayer {
             command,
             in_exec: false,
         };
-        (command.spec.handler)(&mut cx, args).map_err(|error| error.text().into_owned())
+        (command.spec.handler)(&mut cx, args).map_err(|error| effect_error(&error.text()))
     }
 }
 
@@ -145,14 +180,20 @@ impl Scratch {
         Scratch { replayer: Replayer::new(engine.clone()), engine }
     }
 
-    /// Runs the records of a slot in order, visits every entry that is then there, and forgets them.
-    pub fn replay(
+    /// Runs the records of a slot in order, visits every entry that is then there, and forgets them. Nothing is visited
+    /// when a record cannot be read or run.
+    pub fn replay<'a>(
         &mut self,
         slot: SlotId,
-        records: &mut dyn Iterator<Item = Record<'_>>,
+        records: &mut dyn Iterator<Item = Result<Record<'a>, String>>,
         visit: &mut dyn FnMut(DbIndex, EntryRef<'_>),
-    ) -> Result<(), String> {
-        let outcome: Result<(), String> = records.map(|record| self.replayer.apply(&record)).collect();
+    ) -> Result<(), ReplayError> {
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && let Some(record) = records.next()
+        {
+            outcome = record.map_err(ReplayError::Effect).and_then(|record| self.replayer.apply(&record));
+        }
         let mut guard = self.engine.keyspace.lock(slot);
         let databases = guard.dbs().count() as DbIndex;
         for index in 0..databases {
@@ -174,7 +215,10 @@ impl Rebuilder for Scratch {
         records: &mut dyn Iterator<Item = Record<'_>>,
         emit: &mut dyn FnMut(u16, &[&[u8]]),
     ) -> Result<(), String> {
-        self.replay(slot, records, &mut |db, entry| create(entry, entry.key(), |command| emit(db, command)))
+        let mut records = records.map(Ok);
+        let emit_entry =
+            &mut |db: DbIndex, entry: EntryRef<'_>| create(entry, entry.key(), |command| emit(db, command));
+        self.replay(slot, &mut records, emit_entry).map_err(|error| error.to_string())
     }
 }
 
@@ -186,6 +230,18 @@ pub struct CommandInterpreter {
 impl Default for CommandInterpreter {
     fn default() -> CommandInterpreter {
         CommandInterpreter { lookup: Lookup::plain() }
+    }
+}
+
+impl CommandInterpreter {
+    /// Whether an effect names this key, or may concern any key of its slot.
+    pub fn concerns(&self, effect: Effect<'_>, key: &[u8]) -> bool {
+        let args: Args<'_> = effect.arguments().collect();
+        let mut found = KeyRefs::new();
+        match self.lookup.resolve(&args).map(|command| keys::keys(command, &args, &mut found)) {
+            Ok(Ok(())) if !found.is_empty() => found.iter().any(|found| args[found.index as usize] == key),
+            _ => true,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::kept_log::{KeptLog, LogOptions, SEGMENT_BYTES, discard};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::commands::creation::create;
@@ -18,6 +19,8 @@ use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::saved::entry_of;
 use crate::engine::space::{Followers, access_clock};
 use crate::engine::{Engine, Session, Worker};
+use crate::log::settle::Unpaced;
+use crate::log::sync::Policy;
 use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
 use crate::rdb::{Event, RdbReader, ReadOptions, SavedKey};
 use crate::store::DbIndex;
@@ -25,7 +28,7 @@ use crate::store::DbIndex;
 /// Where a Redis data set lies.
 pub enum Origin {
     Snapshot(PathBuf),
-    AppendOnly(AppendOnlyFiles),
+    AppendOnly(Box<AppendOnlyFiles>),
 }
 
 /// What was read.
@@ -51,7 +54,7 @@ pub fn find(directory: &Path, config: &Config) -> Result<Option<Origin>, String>
         let files =
             AppendOnlyFiles::find(directory, &config.appenddirname, &config.appendfilename, read_options(config));
         if let Some(files) = files.map_err(|error| error.to_string())? {
-            return Ok(Some(Origin::AppendOnly(files)));
+            return Ok(Some(Origin::AppendOnly(Box::new(files))));
         }
     }
     let snapshot = directory.join(&config.dbfilename);
@@ -63,10 +66,15 @@ pub fn find(directory: &Path, config: &Config) -> Result<Option<Origin>, String>
 }
 
 impl Origin {
+    /// An append-only file of the form before there were directories, with a snapshot before its commands or without.
+    pub fn of_single_file(file: &Path, config: &Config) -> Origin {
+        Origin::AppendOnly(Box::new(AppendOnlyFiles::of_files(vec![file.to_path_buf()], read_options(config))))
+    }
+
     /// The append-only files that a manifest names.
     pub fn of_manifest(manifest: &Path, config: &Config) -> Result<Origin, String> {
         let files = AppendOnlyFiles::of_manifest(manifest, read_options(config));
-        files.map(Origin::AppendOnly).map_err(|error| error.to_string())
+        files.map(|files| Origin::AppendOnly(Box::new(files))).map_err(|error| error.to_string())
     }
 
     pub fn name(&self) -> String {
@@ -95,12 +103,39 @@ pub fn read(origin: Origin, engine: &Arc<Engine>) -> Result<Imported, String> {
     let mut importer = Importer::new(engine);
     match origin {
         Origin::Snapshot(path) => importer.read_snapshot(&path),
-        Origin::AppendOnly(files) => importer.read_commands(files),
+        Origin::AppendOnly(files) => importer.read_commands(*files),
     }?;
     let loading = &engine.persistence.loading;
     loading.loaded_keys.store(importer.imported.keys, Ordering::Relaxed);
     loading.expired_keys.store(importer.imported.expired, Ordering::Relaxed);
     Ok(importer.imported)
+}
+
+/// Moves a data set into a log of its own, which is made in the directory `path`, and durable in the end. The engine
+/// has no data and serves nobody. After an error nothing is left in the directory.
+pub fn into_fresh_log(origin: Origin, path: &Path, engine: &Arc<Engine>) -> Result<Imported, String> {
+    let options = LogOptions {
+        lanes: engine.background_lane() + 1,
+        segment_bytes: SEGMENT_BYTES,
+        // One sync at the end is enough.
+        policy: Policy::No,
+        threads: 1,
+        refuse_torn: true,
+    };
+    let log = KeptLog::begin_fresh(path, engine, &options)?;
+    engine.persistence.begin_loading(origin.bytes());
+    engine.follow(Some(log.journal.clone()), None);
+    let moved = read(origin, engine).and_then(|imported| {
+        log.settle(false, u64::MAX, &mut Unpaced)?;
+        log.end_moving_in()?;
+        log.journal.close().map_err(|_| log.stopped().unwrap_or_default())?;
+        Ok(imported)
+    });
+    engine.follow(None, None);
+    engine.persistence.end_loading();
+    // Its threads make files.
+    drop(log);
+    moved.inspect_err(|_| discard(path))
 }
 
 struct Importer<'e> {

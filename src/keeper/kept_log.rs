@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::recovery;
+use super::{archive, recovery};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::SlotId;
 use crate::commands::replay::{CommandInterpreter, Scratch};
@@ -27,7 +27,7 @@ use crate::log::tables::{Space, Tables, Version};
 use crate::store::Db;
 
 /// While a Redis data set moves in, this file says that the log is not whole yet.
-const MOVING_IN_NAME: &str = "moving-in";
+pub(super) const MOVING_IN_NAME: &str = "moving-in";
 
 /// How a log is opened.
 pub struct LogOptions {
@@ -78,9 +78,7 @@ pub struct Found {
 impl KeptLog {
     /// Opens the log in `path`, loading what it holds into the engine's empty keyspace.
     pub fn open(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<(KeptLog, Found), String> {
-        let storage: Arc<dyn Storage> =
-            Arc::new(Disk::open(path).map_err(|error| format!("{}: {error}", path.display()))?);
-        let lock = Lock::take(path).map_err(|error| error.to_string())?;
+        let (storage, lock) = hold(path)?;
         if path.join(MOVING_IN_NAME).exists() {
             tracing::warn!("A data set was moving in when the server ended. It begins anew.");
             wipe(path)?;
@@ -90,9 +88,26 @@ impl KeptLog {
 
     /// Makes a new log in `path`, over whatever is there, that counts only once [`KeptLog::end_moving_in`] was called.
     pub fn begin(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<KeptLog, String> {
-        let storage: Arc<dyn Storage> =
-            Arc::new(Disk::open(path).map_err(|error| format!("{}: {error}", path.display()))?);
-        let lock = Lock::take(path).map_err(|error| error.to_string())?;
+        let (storage, lock) = hold(path)?;
+        KeptLog::begin_on(storage, path, lock, engine, options)
+    }
+
+    /// The same, but refuses a directory that holds a log.
+    pub fn begin_fresh(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<KeptLog, String> {
+        let (storage, lock) = hold(path)?;
+        if archive::holds_log(path).map_err(|error| format!("{}: {error}", path.display()))? {
+            return Err(format!("{} holds a log already", path.display()));
+        }
+        KeptLog::begin_on(storage, path, lock, engine, options)
+    }
+
+    fn begin_on(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        lock: Lock,
+        engine: &Arc<Engine>,
+        options: &LogOptions,
+    ) -> Result<KeptLog, String> {
         begin_moving_in(path)?;
         wipe(path)?;
         begin_moving_in(path)?;
@@ -124,7 +139,8 @@ impl KeptLog {
             let damage = scan.damage.iter().find(|damage| damage.slot == slot);
             damage.map(ToString::to_string).or_else(|| version.refused(slot).map(|fault| fault.to_string()))
         };
-        recovery::load_slots(engine, &version, &scan.index, &refused, options.threads);
+        recovery::load_slots(engine, &version, &scan.index, &refused, options.threads)
+            .map_err(|reason| failed(&reason))?;
         let journal = Journal::create(
             storage.clone(),
             Options {
@@ -182,8 +198,7 @@ impl KeptLog {
         let segments = self.journal.cut().map_err(|error| error.to_string())?;
         let index = SlotIndex::build(&segments);
         SlotId::all().for_each(|slot| recovery::empty(engine, slot));
-        recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads);
-        Ok(())
+        recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads)
     }
 
     /// Bytes appended since the last pass began.
@@ -203,9 +218,7 @@ impl KeptLog {
     /// Says that it is whole, once everything appended is durable.
     pub fn end_moving_in(&self) -> Result<(), String> {
         self.journal.sync().map_err(|error| error.to_string())?;
-        let path = self.path.join(MOVING_IN_NAME);
-        let removed = fs::remove_file(&path).and_then(|()| sync_directory(&self.path));
-        removed.map_err(|error| format!("{}: {error}", path.display()))
+        end_moving_in(&self.path)
     }
 
     /// Why nothing is taken, if so.
@@ -218,10 +231,23 @@ impl KeptLog {
     }
 }
 
-fn begin_moving_in(path: &Path) -> Result<(), String> {
+/// The directory for this process alone, made if it is not there.
+pub(super) fn hold(path: &Path) -> Result<(Arc<dyn Storage>, Lock), String> {
+    let disk = Disk::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let lock = Lock::take(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((Arc::new(disk), lock))
+}
+
+pub(super) fn begin_moving_in(path: &Path) -> Result<(), String> {
     let mark = path.join(MOVING_IN_NAME);
     let made = fs::File::create(&mark).and_then(|file| file.sync_all()).and_then(|()| sync_directory(path));
     made.map_err(|error| format!("{}: {error}", mark.display()))
+}
+
+pub(super) fn end_moving_in(path: &Path) -> Result<(), String> {
+    let mark = path.join(MOVING_IN_NAME);
+    let removed = fs::remove_file(&mark).and_then(|()| sync_directory(path));
+    removed.map_err(|error| format!("{}: {error}", mark.display()))
 }
 
 fn sync_directory(path: &Path) -> std::io::Result<()> {
@@ -242,6 +268,15 @@ pub fn wipe(path: &Path) -> Result<(), String> {
     match fs::remove_file(path.join(MOVING_IN_NAME)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
         _ => sync_directory(path).map_err(failed),
+    }
+}
+
+/// Removes a log that was begun and will not become whole. The caller holds the directory.
+pub(super) fn discard(path: &Path) {
+    // What cannot be removed still says that it is not whole.
+    let removed = wipe(path).and_then(|()| fs::remove_dir_all(path).map_err(|error| error.to_string()));
+    if let Err(error) = removed {
+        tracing::warn!("What was begun cannot be removed: {error}");
     }
 }
 

@@ -8,11 +8,14 @@
 //! ```
 //! The server and the offline tool are built of the same parts.
 
+pub mod archive;
+mod history;
 pub mod import;
 pub mod kept_log;
 pub mod live_snapshot;
 pub mod pacer;
 pub mod recovery;
+pub mod restore;
 pub mod service;
 pub mod snapshot;
 

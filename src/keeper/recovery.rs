@@ -6,11 +6,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
+
+use super::history;
 use crate::base::key_slot::SlotId;
-use crate::commands::replay::Replayer;
+use crate::commands::replay::{ReplayError, Replayer};
 use crate::engine::Engine;
 use crate::engine::saved::{entry_of, value_of};
+use crate::log::record::record_bytes;
 use crate::log::slot_index::SlotIndex;
+use crate::log::slot_reader::SlotFault;
 use crate::log::tables::Version;
 use crate::rdb::payload::{self, PayloadBuffer};
 use crate::store::DbIndex;
@@ -20,14 +25,15 @@ use crate::store::table::CURSOR_END;
 const SLOTS_AT_ONCE: usize = 16;
 
 /// Loads every slot that `refused` gives no reason against, with so many threads. The keyspace is empty, or is emptied
-/// slot by slot; nobody else uses it.
+/// slot by slot; nobody else uses it. An error means that the configuration does not fit what the log holds.
 pub fn load_slots(
     engine: &Arc<Engine>,
     version: &Version,
     index: &SlotIndex,
     refused: &(dyn Fn(SlotId) -> Option<String> + Sync),
     threads: usize,
-) {
+) -> Result<(), String> {
+    let fatal = Mutex::new(None);
     let slots: Vec<SlotId> = SlotId::all().collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -40,19 +46,49 @@ pub fn load_slots(
                     let Some(batch) = slots.get(first..) else { break };
                     for &slot in batch.iter().take(SLOTS_AT_ONCE) {
                         let loaded = match refused(slot) {
-                            Some(reason) => Err(reason),
+                            Some(reason) => Err(Refusal::Slot(reason)),
                             None => load_slot(engine, version, index, slot, &mut replayer, &mut buffer),
                         };
-                        if let Err(reason) = loaded {
-                            tracing::error!("Slot {} is refused: {reason}", slot.number());
-                            empty(engine, slot);
-                            engine.persistence.refuse_slot(slot, reason);
+                        match loaded {
+                            Ok(()) => {}
+                            Err(Refusal::Slot(reason)) => {
+                                tracing::error!("Slot {} is refused: {reason}", slot.number());
+                                empty(engine, slot);
+                                engine.persistence.refuse_slot(slot, reason);
+                            }
+                            Err(Refusal::All(reason)) => {
+                                *fatal.lock() = Some(reason);
+                                return;
+                            }
                         }
                     }
                 }
             });
         }
     });
+    fatal.into_inner().map_or(Ok(()), Err)
+}
+
+/// Why a slot was not loaded.
+enum Refusal {
+    Slot(String),
+    /// It is the configuration that keeps it from loading, and would others.
+    All(String),
+}
+
+impl From<ReplayError> for Refusal {
+    fn from(error: ReplayError) -> Refusal {
+        match error {
+            ReplayError::Database(_) => Refusal::All(error.to_string()),
+            ReplayError::Effect(reason) => Refusal::Slot(reason),
+        }
+    }
+}
+
+impl From<SlotFault> for Refusal {
+    fn from(fault: SlotFault) -> Refusal {
+        Refusal::Slot(fault.to_string())
+    }
 }
 
 fn load_slot(
@@ -62,25 +98,14 @@ fn load_slot(
     slot: SlotId,
     replayer: &mut Replayer,
     buffer: &mut Vec<u8>,
-) -> Result<(), String> {
-    let log = version.slot(slot);
-    let mut sequence = log.sequence;
+) -> Result<(), Refusal> {
+    let mut sequence = version.slot(slot).sequence;
     let mut bytes = 0;
-    if log.bytes > 0 {
-        for stored in version.read(slot, buffer).map_err(|fault| fault.to_string())? {
-            let stored = stored.map_err(|fault| fault.to_string())?;
-            replayer.apply(&stored.record)?;
-        }
-        bytes += log.bytes;
-    }
-    for position in index.positions(slot) {
-        let record = index.record(*position);
-        if record.header.sequence <= sequence {
-            continue;
-        }
+    for record in history::of_slot(version, index, slot, buffer)? {
+        let record = record?;
         replayer.apply(&record)?;
-        sequence = record.header.sequence;
-        bytes += record.effect.bytes().len() as u64;
+        sequence = sequence.max(record.header.sequence);
+        bytes += record_bytes(record.effect.bytes().len()) as u64;
     }
     engine.keyspace.lock(slot).set_sequence(sequence);
     engine.persistence.loading.loaded_bytes.fetch_add(bytes, Ordering::Relaxed);

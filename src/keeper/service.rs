@@ -125,6 +125,12 @@ impl Service {
         Ok(Arc::new(service))
     }
 
+    /// Whether there may be anything to load.
+    pub fn finds_data(directory: &Path, config: &Config) -> bool {
+        config.appendonly && directory.join(LOG_DIRECTORY).exists()
+            || !matches!(import::find(directory, config), Ok(None))
+    }
+
     fn open_log(&self, config: &Config) -> Result<(), String> {
         let started_ms = clock::unix_ms();
         let path = self.directory.join(LOG_DIRECTORY);

@@ -9,10 +9,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::base::clock;
+use crate::base::key_slot::SlotId;
 use crate::commands::replay::Scratch;
 use crate::config::Config;
 use crate::engine::saved::value_of;
+use crate::log::record::Record;
 use crate::log::settle::Pacer;
+use crate::log::slot_reader::SlotFault;
 use crate::log::tables::Version;
 use crate::rdb::{RdbWriter, SavedKey, WriteOptions};
 use crate::store::{DbIndex, EntryRef};
@@ -106,6 +109,14 @@ pub struct Written {
     pub bytes: u64,
 }
 
+/// Why a slot could not be added to a file.
+#[derive(Debug)]
+pub enum SlotError {
+    /// Its log cannot be read or replayed, and nothing of it was written.
+    Damaged(String),
+    File(io::Error),
+}
+
 /// Writes a version of the slot logs to the snapshot file `path`.
 pub fn write_version(
     version: &Version,
@@ -137,30 +148,34 @@ fn add_version(
     let mut scratch = Scratch::new(config);
     let mut buffer = Vec::new();
     for (slot, _) in version.slots() {
-        let mut records = version.read(slot, &mut buffer).map_err(|fault| fault.to_string())?;
-        let (mut fault, mut failure) = (None, None);
-        let mut sound = std::iter::from_fn(|| {
-            pacer.pause();
-            match records.next()? {
-                Ok(stored) => Some(stored.record),
-                Err(error) => {
-                    fault = Some(error);
-                    None
-                }
-            }
-        });
-        let replayed = scratch.replay(slot, &mut sound, &mut |db, entry| {
-            if failure.is_none() {
-                failure = file.add(db, entry).err();
-            }
-        });
-        if let Some(fault) = fault {
-            return Err(fault.to_string());
-        }
-        replayed.map_err(|reason| format!("slot {}: {reason}", slot.number()))?;
-        if let Some(failure) = failure {
-            return Err(failure.to_string());
-        }
+        let records = version.read(slot, &mut buffer).map(|records| records.map(|stored| Ok(stored?.record)));
+        add_slot(file, &mut scratch, slot, records, pacer).map_err(|error| match error {
+            SlotError::Damaged(reason) => reason,
+            SlotError::File(error) => error.to_string(),
+        })?;
     }
     Ok(())
+}
+
+/// Adds what a slot's history makes of it.
+pub fn add_slot<'a>(
+    file: &mut SnapshotFile,
+    scratch: &mut Scratch,
+    slot: SlotId,
+    history: Result<impl Iterator<Item = Result<Record<'a>, SlotFault>>, SlotFault>,
+    pacer: &mut dyn Pacer,
+) -> Result<(), SlotError> {
+    let damaged = |fault: SlotFault| SlotError::Damaged(fault.to_string());
+    let mut failure = None;
+    let mut records = history.map_err(damaged)?.map(|record| {
+        pacer.pause();
+        record.map_err(|fault| fault.to_string())
+    });
+    let replayed = scratch.replay(slot, &mut records, &mut |db, entry| {
+        if failure.is_none() {
+            failure = file.add(db, entry).err();
+        }
+    });
+    replayed.map_err(|error| SlotError::Damaged(error.to_string()))?;
+    failure.map_or(Ok(()), |error| Err(SlotError::File(error)))
 }

@@ -21,26 +21,40 @@ const STAT_BLOCK_BYTES: u64 = 512;
 /// A directory of the file system.
 pub struct Disk {
     path: PathBuf,
+    is_writable: bool,
 }
 
 impl Disk {
     /// The directory at `path`, made if it is not there.
     pub fn open(path: &Path) -> io::Result<Disk> {
         fs::create_dir_all(path)?;
-        Ok(Disk { path: path.to_path_buf() })
+        Ok(Disk { path: path.to_path_buf(), is_writable: true })
+    }
+
+    /// The directory at `path`, which must be there. Nothing in it can be changed through this.
+    pub fn read_only(path: &Path) -> io::Result<Disk> {
+        if !fs::metadata(path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Disk { path: path.to_path_buf(), is_writable: false })
     }
 
     fn opened(&self, name: &str, options: &OpenOptions) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(DiskFile(options.open(self.path.join(name))?)))
+        Ok(Arc::new(DiskFile { file: options.open(self.path.join(name))?, is_writable: self.is_writable }))
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.is_writable { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
 }
 
 impl Storage for Disk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.opened(name, OpenOptions::new().read(true).write(true))
+        self.opened(name, OpenOptions::new().read(true).write(self.is_writable))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.check_writable()?;
         self.opened(name, OpenOptions::new().read(true).write(true).create(true).truncate(true))
     }
 
@@ -57,10 +71,12 @@ impl Storage for Disk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::remove_file(self.path.join(name))
     }
 
@@ -82,7 +98,10 @@ impl Storage for Disk {
     }
 }
 
-struct DiskFile(File);
+struct DiskFile {
+    file: File,
+    is_writable: bool,
+}
 
 impl DiskFile {
     fn offsets(range: &Range<u64>) -> (libc::off_t, libc::off_t) {
@@ -92,48 +111,50 @@ impl DiskFile {
 
 impl StorageFile for DiskFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<()> {
-        self.0.read_exact_at(into, at)
+        self.file.read_exact_at(into, at)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, at)
+        self.file.write_all_at(bytes, at)
     }
 
     fn write_back(&self, range: Range<u64>) {
         let (start, len) = DiskFile::offsets(&range);
         let flags = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
         // SAFETY: a system call on numbers and an open descriptor. Its failure shows in the `sync` that follows.
-        unsafe { libc::sync_file_range(self.0.as_raw_fd(), start, len, flags) };
+        unsafe { libc::sync_file_range(self.file.as_raw_fd(), start, len, flags) };
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn punch(&self, range: Range<u64>) -> io::Result<()> {
         let (start, len) = DiskFile::offsets(&range);
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
         // SAFETY: a system call on numbers and an open descriptor.
-        match unsafe { libc::fallocate(self.0.as_raw_fd(), mode, start, len) } {
+        match unsafe { libc::fallocate(self.file.as_raw_fd(), mode, start, len) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
     fn disk_bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.blocks() * STAT_BLOCK_BYTES)
+        Ok(self.file.metadata()?.blocks() * STAT_BLOCK_BYTES)
     }
 
     fn map(&self, len: usize) -> io::Result<Mapping> {
-        let map = MmapOptions::new().len(len).map_raw(&self.0)?;
+        let mut options = MmapOptions::new();
+        options.len(len);
+        let map = if self.is_writable { options.map_raw(&self.file) } else { options.map_raw_read_only(&self.file) }?;
         // Appends and replays go front to back: read far ahead, and keep nothing behind for them.
         map.advise(memmap2::Advice::Sequential)?;
         let address = map.as_mut_ptr();
@@ -192,6 +213,13 @@ mod tests {
         assert_eq!(unsafe { mapping.bytes(10..13) }, [0; 3]);
         disk.rename("one", "two").unwrap();
         disk.sync_directory().unwrap();
+        let only = Disk::read_only(&path).unwrap();
+        let looked_at = only.open("two").unwrap();
+        let mapping = looked_at.map(8192).unwrap();
+        // SAFETY: written above, and nobody stores into it.
+        assert_eq!(unsafe { mapping.bytes(8191..8192) }, [0]);
+        assert!(looked_at.write_at(b"x", 0).is_err() && looked_at.set_len(0).is_err());
+        assert!(only.create("new").is_err() && only.remove("two").is_err() && only.rename("two", "one").is_err());
         disk.remove("two").unwrap();
         fs::remove_dir(&path).unwrap();
     }

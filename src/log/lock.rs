@@ -12,7 +12,7 @@ const NAME: &str = "lock";
 /// The right to use a directory; given back when dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _file: Option<File>,
 }
 
 #[derive(Debug)]
@@ -41,17 +41,32 @@ impl Lock {
         // Not emptied before it is ours: another process's number stands in it.
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let process = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-                return Err(LockError::InUse(process));
-            }
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
-        }
+        file.try_lock().map_err(|error| refused(&path, error))?;
         file.set_len(0).map_err(LockError::Io)?;
         writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { _file: Some(file) })
+    }
+
+    /// Keeps servers out while the directory is looked at, beside others who only look; changes nothing in it. Where no
+    /// server ever was there is nothing to hold.
+    pub fn share(directory: &Path) -> Result<Lock, LockError> {
+        let path = directory.join(NAME);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock { _file: None }),
+            Err(error) => return Err(LockError::Io(error)),
+        };
+        file.try_lock_shared().map_err(|error| refused(&path, error))?;
+        Ok(Lock { _file: Some(file) })
+    }
+}
+
+fn refused(path: &Path, error: TryLockError) -> LockError {
+    match error {
+        TryLockError::WouldBlock => {
+            LockError::InUse(fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()))
+        }
+        TryLockError::Error(error) => LockError::Io(error),
     }
 }
 
@@ -64,10 +79,18 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("cairn-lock-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let lock = Lock::take(&directory).unwrap();
-        let error = Lock::take(&directory).unwrap_err();
-        assert_eq!(error.to_string(), format!("the log is in use by process {}", std::process::id()));
+        for refused in [Lock::take(&directory), Lock::share(&directory)] {
+            let expected = format!("the log is in use by process {}", std::process::id());
+            assert_eq!(refused.unwrap_err().to_string(), expected);
+        }
         drop(lock);
+        let shared = [Lock::share(&directory).unwrap(), Lock::share(&directory).unwrap()];
+        assert!(Lock::take(&directory).is_err());
+        drop(shared);
         drop(Lock::take(&directory).unwrap());
+        fs::remove_file(directory.join(NAME)).unwrap();
+        drop(Lock::share(&directory).unwrap());
+        assert!(!directory.join(NAME).exists());
         fs::remove_dir_all(&directory).unwrap();
         assert!(matches!(Lock::take(&directory), Err(LockError::Io(_))));
     }

@@ -24,6 +24,7 @@ pub const NEW_NAME: &str = "manifest.new";
 const MAGIC: &[u8; 8] = b"CAIRNMAN";
 /// The version of all files of the directory.
 pub const FORMAT_VERSION: u32 = 1;
+const NUMBER_AT: u64 = 16;
 const FIXED_BYTES: usize = 40;
 const ENTRY_BYTES: usize = 48;
 const EXTENT_BYTES: usize = 16;
@@ -120,6 +121,13 @@ pub fn read(storage: &dyn Storage) -> Result<Option<Manifest>, ManifestError> {
     let mut bytes = vec![0; file.len()? as usize];
     file.read_at(&mut bytes, 0)?;
     decode(&bytes).map(Some)
+}
+
+/// The number of the manifest in force, unchecked: to see whether it is still the same one.
+pub fn number(storage: &dyn Storage) -> io::Result<u64> {
+    let mut number = [0; 8];
+    storage.open(NAME)?.read_at(&mut number, NUMBER_AT)?;
+    Ok(u64::from_le_bytes(number))
 }
 
 /// Removes what an interrupted replacement left.

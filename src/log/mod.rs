@@ -13,6 +13,7 @@ pub mod disk;
 pub mod extents;
 mod filler;
 pub mod fold;
+pub mod follow;
 pub mod health;
 mod history;
 pub mod journal;

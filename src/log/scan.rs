@@ -62,6 +62,8 @@ pub enum Purpose {
     Open,
     /// To look only.
     Check,
+    /// To look, and to cut tails.
+    Repair,
 }
 
 /// What was found.
@@ -433,8 +435,8 @@ impl Files {
             let file = self.files.get_mut(&number).expect("live");
             let end = judged.ends[&number];
             let is_open = purpose == Purpose::Open;
-            if is_open {
-                let is_cut = judged.cuts.iter().any(|cut| cut.segment == number);
+            let is_cut = judged.cuts.iter().any(|cut| cut.segment == number);
+            if is_open || purpose == Purpose::Repair && is_cut {
                 let cut = if is_cut { file.found.cut(end) } else { Ok(()) };
                 // A file that is shorter than a header has nothing to be written.
                 let unsure = covered[&number].min(end).min(file.found.bytes().len())..end.min(file.found.bytes().len());

@@ -87,8 +87,8 @@ impl Mapping {
     /// A mapping of `len` bytes at `address`.
     ///
     /// # Safety
-    /// The bytes stay where they are, readable and writable, for as long as `owner` lives. `populate` gets a part of
-    /// them and must touch nothing else.
+    /// The bytes stay where they are, readable, for as long as `owner` lives, and writable where the file's `write_at`
+    /// succeeds. `populate` gets a part of them and must touch nothing else.
     pub unsafe fn new(address: *mut u8, len: usize, populate: Populate, owner: Box<dyn Any + Send + Sync>) -> Mapping {
         Mapping { address, len, populate, _owner: owner }
     }

@@ -57,6 +57,8 @@ pub(super) struct TableFile {
     /// All that the file can become, made when it is first read from. Read only.
     mapping: OnceLock<Mapping>,
     units_max: u32,
+    /// Another process may write to the file: what is read of it is copied.
+    is_foreign: bool,
 }
 
 /// A file of the tablespace as it was found.
@@ -95,9 +97,12 @@ impl Version {
     }
 
     /// What is in force in a directory, to look at only: nothing is changed. `None` in a fresh one.
+    ///
+    /// A server may run in the directory: what is read is checked like anything else, and is wrong if the server has
+    /// given the place to something new. Then there is another manifest.
     pub fn look(storage: &dyn Storage) -> Result<Option<(Version, JournalMark)>, ManifestError> {
         let Some(manifest) = manifest::read(storage)? else { return Ok(None) };
-        let files = Arc::new(open_files(storage, &manifest, FILE_UNITS_MAX));
+        let files = Arc::new(open_files(storage, &manifest, FILE_UNITS_MAX, true));
         let journal = manifest.journal.clone();
         Ok(Some((Version::new(manifest, files), journal)))
     }
@@ -144,7 +149,9 @@ impl Version {
         });
         if let Some(extent) = log.extents.first().filter(|extent| extent.bytes() >= log.bytes) {
             let file = self.ready(slot, *extent)?;
-            return mapped(file, *extent, log.bytes).map_err(|error| failed(extent, error));
+            if !file.is_foreign {
+                return mapped(file, *extent, log.bytes).map_err(|error| failed(extent, error));
+            }
         }
         buffer.clear();
         buffer.resize(log.bytes as usize, 0);
@@ -263,7 +270,7 @@ impl Tables {
             Some(manifest) => manifest,
             None => first_manifest(&*storage)?,
         };
-        let files = open_files(&*storage, &manifest, file_units);
+        let files = open_files(&*storage, &manifest, file_units, false);
         let mut next_file = files.last_key_value().map_or(0, |(last, _)| last + 1);
         for number in storage.names()?.iter().filter_map(|name| file_number(name)) {
             if !files.contains_key(&number) {
@@ -397,7 +404,7 @@ fn first_manifest(storage: &dyn Storage) -> Result<Manifest, ManifestError> {
 }
 
 pub(super) fn new_file(file: Arc<dyn StorageFile>, units_max: u32) -> FileState {
-    FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max }))
+    FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max, is_foreign: false }))
 }
 
 /// The first unit of a file.
@@ -412,13 +419,13 @@ pub(super) fn header(number: u32) -> [u8; HEADER_BYTES] {
 }
 
 /// The files that a manifest names.
-fn open_files(storage: &dyn Storage, manifest: &Manifest, units_max: u32) -> Files {
+fn open_files(storage: &dyn Storage, manifest: &Manifest, units_max: u32, is_foreign: bool) -> Files {
     let extents = manifest.slots.iter().flat_map(|(_, log)| &log.extents);
     let named: BTreeSet<u32> = extents.map(|extent| extent.file).collect();
-    named.into_iter().map(|number| (number, open_file(storage, number, units_max))).collect()
+    named.into_iter().map(|number| (number, open_file(storage, number, units_max, is_foreign))).collect()
 }
 
-fn open_file(storage: &dyn Storage, number: u32, units_max: u32) -> FileState {
+fn open_file(storage: &dyn Storage, number: u32, units_max: u32, is_foreign: bool) -> FileState {
     let file = match storage.open(&file_name(number)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return FileState::Refused("missing".to_owned()),
@@ -431,7 +438,7 @@ fn open_file(storage: &dyn Storage, number: u32, units_max: u32) -> FileState {
     let version = u32::from_le_bytes([found[8], found[9], found[10], found[11]]);
     let whole = crc32fast::hash(&found[..CHECKSUM_AT]).to_le_bytes() == found[CHECKSUM_AT..CHECKSUM_AT + 4];
     if found == header(number) {
-        new_file(file, units_max)
+        FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max, is_foreign }))
     } else if whole && found[..8] == *MAGIC && version != FORMAT_VERSION {
         FileState::Refused(format!("is of format version {version}, known is {FORMAT_VERSION}"))
     } else {

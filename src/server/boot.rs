@@ -100,8 +100,17 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let live = Live::new(Config { maxclients, ..loaded.config }, loaded.file);
     let workers = worker_count(&config);
     let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy()));
-    // Clients are let in at once, and told that the data set is being loaded.
+    // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
+    let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;
+    let load = {
+        let (engine, directory) = (engine.clone(), directory.clone());
+        move || {
+            let loaded = Service::load(&engine, &directory);
+            loaded.inspect_err(|reason| tracing::error!("The data set cannot be loaded: {reason}"))
+        }
+    };
+    let loaded = if Service::finds_data(&directory, &config) { None } else { Some(load()?) };
     let cpus = cpu_list(&config.server_cpulist).unwrap_or_default();
     let lookup = Arc::new(lookup);
     let mut handles = Vec::new();
@@ -137,19 +146,17 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
         tokio::spawn(acceptor.clone().serve_unix(listener, path.clone()));
         PathBuf::from(path)
     });
-    let loading = {
-        let engine = engine.clone();
-        tokio::task::spawn_blocking(move || Service::load(&engine, &std::env::current_dir().unwrap_or_default()))
-    };
-    let service = tokio::select! {
-        loaded = loading => match loaded {
-            Ok(loaded) => loaded.inspect_err(|reason| tracing::error!("The data set cannot be loaded: {reason}"))?,
-            Err(panic) => return Err(format!("Loading the data set ended in a panic: {panic}")),
+    let service = match loaded {
+        Some(service) => service,
+        None => tokio::select! {
+            loaded = tokio::task::spawn_blocking(load) => {
+                loaded.map_err(|panic| format!("Loading the data set ended in a panic: {panic}"))??
+            }
+            _ = signals.wait_for_end(&engine) => {
+                tracing::warn!("The end was asked for while loading. Nothing has changed on disk.");
+                std::process::exit(0)
+            }
         },
-        _ = signals.wait_for_end(&engine) => {
-            tracing::warn!("The end was asked for while loading. Nothing has changed on disk.");
-            std::process::exit(0)
-        }
     };
     service.start().map_err(|error| format!("Can't start the keeper's thread: {error}"))?;
     if tcp_count > 0 {

@@ -15,7 +15,7 @@ pub use dataset::{Dataset, Stored, assert_same, dataset};
 pub use process::{DataDirectory, Server, free_port, raise_file_limit, run_to_exit, temporary_directory};
 pub use random::{Random, seed_from_environment};
 pub use reply::Reply;
-pub use script::{check, encode_command, escape};
+pub use script::{check, encode_command, escape, split_line};
 
 /// How long anything that should happen at once may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
