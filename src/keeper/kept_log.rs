@@ -44,7 +44,7 @@ pub struct LogOptions {
 /// Journal segments are so long, unless a transaction needs more.
 pub const SEGMENT_BYTES: usize = 64 << 20;
 /// Released segments that are kept for use again.
-const SPARE_SEGMENTS: usize = 2;
+const SPARE_SEGMENTS: usize = 4;
 /// Space is made ready so far ahead of a lane's end.
 const FILL_AHEAD_BYTES: usize = 4 << 20;
 
