@@ -43,6 +43,8 @@ const PROGRESS_PERIOD_MS: u64 = 2000;
 const SPACE_PERIOD_MS: u64 = 1000;
 /// After a background save failed, the next save point waits so long.
 const SAVE_RETRY_MS: u64 = 5000;
+/// Free space that the tablespace keeps while much is written: what compaction writes before it publishes, and more.
+const KEPT_BYTES_MIN: u64 = 96 << 20;
 /// Writing is quiet when less than this is appended in so long.
 const QUIET_BYTES: u64 = 4 << 20;
 const QUIET_MS: u64 = 5000;
@@ -95,6 +97,11 @@ fn log_options(engine: &Engine, config: &Config) -> LogOptions {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         refuse_torn: !config.aof_load_truncated,
     }
+}
+
+/// How much free space the tablespace keeps for compaction to use.
+fn kept_bytes(report: &LogReport, is_quiet: bool) -> u64 {
+    if is_quiet { report.live_bytes / 16 } else { (report.live_bytes / 8).max(KEPT_BYTES_MIN) }
 }
 
 /// How many bytes of journal start a pass.
@@ -240,7 +247,7 @@ impl Service {
             if is_quiet {
                 log.journal.drop_spares();
             }
-            log.tables.reclaim(&mut || {});
+            log.tables.reclaim(kept_bytes(&self.state.lock().report, is_quiet), &mut || {});
         }
         self.report(log.as_deref());
         self.watch_save_points(&config);
