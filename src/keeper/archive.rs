@@ -14,7 +14,7 @@ use super::{LOG_DIRECTORY, history};
 use crate::base::key_slot::SlotId;
 use crate::config::Config;
 use crate::log::disk::Disk;
-use crate::log::lock::{Lock, LockError};
+use crate::log::lock::{self, Lock, LockError};
 use crate::log::manifest::{self, ManifestError};
 use crate::log::record::Record;
 use crate::log::scan::{self, Expected, Purpose, Scan, ScanError};
@@ -93,6 +93,25 @@ pub fn holds_log(path: &Path) -> io::Result<bool> {
         found |= name == manifest::NAME || segment::number_of(&name).is_some() || name.starts_with("slots-");
     }
     Ok(found)
+}
+
+/// Refuses a log's directory in which something is that a new log would take the place of. What was moving in and is not
+/// whole is nothing.
+pub fn check_free(path: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    if holds_log(path).map_err(failed)? {
+        return Err(format!("{} holds a log already", path.display()));
+    }
+    if path.join(MOVING_IN_NAME).exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if name != lock::NAME {
+            return Err(format!("{} holds {}, which is no part of a log", path.display(), name.display()));
+        }
+    }
+    Ok(())
 }
 
 /// A reason that begins with the slot it is about.

@@ -44,7 +44,7 @@ pub struct LogOptions {
 /// Journal segments are so long, unless a transaction needs more.
 pub const SEGMENT_BYTES: usize = 64 << 20;
 /// Released segments that are kept for use again.
-const SPARE_SEGMENTS: usize = 2;
+const SPARE_SEGMENTS: usize = 4;
 /// Space is made ready so far ahead of a lane's end.
 const FILL_AHEAD_BYTES: usize = 4 << 20;
 
@@ -92,12 +92,10 @@ impl KeptLog {
         KeptLog::begin_on(storage, path, lock, engine, options)
     }
 
-    /// The same, but refuses a directory that holds a log.
+    /// The same, but refuses a directory that holds anything.
     pub fn begin_fresh(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<KeptLog, String> {
         let (storage, lock) = hold(path)?;
-        if archive::holds_log(path).map_err(|error| format!("{}: {error}", path.display()))? {
-            return Err(format!("{} holds a log already", path.display()));
-        }
+        archive::check_free(path)?;
         KeptLog::begin_on(storage, path, lock, engine, options)
     }
 

@@ -43,8 +43,12 @@ const PROGRESS_PERIOD_MS: u64 = 2000;
 const SPACE_PERIOD_MS: u64 = 1000;
 /// After a background save failed, the next save point waits so long.
 const SAVE_RETRY_MS: u64 = 5000;
-/// Settling takes this share of a processor while nothing is behind.
-const CALM_PERCENT: u64 = 10;
+/// Writing is quiet when less than this is appended in so long.
+const QUIET_BYTES: u64 = 4 << 20;
+const QUIET_MS: u64 = 5000;
+/// Settling takes this share of a processor while nothing is behind, and the whole where twice as much waits as starts
+/// a pass.
+const CALM_PERCENT: u64 = 25;
 /// Writing a snapshot takes this share.
 const SNAPSHOT_PERCENT: u64 = 25;
 /// The journal may hold this share of the live data, in percent, before it is settled.
@@ -70,6 +74,9 @@ struct Watched {
     report: LogReport,
     space_looked_ms: u64,
     save_failed_ms: u64,
+    /// What had been appended, and when, the last time that there was much.
+    busy_bytes: u64,
+    busy_ms: u64,
 }
 
 pub fn policy_of(config: &Config) -> Policy {
@@ -88,6 +95,11 @@ fn log_options(engine: &Engine, config: &Config) -> LogOptions {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         refuse_torn: !config.aof_load_truncated,
     }
+}
+
+/// How many bytes of journal start a pass.
+fn starts_at_bytes(report: &LogReport, config: &Config) -> u64 {
+    (report.live_bytes * JOURNAL_PERCENT / 100).max(config.log_settle_bytes).max(1)
 }
 
 impl Service {
@@ -218,9 +230,15 @@ impl Service {
         let log = self.log.lock().clone();
         if let Some(log) = &log {
             log.journal.set_policy(policy_of(&config));
-            if log.fresh_bytes() > self.settle_bytes(&config) {
+            let is_quiet = self.is_quiet(log);
+            if log.fresh_bytes()
+                > if is_quiet { QUIET_BYTES } else { starts_at_bytes(&self.state.lock().report, &config) }
+            {
                 // What is wrong is in the report.
                 let _ = self.settle(log, false);
+            }
+            if is_quiet {
+                log.journal.drop_spares();
             }
             log.tables.reclaim(&mut || {});
         }
@@ -228,10 +246,15 @@ impl Service {
         self.watch_save_points(&config);
     }
 
-    /// How many bytes of journal start a pass.
-    fn settle_bytes(&self, config: &Config) -> u64 {
-        let live = self.state.lock().report.live_bytes;
-        (live * JOURNAL_PERCENT / 100).max(config.log_settle_bytes)
+    /// Whether little was written for a while: then the journal is settled early, so that the disk holds little more than
+    /// is live and the next start is quick.
+    fn is_quiet(&self, log: &KeptLog) -> bool {
+        let (now_ms, appended_bytes) = (clock::unix_ms(), log.journal.appended_bytes());
+        let mut state = self.state.lock();
+        if appended_bytes > state.busy_bytes + QUIET_BYTES {
+            (state.busy_bytes, state.busy_ms) = (appended_bytes, now_ms);
+        }
+        now_ms >= state.busy_ms + QUIET_MS
     }
 
     fn watch_save_points(&self, config: &Config) {
@@ -276,10 +299,8 @@ impl Service {
 
     /// Gives settling the share it needs, and slows writers down where that is not enough.
     fn press(&self, report: &LogReport) {
-        let starts_at =
-            (report.live_bytes * JOURNAL_PERCENT / 100).max(self.engine.config.load().log_settle_bytes).max(1);
-        let behind_percent =
-            report.journal_bytes.saturating_sub(starts_at) * 100 / (starts_at * (PRESSURE_MULTIPLE - 1));
+        let starts_at = starts_at_bytes(report, &self.engine.config.load());
+        let behind_percent = report.journal_bytes.saturating_sub(starts_at) * 100 / starts_at;
         self.settle_share.set(CALM_PERCENT + behind_percent.min(100 - CALM_PERCENT));
         let limit = starts_at * PRESSURE_MULTIPLE;
         let behind = report.journal_bytes.saturating_sub(limit) * WRITER_DELAY_MS_MAX / limit;

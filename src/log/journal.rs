@@ -218,6 +218,11 @@ impl Journal {
         self.core.filler.wake();
     }
 
+    /// Gives the files of released segments back to the file system, while nothing is written that they would serve.
+    pub fn drop_spares(&self) {
+        self.core.drop_spares();
+    }
+
     /// What the next manifest is to say: called after settling, with the segments that will be released once it is
     /// durable.
     pub fn heads(&self, settled: &[Arc<Segment>]) -> Heads {
