@@ -508,6 +508,11 @@ impl<'a> Space<'a> {
         SlotId::all().map(|id| self.with_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64).sum()
     }
 
+    /// Whether slots stay locked until the command ends. Then no change may be told ahead of what the command told so far.
+    pub fn holds_slots(&self) -> bool {
+        !matches!(self.held, Held::Nothing)
+    }
+
     /// Runs `work` on a slot, locking it for the call unless it is held already. A command that holds some slots but
     /// not all may reach only those: locking another would break the order of locking.
     pub fn with_slot<R>(&mut self, id: SlotId, work: impl FnOnce(&mut SlotGuard<'a>) -> R) -> R {

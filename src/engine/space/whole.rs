@@ -1,8 +1,9 @@
 //! What reaches beyond the keys that a command names: walks over slots, random keys, flushing and swapping databases.
 //!
 //! Walks hold one slot at a time, and each for a bounded number of entries, unless the space holds all slots anyway.
-//! Flushing and swapping need every slot held. Keys that a walk finds expired are removed under their slot's lock and
-//! handed to those who follow the data set there and then, because the lock is gone when the command ends.
+//! Flushing and swapping need every slot held. Keys that a walk finds expired are removed under their slot's lock. Where
+//! that is gone when the walk goes on, those who follow the data set are told there and then; where the command holds it
+//! to its end, with the command's other effects, which may be earlier ones of the same slot.
 
 use super::Space;
 use crate::base::key_slot::SlotId;
@@ -47,7 +48,8 @@ impl Space<'_> {
             return;
         }
         let (index, now_ms, hasher, stats) = (self.db, self.now_ms, self.keyspace.hasher(), self.stats);
-        let followers = self.followers;
+        let at_once = self.followers.filter(|_| !self.holds_slots());
+        let mut removed = Vec::new();
         self.with_slot(id, |slot| {
             for key in keys {
                 let db = slot.db_mut(index);
@@ -57,12 +59,16 @@ impl Space<'_> {
                     drop(db.remove(at, hasher));
                     slot.touch(index, key);
                     stats.expired_keys.add(1);
-                    if let Some(followers) = followers {
-                        followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
+                    match at_once {
+                        Some(followers) => followers.tell(slot, id, index, now_ms, &[b"DEL", key]),
+                        None => removed.push(key),
                     }
                 }
             }
         });
+        if self.holds_slots() {
+            removed.into_iter().for_each(|key| self.tell(id, index, &[b"DEL", key]));
+        }
     }
 
     /// A key drawn at random from the database; keys that turn out expired are removed.
