@@ -8,6 +8,8 @@
 use super::Space;
 use crate::base::key_slot::SlotId;
 use crate::base::random;
+use crate::engine::effect::removal_bytes;
+use crate::log::health::Stopped;
 use crate::store::table::CURSOR_END;
 use crate::store::{Db, DbIndex, EntryRef, SlotData};
 
@@ -44,7 +46,13 @@ impl Space<'_> {
 
     /// Removes those of `keys`, all of one slot, that have expired.
     pub fn expire_all(&mut self, id: SlotId, keys: &[Vec<u8>]) {
-        if keys.is_empty() || !self.may_expire() {
+        let bytes: usize = keys.iter().map(|key| removal_bytes(key)).sum();
+        // A walk may meet more of them than any request reckons with.
+        let has_space = match self.followers {
+            Some(followers) if !self.holds_slots() => followers.sink.reserve(followers.lane, bytes).is_ok(),
+            _ => self.reserve(bytes).is_ok(),
+        };
+        if keys.is_empty() || !has_space {
             return;
         }
         let (index, now_ms, hasher, stats) = (self.db, self.now_ms, self.keyspace.hasher(), self.stats);
@@ -127,6 +135,19 @@ impl Space<'_> {
             }
         }
         None
+    }
+
+    /// Makes sure that the log takes an effect of each slot that has keys in one of these databases.
+    pub fn reserve_by_slot(&mut self, databases: std::ops::Range<DbIndex>) -> Result<(), Stopped> {
+        /// FLUSHDB, or SWAPDB with its numbers.
+        const EFFECT_BYTES: usize = 64;
+        if !self.is_followed() {
+            return Ok(());
+        }
+        let of_slot =
+            |slot: &SlotData| slot.dbs().filter(|(index, db)| databases.contains(index) && !db.is_empty()).count();
+        let effects: usize = SlotId::all().map(|id| of_slot(self.slot(id))).sum();
+        self.reserve(effects * EFFECT_BYTES)
     }
 
     /// Takes all keys of these databases out, for the caller to free. Each counts as a change, and whoever watches one
