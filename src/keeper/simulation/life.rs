@@ -59,14 +59,20 @@ struct Background<'l, 'a> {
 }
 
 impl<'a> Life<'a> {
-    pub fn new(server: &'a Server, disk: &'a SimulatedDisk, past: &'a Arc<Mutex<Past>>, floor: Positions) -> Life<'a> {
+    pub fn new(
+        server: &'a Server,
+        disk: &'a SimulatedDisk,
+        past: &'a Arc<Mutex<Past>>,
+        has_faults: bool,
+        floor: Positions,
+    ) -> Life<'a> {
         Life {
             server,
             disk,
             past,
             promised: Mutex::new(Promised { floor, waiting: Vec::new() }),
             images: Mutex::default(),
-            has_faults: false,
+            has_faults,
         }
     }
 

@@ -39,8 +39,9 @@ struct World {
 }
 
 impl World {
-    /// A server on the disk, which may fail when it is started, and be started again then.
-    fn start(&mut self) -> Server {
+    /// A server on the disk, which may fail when it is started, and be started again then; whether the last start may
+    /// have met a fault.
+    fn start(&mut self) -> (Server, bool) {
         use Operation::{Create, Rename, Sync, SyncDirectory, Write};
         loop {
             let fails = self.rng.below(6) == 0;
@@ -51,7 +52,7 @@ impl World {
             let started = Server::start(&self.disk, &self.directory, &self.past, &mut self.rng);
             self.disk.heal();
             match started {
-                Ok(server) => return server,
+                Ok(server) => return (server, fails),
                 Err(error) => assert!(fails, "the start is refused: {error}"),
             }
             self.disk = if self.rng.below(2) == 0 { self.disk.killed() } else { self.disk.crash(self.rng.next_u64()) };
@@ -59,8 +60,8 @@ impl World {
     }
 
     /// One life on the disk, and what it left; `floor` is durable when it begins.
-    fn live(&mut self, server: &Server, floor: Positions) -> (Positions, Positions, End) {
-        let mut life = Life::new(server, &self.disk, &self.past, floor);
+    fn live(&mut self, server: &Server, has_faults: bool, floor: Positions) -> (Positions, Positions) {
+        let mut life = Life::new(server, &self.disk, &self.past, has_faults, floor);
         life.live(&mut self.oracle, &mut self.rng);
         let mut end = [End::Crash, End::Crash, End::Kill, End::Shutdown][self.rng.below(4) as usize];
         let given = self.past.lock().taken();
@@ -88,7 +89,7 @@ impl World {
         for image in images {
             self.check_image(image.disk, &image.floor, &image.given);
         }
-        (floor, given, end)
+        (floor, given)
     }
 
     /// A server is started on an image, and once more on what is left when it crashes at once.
@@ -111,12 +112,12 @@ fn run(seed: u64, directory: &Path) {
     let disk = SimulatedDisk::new(rng.next_u64(), FILE_BYTES);
     let oracle = Oracle::new(engine());
     let mut world = World { rng, disk, past: Arc::default(), oracle, directory: directory.to_path_buf() };
-    let mut server = world.start();
+    let (mut server, mut has_faults) = world.start();
     let mut floor = Positions::new();
     for _ in 0..2 + world.rng.below(3) {
-        let (least, given, _) = world.live(&server, floor);
+        let (least, given) = world.live(&server, has_faults, floor);
         drop(server);
-        server = world.start();
+        (server, has_faults) = world.start();
         floor = server.check(&mut world.oracle, &world.past.lock(), &least, &given);
         world.past.lock().cut(&floor);
     }
