@@ -11,7 +11,7 @@ use super::registry::Command;
 use super::spec::{ADMIN, FAST, SKIP_MONITOR, SKIP_SLOWLOG};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
-use crate::engine::effect::Effect;
+use crate::engine::effect::{Effect, bytes_for_request};
 use crate::engine::{Engine, Session, Worker};
 use crate::log::health::Stopped;
 use crate::resp::ReplyError;
@@ -48,6 +48,13 @@ pub fn hand_on_effect(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], changes: u64
     }
     cx.worker.note_change();
     handed.and_then(|()| cx.space.hand_on()).map_err(|_| stopped_log(cx))
+}
+
+/// Makes sure, before anything is changed, that the log takes so many bytes of effects more than the request says.
+pub fn reserve(cx: &mut Cx<'_>, args: &[&[u8]], bytes: usize) -> Result<(), ReplyError> {
+    // A transaction has kept what its requests need.
+    let of_request = if cx.in_exec { 0 } else { bytes_for_request(args.iter().map(|one| one.len()).sum(), args.len()) };
+    cx.space.reserve(of_request + bytes).map_err(|_| stopped_log(cx))
 }
 
 /// The error of a change that the log did not take.

@@ -1,5 +1,6 @@
 //! Handlers: strings used as arrays of bits. BITFIELD has a file of its own.
 
+use super::account::reserve;
 use super::context::{Cx, Outcome};
 use super::string::{clip, integer};
 use crate::base::key_slot::SlotId;
@@ -139,12 +140,16 @@ pub fn bitop(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             }
         }
     }
+    let crosses = sources.iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target));
+    if crosses {
+        reserve(cx, args, result.len())?;
+    }
     if result.is_empty() {
         cx.space.remove(target);
         cx.space.effect.set(cx.space.db, &[b"DEL", target]);
     } else {
         cx.space.set_string(target, &result, Expiry::Clear, StringForm::Raw);
-        if sources.iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target)) {
+        if crosses {
             cx.space.effect.set(cx.space.db, &[b"SET", target, &result]);
         }
     }

@@ -3,6 +3,7 @@
 
 use super::context::Cx;
 use crate::base::number::Decimal;
+use crate::log::record;
 use crate::store::{DbIndex, EntryRef, ValueType};
 
 /// Runs `emit` with each command that is needed to make the entry, under `key`, where there is none of that name or one
@@ -16,6 +17,13 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             None => emit(&[b"SET", key, entry.value()]),
         },
     }
+}
+
+/// What those commands take in the log.
+pub fn creation_bytes(entry: EntryRef<'_>, key: &[u8]) -> usize {
+    let mut bytes = 0;
+    create(entry, key, |command| bytes += record::record_bytes(record::effect_bytes(command)));
+    bytes
 }
 
 /// Tells that `key` of database `db` now is what it is, whatever it was: for commands that took it from another slot.

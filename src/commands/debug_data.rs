@@ -124,18 +124,24 @@ pub fn populate(cx: &mut Cx<'_>, count: &[u8], rest: &[&[u8]]) -> Outcome {
 /// Adds a string unless there is something under its key.
 fn add(cx: &mut Cx<'_>, index: DbIndex, key: &[u8], value: &[u8]) {
     let (place, now_ms) = (cx.space.place(key), cx.space.now_ms);
-    let (hasher, followers) = (cx.engine().keyspace.hasher(), cx.space.followers());
-    cx.space.with_slot(place.slot, |slot| {
+    let hasher = cx.engine().keyspace.hasher();
+    let at_once = cx.space.followers().filter(|_| !cx.space.holds_slots());
+    let added = cx.space.with_slot(place.slot, |slot| {
         let db = slot.db_mut(index);
-        if db.find(place.hash, key).is_none() {
-            let entry = Entry::new(key, value, None, StringForm::Auto, access_clock(now_ms));
-            db.insert(place.hash, entry, hasher);
-            slot.touch(index, key);
-            if let Some(followers) = followers {
-                followers.tell(slot, place.slot, index, now_ms, &[b"SET", key, value]);
-            }
+        if db.find(place.hash, key).is_some() {
+            return false;
         }
+        let entry = Entry::new(key, value, None, StringForm::Auto, access_clock(now_ms));
+        db.insert(place.hash, entry, hasher);
+        slot.touch(index, key);
+        if let Some(followers) = at_once {
+            followers.tell(slot, place.slot, index, now_ms, &[b"SET", key, value]);
+        }
+        true
     });
+    if added && cx.space.holds_slots() {
+        cx.space.tell(place.slot, index, &[b"SET", key, value]);
+    }
 }
 
 /// DEBUG HTSTATS db

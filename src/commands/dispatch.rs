@@ -21,10 +21,10 @@ use super::spec::{
 };
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
-use crate::engine::effect::EffectSink;
+use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
 use crate::engine::gate::Passage;
 use crate::engine::persistence::obstacle;
-use crate::engine::session::{Fate, ReplyMode};
+use crate::engine::session::{Fate, ReplyMode, Transaction};
 use crate::engine::space::{Followers, Place, Space};
 use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
@@ -33,8 +33,6 @@ use crate::store::Keyspace;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
-/// Requests of more bytes have space for their effects made sure of before they run; others fit what is always ready.
-const LARGE_CHANGE_BYTES: usize = 256 << 10;
 /// Replies beyond this many bytes are sent before the batch goes on.
 const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
 
@@ -333,7 +331,7 @@ impl<'e> Run<'e> {
         Ok(command)
     }
 
-    /// Nothing changes that the log would not take.
+    /// Nothing changes that the log would not take: there is space for what the request's effects can be.
     #[inline]
     fn admit_change(
         self,
@@ -342,18 +340,16 @@ impl<'e> Run<'e> {
         command: &Command,
         args: &[&[u8]],
     ) -> Result<(), ReplyError> {
-        if !sink.is_running() && writes(session, command) {
-            return Err(ReplyError::log_stopped(sink.stopped()));
+        if !writes(session, command) {
+            return Ok(());
         }
-        let mut bytes = args.iter().map(|argument| argument.len()).sum::<usize>();
-        if command.has(RUNS_QUEUE) {
-            bytes = session.transaction.as_ref().map_or(0, |transaction| transaction.queue_bytes);
-        }
-        if bytes > LARGE_CHANGE_BYTES && writes(session, command) {
-            let reserved = sink.reserve(self.worker.index, bytes);
-            reserved.map_err(|_| ReplyError::log_stopped(sink.stopped()))?;
-        }
-        Ok(())
+        let bytes = if command.has(RUNS_QUEUE) {
+            session.transaction.as_ref().map_or(0, |transaction| bytes_for_transaction(session, transaction))
+        } else {
+            bytes_for_request(args.iter().map(|argument| argument.len()).sum(), args.len())
+        };
+        let reserved = sink.reserve(self.worker.index, bytes);
+        reserved.map_err(|_| ReplyError::log_stopped(sink.stopped()))
     }
 
     /// What may be done while the data set is loaded, while saving fails, and while slots are refused.
@@ -417,9 +413,9 @@ impl<'e> Run<'e> {
     }
 
     #[inline]
-    fn followers(self, command: &Command) -> Option<Followers<'e>> {
+    fn followers(self, session: &Session, command: &Command) -> Option<Followers<'e>> {
         let sink = self.worker.effects()?;
-        Some(Followers { sink, lane: self.worker.index, writes: command.has(WRITE) })
+        Some(Followers { sink, lane: self.worker.index, writes: writes(session, command) })
     }
 
     /// Locks, runs and accounts for one command; gives the moment it ended.
@@ -447,7 +443,7 @@ impl<'e> Run<'e> {
                     session.db,
                     self.worker.now_ms,
                     !session.no_touch,
-                    self.followers(command),
+                    self.followers(session, command),
                 ),
                 reply: Reply::new(out, session.protocol),
                 session,
@@ -520,6 +516,12 @@ fn needs_memory(session: &Session, command: &Command) -> bool {
 #[inline]
 fn queues(session: &Session, command: &Command) -> bool {
     session.transaction.is_some() && !command.has(NEVER_QUEUED)
+}
+
+/// What the effects of a client's transaction take in the log; watched keys may expire with it.
+pub(super) fn bytes_for_transaction(session: &Session, transaction: &Transaction) -> usize {
+    let watched: usize = session.watched().map(|(_, key)| removal_bytes(key)).sum();
+    bytes_for_request(transaction.queue_bytes, transaction.queue.len()) + watched
 }
 
 /// Whether running this command may change the data set now.

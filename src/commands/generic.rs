@@ -1,8 +1,9 @@
 //! Handlers of the commands on keys of any type, and on whole databases.
 
+use super::account::{reserve, stopped_log};
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
-use super::creation::tell_made;
+use super::creation::{creation_bytes, tell_made};
 use crate::base::key_slot::SlotId;
 use crate::engine::Space;
 use crate::engine::effect::Effect;
@@ -65,21 +66,24 @@ fn in_database<'a, R>(space: &mut Space<'a>, db: DbIndex, work: impl FnOnce(&mut
 /// Gives a key another name; false when only a free name will do and this one is taken.
 fn rename_generic(cx: &mut Cx<'_>, args: &[&[u8]], only_if_free: bool) -> Result<bool, ReplyError> {
     let (from, to) = (args[1], args[2]);
-    if cx.space.peek(from).is_none() {
-        return Err(ReplyError::NoSuchKey);
-    }
+    let Some(entry) = cx.space.peek(from) else { return Err(ReplyError::NoSuchKey) };
+    let bytes = creation_bytes(entry, to);
     if from == to {
         return Ok(!only_if_free);
     }
     if only_if_free && cx.space.exists(to) {
         return Ok(false);
     }
+    let crosses = SlotId::of_key(from) != SlotId::of_key(to);
+    if crosses {
+        reserve(cx, args, bytes)?;
+    }
     let Some(mut entry) = cx.space.remove(from) else { return Err(ReplyError::NoSuchKey) };
     entry.set_access(cx.space.access_now);
     reclaim::discard(cx.space.put(entry.rekeyed(to)));
     // Two keys were touched, but it is one change.
     cx.space.changes -= 1;
-    if SlotId::of_key(from) != SlotId::of_key(to) {
+    if crosses {
         let db = cx.space.db;
         cx.space.effect.set(db, &[b"DEL", from]);
         tell_made(cx, db, to);
@@ -151,10 +155,14 @@ pub fn copy(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         Some(entry) if replace || !taken => Some(entry.copied_as(to, access)),
         _ => None,
     };
+    let crosses = SlotId::of_key(from) != SlotId::of_key(to);
+    if crosses && let Some(copied) = &copied {
+        reserve(cx, args, creation_bytes(copied.view(), to))?;
+    }
     cx.reply.integer(i64::from(copied.is_some()));
     if let Some(copied) = copied {
         reclaim::discard(in_database(&mut cx.space, db, |space| space.put(copied)));
-        if SlotId::of_key(from) != SlotId::of_key(to) {
+        if crosses {
             tell_made(cx, db, to);
         }
     }
@@ -181,17 +189,18 @@ fn free(databases: Vec<Db>, lazily: bool) {
     }
 }
 
-fn flush(cx: &mut Cx<'_>, databases: std::ops::Range<DbIndex>) -> Vec<Db> {
+fn flush(cx: &mut Cx<'_>, databases: std::ops::Range<DbIndex>) -> Result<Vec<Db>, ReplyError> {
+    cx.space.reserve_by_slot(databases.clone()).map_err(|_| stopped_log(cx))?;
     // Each slot has told its part.
     cx.space.effect = Effect::Instead(Vec::new());
-    cx.space.flush(databases)
+    Ok(cx.space.flush(databases))
 }
 
 /// FLUSHDB [ASYNC | SYNC]
 pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let db = cx.space.db;
-    free(flush(cx, db..db + 1), lazily);
+    free(flush(cx, db..db + 1)?, lazily);
     cx.reply.ok();
     Ok(())
 }
@@ -200,7 +209,7 @@ pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 pub fn flushall(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let databases = cx.space.keyspace().databases();
-    free(flush(cx, 0..databases), lazily);
+    free(flush(cx, 0..databases)?, lazily);
     cx.reply.ok();
     Ok(())
 }
@@ -216,6 +225,7 @@ pub fn swapdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let second = reader.small_integer_or(ReplyError::of("ERR invalid second DB index"));
     let (first, second) = (reader.check_database(first, databases), reader.check_database(second, databases));
     reader.finish()?;
+    cx.space.reserve_by_slot(0..databases).map_err(|_| stopped_log(cx))?;
     // Each slot tells its part.
     cx.space.effect = Effect::Instead(Vec::new());
     cx.space.swap(first, second);

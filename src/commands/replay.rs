@@ -258,7 +258,10 @@ impl Interpreter for CommandInterpreter {
                     return Meaning::Replaces(key);
                 }
                 2 if is(b"DEL") || is(b"UNLINK") => return Meaning::Removes(key),
-                _ if is(b"RESTORE") => return Meaning::Replaces(key),
+                // Without REPLACE it needs the removal before it: there may be an older value below that.
+                _ if is(b"RESTORE") && arguments.skip(2).any(|word| word.eq_ignore_ascii_case(b"REPLACE")) => {
+                    return Meaning::Replaces(key);
+                }
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@
 
 use super::account;
 use super::context::{Cx, Outcome};
-use super::dispatch::run_handler;
+use super::dispatch::{bytes_for_transaction, run_handler};
 use super::registry::{self, CommandId};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
@@ -72,6 +72,7 @@ pub fn exec(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 }
 
 fn finish(cx: &mut Cx<'_>, transaction: &Transaction) -> Outcome {
+    cx.space.keep_reserved(bytes_for_transaction(cx.session, transaction));
     let changed = watched_key_changed(cx);
     unwatch_all(cx);
     if transaction.refused {

@@ -10,6 +10,7 @@ use std::task::Waker;
 
 use crate::log::health::{State, Stopped};
 use crate::log::journal::Journal;
+use crate::log::record;
 use crate::log::transaction::{Change, Parts};
 use crate::store::DbIndex;
 
@@ -32,8 +33,27 @@ pub trait EffectSink: Send + Sync {
     fn is_durable(&self, ticket: u64) -> bool;
     /// Sees to it that what the ticket names becomes durable, and wakes the task then, or when the sink stops.
     fn wake_when_durable(&self, ticket: u64, waker: &Waker);
-    /// Makes sure that an effect of so many bytes will be taken, before anything is changed.
+    /// Makes sure that effects of so many bytes will be taken, before anything is changed. Takes the place of what was
+    /// reserved for this lane before.
     fn reserve(&self, lane: usize, bytes: usize) -> Result<(), Stopped>;
+}
+
+/// What the effects of a request of so many bytes and arguments take, keys that expire under its eyes included. A command
+/// whose effects tell more than its request does reserves that itself.
+#[inline]
+pub fn bytes_for_request(bytes: usize, arguments: usize) -> usize {
+    /// Each argument may begin a record of its own.
+    const PER_ARGUMENT_BYTES: usize = 96;
+    /// Numbers that are written out, and words that are added.
+    const WRITTEN_OUT_BYTES: usize = 8 << 10;
+    /// Of longer requests the least part is keys.
+    const KEYS_BYTES_MAX: usize = 1 << 20;
+    bytes + bytes.min(KEYS_BYTES_MAX) + arguments * PER_ARGUMENT_BYTES + WRITTEN_OUT_BYTES
+}
+
+/// What the removal of a key takes.
+pub fn removal_bytes(key: &[u8]) -> usize {
+    record::record_bytes(record::effect_bytes(&[b"DEL", key]))
 }
 
 impl EffectSink for Journal {

@@ -10,6 +10,7 @@ use crate::store::slot::{DbIndex, NEVER_MS};
 use crate::store::table::CURSOR_END;
 use crate::store::{EntryRef, SlotGuard};
 
+use super::effect::removal_bytes;
 use super::gate::Passage;
 use super::space::Followers;
 use super::state::Engine;
@@ -47,6 +48,11 @@ impl ExpiryCycle {
             let (removed_here, soonest_here_ms) = sweep_slot(engine, followers, id, now_ms);
             removed += removed_here;
             soonest_ms = soonest_ms.min(soonest_here_ms);
+            if sink.as_ref().is_some_and(|sink| !sink.is_running()) {
+                self.next_slot = number;
+                soonest_ms = now_ms;
+                break;
+            }
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 && clock::ticks().nanos_since(started) > budget_us * 1000 {
                 self.next_slot = number + 1;
                 engine.stats.time_limited_expire_cycles.add(1);
@@ -97,6 +103,11 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
                         None => {}
                     }
                 });
+            }
+            let bytes: usize = expired.iter().map(|key| removal_bytes(key)).sum();
+            if followers.is_some_and(|followers| followers.sink.reserve(followers.lane, bytes).is_err()) {
+                held.1.db_mut(index).set_soonest_expiry_ms(0);
+                return (removed, 0);
             }
             removed += expired.len() as u64;
             remove_all(engine, followers, &mut held.1, id, index, &expired, now_ms);

@@ -10,7 +10,7 @@ mod whole;
 
 use smallvec::SmallVec;
 
-use super::effect::{Effect, EffectSink};
+use super::effect::{self, Effect, EffectSink};
 use crate::base::clock;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
@@ -70,6 +70,8 @@ pub struct Space<'a> {
     /// What the command under way did.
     pub effect: Effect,
     followers: Option<Followers<'a>>,
+    /// Space in the log that the effects of the command were promised, beyond what every request is.
+    reserved_bytes: usize,
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
@@ -142,6 +144,7 @@ impl<'a> Space<'a> {
             changes: 0,
             effect: Effect::default(),
             followers,
+            reserved_bytes: 0,
             parts: Parts::default(),
         }
     }
@@ -231,7 +234,7 @@ impl<'a> Space<'a> {
 
     #[cold]
     fn expire(&mut self, place: Place, at: At, key: &[u8]) {
-        if !self.may_expire() {
+        if !self.may_expire(effect::removal_bytes(key)) {
             return;
         }
         let (index, hasher) = (self.db, self.keyspace.hasher());
@@ -242,9 +245,24 @@ impl<'a> Space<'a> {
         self.tell(place.slot, index, &[b"DEL", key]);
     }
 
-    /// Whether keys whose time is over may be removed now.
-    fn may_expire(&self) -> bool {
-        self.followers.is_none_or(|followers| followers.writes || followers.sink.is_running())
+    /// Whether keys whose time is over may be removed now, which takes so many bytes of the log. Those of a command that
+    /// writes were reckoned with when it was let in.
+    fn may_expire(&mut self, bytes: usize) -> bool {
+        self.followers.is_none_or(|followers| followers.writes) || self.reserve(bytes).is_ok()
+    }
+
+    /// Makes sure, before anything is changed, that the log takes so many bytes of effects more than the request says and
+    /// this space was promised before.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), Stopped> {
+        let Some(followers) = self.followers else { return Ok(()) };
+        followers.sink.reserve(followers.lane, self.reserved_bytes + bytes)?;
+        self.reserved_bytes += bytes;
+        Ok(())
+    }
+
+    /// Told what was reserved for the requests to come, before the first of them runs.
+    pub fn keep_reserved(&mut self, bytes: usize) {
+        self.reserved_bytes = bytes;
     }
 
     // ---- effects ------------------------------------------------------------------------------------------------
@@ -506,6 +524,11 @@ impl<'a> Space<'a> {
     pub fn key_count(&mut self) -> u64 {
         let index = self.db;
         SlotId::all().map(|id| self.with_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64).sum()
+    }
+
+    /// Whether slots stay locked until the command ends. Then no change may be told ahead of what the command told so far.
+    pub fn holds_slots(&self) -> bool {
+        !matches!(self.held, Held::Nothing)
     }
 
     /// Runs `work` on a slot, locking it for the call unless it is held already. A command that holds some slots but

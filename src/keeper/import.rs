@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::kept_log::{KeptLog, LogOptions, SEGMENT_BYTES, discard};
+use super::kept_log::{KeptLog, LogOptions, Measures, discard};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::commands::creation::create;
@@ -116,11 +116,11 @@ pub fn read(origin: Origin, engine: &Arc<Engine>) -> Result<Imported, String> {
 pub fn into_fresh_log(origin: Origin, path: &Path, engine: &Arc<Engine>) -> Result<Imported, String> {
     let options = LogOptions {
         lanes: engine.background_lane() + 1,
-        segment_bytes: SEGMENT_BYTES,
         // One sync at the end is enough.
         policy: Policy::No,
         threads: 1,
         refuse_torn: true,
+        measures: Measures::default(),
     };
     let log = KeptLog::begin_fresh(path, engine, &options)?;
     engine.persistence.begin_loading(origin.bytes());

@@ -13,6 +13,7 @@ use crate::base::key_slot::SlotId;
 use crate::commands::replay::{CommandInterpreter, Scratch};
 use crate::engine::Engine;
 use crate::log::disk::Disk;
+use crate::log::extents::FILE_UNITS_MAX;
 use crate::log::fold::Census;
 use crate::log::health::State;
 use crate::log::journal::{Journal, Options};
@@ -33,20 +34,39 @@ pub(super) const MOVING_IN_NAME: &str = "moving-in";
 pub struct LogOptions {
     /// Workers, and one for the background.
     pub lanes: usize,
-    pub segment_bytes: usize,
     pub policy: Policy,
     /// Readers at recovery.
     pub threads: usize,
     /// Refuse to start after a torn tail.
     pub refuse_torn: bool,
+    pub measures: Measures,
 }
 
-/// Journal segments are so long, unless a transaction needs more.
-pub const SEGMENT_BYTES: usize = 64 << 20;
-/// Released segments that are kept for use again.
-const SPARE_SEGMENTS: usize = 4;
-/// Space is made ready so far ahead of a lane's end.
-const FILL_AHEAD_BYTES: usize = 4 << 20;
+/// How large the log's files are, and how often it acts by itself. The default is right for servers; tests take less.
+pub struct Measures {
+    /// Journal segments are so long, unless a transaction needs more.
+    pub segment_bytes: usize,
+    /// Released segments that are kept for use again.
+    pub spare_segments: usize,
+    /// Space is made ready so far ahead of a lane's end.
+    pub fill_ahead_bytes: usize,
+    /// Longest file of the tablespace, in units of extents.
+    pub file_units: u32,
+    /// Between two rounds of syncing that nobody asked for.
+    pub period_ms: u64,
+}
+
+impl Default for Measures {
+    fn default() -> Measures {
+        Measures {
+            segment_bytes: 64 << 20,
+            spare_segments: 4,
+            fill_ahead_bytes: 4 << 20,
+            file_units: FILE_UNITS_MAX,
+            period_ms: 1000,
+        }
+    }
+}
 
 pub struct KeptLog {
     pub journal: Arc<Journal>,
@@ -112,7 +132,7 @@ impl KeptLog {
         Ok(KeptLog::open_on(storage, path, lock, engine, options)?.0)
     }
 
-    fn open_on(
+    pub(super) fn open_on(
         storage: Arc<dyn Storage>,
         path: &Path,
         lock: Lock,
@@ -120,7 +140,7 @@ impl KeptLog {
         options: &LogOptions,
     ) -> Result<(KeptLog, Found), String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let opened = Tables::open(storage.clone()).map_err(|error| failed(&error))?;
+        let opened = Tables::open_with(storage.clone(), options.measures.file_units).map_err(|error| failed(&error))?;
         let tables = Arc::new(opened.tables);
         let version = tables.current();
         let expected = Expected { heads: &opened.journal.heads, last_number: opened.journal.last_number };
@@ -142,11 +162,12 @@ impl KeptLog {
         let journal = Journal::create(
             storage.clone(),
             Options {
-                segment_bytes: options.segment_bytes,
+                segment_bytes: options.measures.segment_bytes,
                 first_number: scan.last_number + 1,
-                spares: SPARE_SEGMENTS,
-                fill_ahead_bytes: FILL_AHEAD_BYTES,
+                spares: options.measures.spare_segments,
+                fill_ahead_bytes: options.measures.fill_ahead_bytes,
                 policy: options.policy,
+                period_ms: options.measures.period_ms,
                 recovered: scan.segments.clone(),
                 ..Options::new(options.lanes)
             },

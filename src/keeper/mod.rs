@@ -17,6 +17,8 @@ pub mod pacer;
 pub mod recovery;
 pub mod restore;
 pub mod service;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 
 pub use kept_log::{KeptLog, LogOptions};

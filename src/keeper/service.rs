@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::import;
-use super::kept_log::{KeptLog, LogOptions, SEGMENT_BYTES};
+use super::kept_log::{KeptLog, LogOptions, Measures};
 use super::live_snapshot::Seen;
 use super::pacer::{BurstPacer, Share};
 use super::snapshot::Written;
@@ -92,10 +92,10 @@ pub fn policy_of(config: &Config) -> Policy {
 fn log_options(engine: &Engine, config: &Config) -> LogOptions {
     LogOptions {
         lanes: engine.background_lane() + 1,
-        segment_bytes: SEGMENT_BYTES,
         policy: policy_of(config),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         refuse_torn: !config.aof_load_truncated,
+        measures: Measures::default(),
     }
 }
 

@@ -103,7 +103,10 @@ fn fill_all(core: &Core) -> io::Result<()> {
         let filled = space.fill(ahead_bytes);
         let mut lane = lane.0.lock();
         match lane.next {
-            None => lane.next = Some(space),
+            None => {
+                lane.next = Some(space);
+                lane.note_space(core);
+            }
             // The lane was faster.
             Some(_) => {
                 drop(lane);

@@ -6,11 +6,15 @@
 //! An append goes straight into the mapping of the lane's segment as long as its end stays below `fast_until`. That
 //! leaves room for the `sealed` record, and space that the filler is not late with. Beyond it, and when a cut has begun
 //! another generation, [`Lane::make_room`] looks closer.
+//!
+//! As long as the filler keeps up, half of what it keeps ahead is always there: the lane is *ample*, and changes of up to
+//! that length need nothing reserved. Whoever is about to make a change looks at that without the lock. Only the lane's
+//! own thread takes of the space; what a cut begins has as much again, or the cut fails.
 
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -29,7 +33,25 @@ pub const OVERHEAD_BYTES: usize = HEADER_BYTES + SEAL_BYTES + MARK_BYTES;
 
 /// A lane on cache lines of its own; two, because processors fetch them in pairs.
 #[repr(align(128))]
-pub struct Padded(pub Mutex<Lane>);
+pub struct Padded(pub Mutex<Lane>, AtomicBool);
+
+impl Padded {
+    pub fn new(lane: Lane) -> Padded {
+        Padded(Mutex::new(lane), AtomicBool::new(false))
+    }
+
+    /// Whether [`ample_bytes`] can be appended without asking the disk; asked by the lane's own thread.
+    #[inline]
+    pub fn is_ample(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+/// What an ample lane has space for.
+#[inline]
+pub fn ample_bytes(core: &Core) -> usize {
+    core.options.fill_ahead_bytes / 2
+}
 
 pub struct Lane {
     pub writer: Writer,
@@ -119,9 +141,23 @@ impl Lane {
         Ok(())
     }
 
+    /// Notes whether the space at hand is ample. A segment that is filled to its end is not looked at again before that,
+    /// so the next one must be ready then.
+    pub fn note_space(&mut self, core: &Core) {
+        self.writer.refresh();
+        let wanted = ample_bytes(core) + OVERHEAD_BYTES;
+        let is_whole = self.writer.segment().space().filled_bytes() == self.writer.segment().space().capacity();
+        let is_ample = match &self.next {
+            Some(next) if is_whole => next.filled_bytes() >= wanted,
+            None if is_whole => false,
+            _ => self.writer.room() >= wanted,
+        };
+        core.lanes[self.number as usize].1.store(is_ample, Ordering::Relaxed);
+    }
+
     /// Learns how far the filler has come, and wakes it if that is not far.
     fn look_ahead(&mut self, core: &Core) {
-        self.writer.refresh();
+        self.note_space(core);
         let filled = self.writer.end() + self.writer.room();
         if filled == self.writer.segment().space().capacity() {
             self.fast_until = filled - SEAL_BYTES;
@@ -144,21 +180,34 @@ impl Lane {
         Ok(())
     }
 
-    /// Seals the segment and begins the next one, which has room for so many bytes and for what was promised. An error
-    /// leaves all as it was.
-    fn move_on(&mut self, core: &Core, bytes: usize, generation: u64) -> io::Result<()> {
-        let wanted = bytes.max(self.reserved_bytes) + OVERHEAD_BYTES;
+    /// Space for another segment, filled for so many bytes.
+    fn take_next(&mut self, core: &Core, bytes: usize) -> io::Result<Space> {
+        let wanted = bytes + OVERHEAD_BYTES;
         let space = match self.next.take_if(|next| next.capacity() >= wanted) {
             Some(space) => space,
             None => core.prepare(wanted)?,
         };
-        if let Err(error) = space.fill(wanted) {
-            match self.next {
-                None => self.next = Some(space),
-                Some(_) => core.put_aside(space),
+        match space.fill(wanted) {
+            Ok(()) => Ok(space),
+            Err(error) => {
+                match self.next {
+                    None => self.next = Some(space),
+                    Some(_) => core.put_aside(space),
+                }
+                Err(error)
             }
-            return Err(error);
         }
+    }
+
+    /// Seals the segment and begins the next one, which has room for so many bytes and for what was promised. An error
+    /// leaves all as it was.
+    fn move_on(&mut self, core: &Core, bytes: usize, generation: u64) -> io::Result<()> {
+        let promised = self.reserved_bytes.max(ample_bytes(core));
+        let space = match self.take_next(core, bytes.max(promised)) {
+            // What was promised was promised for these bytes, and it may have been more than they are.
+            Err(_) if bytes > 0 && bytes < promised => self.take_next(core, bytes)?,
+            taken => taken?,
+        };
         let before = self.writer.segment().number();
         let writer = Writer::begin(space, self.number, before, generation, clock::unix_ms());
         let header = mark_header(Kind::Sealed, writer.segment().number());

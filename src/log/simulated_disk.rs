@@ -90,6 +90,8 @@ struct Inode {
 
 struct Content {
     len: usize,
+    /// The longest that the file ever was: behind it all contents are zeros.
+    reached: usize,
     durable: Vec<u8>,
     durable_len: usize,
     believed: Vec<u8>,
@@ -99,7 +101,10 @@ struct Content {
 
 impl Cache {
     fn new(len: usize) -> Arc<Cache> {
-        Arc::new(Cache((0..len).map(|_| UnsafeCell::new(0)).collect()))
+        let zeros = Box::into_raw(vec![0u8; len].into_boxed_slice());
+        // SAFETY: a cell has the layout of what is in it, and the box is this function's alone. Made of a zeroed
+        // allocation, a large file takes no memory where nothing is written.
+        Arc::new(Cache(unsafe { Box::from_raw(zeros as *mut [UnsafeCell<u8>]) }))
     }
 
     fn address(&self) -> *mut u8 {
@@ -135,18 +140,29 @@ impl Cache {
     }
 }
 
+/// These bytes and zeros behind them.
+fn extended(bytes: &[u8], len: usize) -> Vec<u8> {
+    let mut extended = vec![0; len];
+    extended[..bytes.len()].copy_from_slice(bytes);
+    extended
+}
+
 impl Inode {
-    fn new(content: Vec<u8>, len: usize, pages: BTreeSet<usize>) -> Arc<Inode> {
-        let cache = Cache::new(content.len());
-        cache.write(&content, 0);
-        let content = Content { len, believed: content.clone(), durable: content, durable_len: len, pages };
+    /// A file of these bytes, all of them durable, that grows to `bytes_max` at most.
+    fn new(bytes: &[u8], bytes_max: usize, pages: BTreeSet<usize>) -> Arc<Inode> {
+        let cache = Cache::new(bytes_max);
+        cache.write(bytes, 0);
+        let durable = extended(bytes, bytes_max);
+        let len = bytes.len();
+        let content =
+            Content { len, reached: len, believed: extended(bytes, bytes_max), durable, durable_len: len, pages };
         Arc::new(Inode { cache, content: Mutex::new(content) })
     }
 
     /// Calls `each` with every sector that the system takes for unwritten, where it is and its content in the cache.
     fn for_dirty(&self, content: &mut Content, mut each: impl FnMut(&mut Content, Range<usize>, &[u8])) {
         let mut sector = [0; SECTOR_BYTES];
-        for at in (0..self.cache.0.len()).step_by(SECTOR_BYTES) {
+        for at in (0..content.reached).step_by(SECTOR_BYTES) {
             let range = at..(at + SECTOR_BYTES).min(self.cache.0.len());
             let sector = &mut sector[..range.len()];
             self.cache.read(sector, at);
@@ -188,6 +204,11 @@ impl SimulatedDisk {
         self.0.state.lock().faults.clear();
     }
 
+    /// Bytes that files take.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.0.state.lock().used_pages * PAGE_BYTES as u64
+    }
+
     pub(crate) fn set_capacity(&self, bytes: u64) {
         self.0.state.lock().capacity_bytes = bytes;
     }
@@ -202,7 +223,8 @@ impl SimulatedDisk {
         self.0.state.lock().syncs
     }
 
-    /// The disk as it is found after the machine lost its power at this moment. Nobody stores into mappings meanwhile.
+    /// The disk as it is found after the machine lost its power at this moment. Of what is stored into mappings meanwhile
+    /// it has some.
     pub(crate) fn crash(&self, seed: u64) -> SimulatedDisk {
         let mut rng = Rng::from_seed(seed);
         let state = self.0.state.lock();
@@ -227,15 +249,14 @@ impl SimulatedDisk {
         let kept_of_eight = rng.below(9);
         let after = |inode: &Inode, rng: &mut Rng| {
             let mut content = inode.content.lock();
-            let mut bytes = content.durable.clone();
+            let mut bytes = extended(&content.durable[..content.reached], inode.cache.0.len());
             inode.for_dirty(&mut content, |_, range, sector| {
                 if rng.below(8) < kept_of_eight {
                     bytes[range].copy_from_slice(sector);
                 }
             });
             let len = if rng.below(8) < kept_of_eight { content.len } else { content.durable_len };
-            bytes[len..].fill(0);
-            Inode::new(bytes, len, content.pages.clone())
+            Inode::new(&bytes[..len], bytes.len(), content.pages.clone())
         };
         let names = names.iter().map(|(name, inode)| (name.clone(), after(inode, &mut rng))).collect();
         self.restarted(names, rng)
@@ -250,15 +271,17 @@ impl SimulatedDisk {
                 return Arc::clone(copy);
             }
             let content = inode.content.lock();
-            let cache = Cache::new(inode.cache.0.len());
-            let mut bytes = vec![0; inode.cache.0.len()];
+            let (bytes_max, reached) = (inode.cache.0.len(), content.reached);
+            let cache = Cache::new(bytes_max);
+            let mut bytes = vec![0; reached];
             inode.cache.read(&mut bytes, 0);
             cache.write(&bytes, 0);
             let content = Content {
                 len: content.len,
-                durable: content.durable.clone(),
+                reached,
+                durable: extended(&content.durable[..reached], bytes_max),
                 durable_len: content.durable_len,
-                believed: content.believed.clone(),
+                believed: extended(&content.believed[..reached], bytes_max),
                 pages: content.pages.clone(),
             };
             let copy = Arc::new(Inode { cache, content: Mutex::new(content) });
@@ -303,12 +326,10 @@ impl SimulatedDisk {
 
     /// Replaces a file by one of these bytes, all of it durable.
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
-        let mut content = vec![0; self.0.file_bytes_max];
-        content[..bytes.len()].copy_from_slice(bytes);
         let pages: BTreeSet<usize> = (0..bytes.len().div_ceil(PAGE_BYTES)).collect();
         let mut state = self.0.state.lock();
         state.used_pages += pages.len() as u64;
-        let inode = Inode::new(content, bytes.len(), pages);
+        let inode = Inode::new(bytes, self.0.file_bytes_max, pages);
         state.durable_names.insert(name.to_owned(), Arc::clone(&inode));
         if let Some(replaced) = state.names.insert(name.to_owned(), inode) {
             state.used_pages -= replaced.content.lock().pages.len() as u64;
@@ -353,7 +374,7 @@ impl Storage for SimulatedDisk {
             file.set_len(0)?;
             return Ok(file);
         }
-        let inode = Inode::new(vec![0; self.0.file_bytes_max], 0, BTreeSet::new());
+        let inode = Inode::new(&[], self.0.file_bytes_max, BTreeSet::new());
         state.changes.push(Change::Create(name.to_owned(), Arc::clone(&inode)));
         state.names.insert(name.to_owned(), Arc::clone(&inode));
         Ok(self.file(inode))
@@ -417,6 +438,7 @@ impl StorageFile for SimulatedFile {
             content.pages = kept;
         }
         content.len = len;
+        content.reached = content.reached.max(len);
         Ok(())
     }
 
@@ -452,6 +474,7 @@ impl StorageFile for SimulatedFile {
             content.believed[at] = !byte[0];
         }
         content.len = content.len.max(range.end);
+        content.reached = content.reached.max(range.end);
         Ok(())
     }
 
@@ -474,6 +497,8 @@ impl StorageFile for SimulatedFile {
             (state.attempt(Operation::Sync), state.sync_delay, Rng::from_seed(seed))
         };
         std::thread::sleep(delay);
+        // A crash under way has not seen it: nobody may be told that it has succeeded before that is over.
+        let _state = self.disk.0.state.lock();
         let mut content = self.inode.content.lock();
         let failed = outcome.is_err();
         self.inode.for_dirty(&mut content, |content, sector, bytes| {

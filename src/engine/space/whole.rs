@@ -1,12 +1,15 @@
 //! What reaches beyond the keys that a command names: walks over slots, random keys, flushing and swapping databases.
 //!
 //! Walks hold one slot at a time, and each for a bounded number of entries, unless the space holds all slots anyway.
-//! Flushing and swapping need every slot held. Keys that a walk finds expired are removed under their slot's lock and
-//! handed to those who follow the data set there and then, because the lock is gone when the command ends.
+//! Flushing and swapping need every slot held. Keys that a walk finds expired are removed under their slot's lock. Where
+//! that is gone when the walk goes on, those who follow the data set are told there and then; where the command holds it
+//! to its end, with the command's other effects, which may be earlier ones of the same slot.
 
 use super::Space;
 use crate::base::key_slot::SlotId;
 use crate::base::random;
+use crate::engine::effect::removal_bytes;
+use crate::log::health::Stopped;
 use crate::store::table::CURSOR_END;
 use crate::store::{Db, DbIndex, EntryRef, SlotData};
 
@@ -43,11 +46,18 @@ impl Space<'_> {
 
     /// Removes those of `keys`, all of one slot, that have expired.
     pub fn expire_all(&mut self, id: SlotId, keys: &[Vec<u8>]) {
-        if keys.is_empty() || !self.may_expire() {
+        let bytes: usize = keys.iter().map(|key| removal_bytes(key)).sum();
+        // A walk may meet more of them than any request reckons with.
+        let has_space = match self.followers {
+            Some(followers) if !self.holds_slots() => followers.sink.reserve(followers.lane, bytes).is_ok(),
+            _ => self.reserve(bytes).is_ok(),
+        };
+        if keys.is_empty() || !has_space {
             return;
         }
         let (index, now_ms, hasher, stats) = (self.db, self.now_ms, self.keyspace.hasher(), self.stats);
-        let followers = self.followers;
+        let at_once = self.followers.filter(|_| !self.holds_slots());
+        let mut removed = Vec::new();
         self.with_slot(id, |slot| {
             for key in keys {
                 let db = slot.db_mut(index);
@@ -57,12 +67,16 @@ impl Space<'_> {
                     drop(db.remove(at, hasher));
                     slot.touch(index, key);
                     stats.expired_keys.add(1);
-                    if let Some(followers) = followers {
-                        followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
+                    match at_once {
+                        Some(followers) => followers.tell(slot, id, index, now_ms, &[b"DEL", key]),
+                        None => removed.push(key),
                     }
                 }
             }
         });
+        if self.holds_slots() {
+            removed.into_iter().for_each(|key| self.tell(id, index, &[b"DEL", key]));
+        }
     }
 
     /// A key drawn at random from the database; keys that turn out expired are removed.
@@ -121,6 +135,19 @@ impl Space<'_> {
             }
         }
         None
+    }
+
+    /// Makes sure that the log takes an effect of each slot that has keys in one of these databases.
+    pub fn reserve_by_slot(&mut self, databases: std::ops::Range<DbIndex>) -> Result<(), Stopped> {
+        /// FLUSHDB, or SWAPDB with its numbers.
+        const EFFECT_BYTES: usize = 64;
+        if !self.is_followed() {
+            return Ok(());
+        }
+        let of_slot =
+            |slot: &SlotData| slot.dbs().filter(|(index, db)| databases.contains(index) && !db.is_empty()).count();
+        let effects: usize = SlotId::all().map(|id| of_slot(self.slot(id))).sum();
+        self.reserve(effects * EFFECT_BYTES)
     }
 
     /// Takes all keys of these databases out, for the caller to free. Each counts as a change, and whoever watches one
