@@ -111,8 +111,11 @@ impl Sorted {
 impl SlotIndex {
     /// Of all effects up to the segments' ends at this moment.
     pub fn build(segments: &[Arc<Segment>]) -> SlotIndex {
-        let sorted = Sorted::build(segments.iter().map(|segment| &**segment), &[0; SLOT_COUNT]);
-        SlotIndex::new(segments.to_vec(), &sorted, |_, part| part)
+        let Sorted { starts, entries } = Sorted::build(segments.iter().map(|segment| &**segment), &[0; SLOT_COUNT]);
+        // In the place of the entries, which take twice as much: settling must not need much memory.
+        let mut positions: Vec<Position> = entries.into_iter().map(|entry| entry.position).collect();
+        positions.shrink_to_fit();
+        SlotIndex { segments: segments.to_vec(), starts, positions }
     }
 
     /// Of the entries that `kept` leaves of each slot.
