@@ -142,7 +142,7 @@ impl Archive {
         let (version, mark) = looked.ok_or_else(|| ArchiveError::Absent(path.to_path_buf()))?;
         let expected = Expected { heads: &mark.heads, last_number: mark.last_number };
         let journal = scan::scan(&disk, expected, &|slot| version.slot(slot).sequence, purpose);
-        Ok(Archive { version, journal, no_index: SlotIndex::build(&[]), _lock: lock })
+        Ok(Archive { version, journal, no_index: SlotIndex::build(&[], &mut || ()), _lock: lock })
     }
 
     /// The journal's records by slot; empty where the journal cannot be read.

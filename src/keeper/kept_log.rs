@@ -215,7 +215,7 @@ impl KeptLog {
     /// Has the engine's keyspace be what the log says that it is. The caller has closed the gate.
     pub fn reload(&self, engine: &Arc<Engine>, threads: usize) -> Result<(), String> {
         let segments = self.journal.cut().map_err(|error| error.to_string())?;
-        let index = SlotIndex::build(&segments);
+        let index = SlotIndex::build(&segments, &mut || ());
         SlotId::all().for_each(|slot| recovery::empty(engine, slot));
         recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads)
     }

@@ -20,8 +20,8 @@ use super::live_snapshot::Seen;
 use super::pacer::{BurstPacer, Share};
 use super::snapshot::Written;
 use super::{LOG_DIRECTORY, live_snapshot, recovery, snapshot};
+use crate::base::clock;
 use crate::base::key_slot::SlotId;
-use crate::base::{clock, process};
 use crate::commands::creation::create;
 use crate::config::Config;
 use crate::config::choices::AppendFsync;
@@ -397,9 +397,6 @@ impl Service {
             },
         };
         if let Err(error) = self.spawn("snapshot", move || {
-            if let Err(error) = process::lower_thread_priority() {
-                tracing::warn!("The snapshot thread keeps its priority: {error}");
-            }
             work();
         }) {
             self.end_save(Err(format!("no thread for it: {error}")), changes);
