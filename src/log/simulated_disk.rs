@@ -90,8 +90,7 @@ struct Inode {
 
 struct Content {
     len: usize,
-    /// The longest that the file ever was: behind it all contents are zeros.
-    reached: usize,
+    /// As long as the file ever was: behind that all contents are zeros.
     durable: Vec<u8>,
     durable_len: usize,
     believed: Vec<u8>,
@@ -140,11 +139,15 @@ impl Cache {
     }
 }
 
-/// These bytes and zeros behind them.
-fn extended(bytes: &[u8], len: usize) -> Vec<u8> {
-    let mut extended = vec![0; len];
-    extended[..bytes.len()].copy_from_slice(bytes);
-    extended
+impl Content {
+    /// The file is so long from now on.
+    fn reach(&mut self, len: usize) {
+        self.len = len;
+        if self.durable.len() < len {
+            self.durable.resize(len, 0);
+            self.believed.resize(len, 0);
+        }
+    }
 }
 
 impl Inode {
@@ -152,18 +155,16 @@ impl Inode {
     fn new(bytes: &[u8], bytes_max: usize, pages: BTreeSet<usize>) -> Arc<Inode> {
         let cache = Cache::new(bytes_max);
         cache.write(bytes, 0);
-        let durable = extended(bytes, bytes_max);
-        let len = bytes.len();
-        let content =
-            Content { len, reached: len, believed: extended(bytes, bytes_max), durable, durable_len: len, pages };
+        let (len, durable) = (bytes.len(), bytes.to_vec());
+        let content = Content { len, believed: durable.clone(), durable, durable_len: len, pages };
         Arc::new(Inode { cache, content: Mutex::new(content) })
     }
 
     /// Calls `each` with every sector that the system takes for unwritten, where it is and its content in the cache.
     fn for_dirty(&self, content: &mut Content, mut each: impl FnMut(&mut Content, Range<usize>, &[u8])) {
         let mut sector = [0; SECTOR_BYTES];
-        for at in (0..content.reached).step_by(SECTOR_BYTES) {
-            let range = at..(at + SECTOR_BYTES).min(self.cache.0.len());
+        for at in (0..content.believed.len()).step_by(SECTOR_BYTES) {
+            let range = at..(at + SECTOR_BYTES).min(content.believed.len());
             let sector = &mut sector[..range.len()];
             self.cache.read(sector, at);
             if content.believed[range.clone()] != *sector {
@@ -249,14 +250,14 @@ impl SimulatedDisk {
         let kept_of_eight = rng.below(9);
         let after = |inode: &Inode, rng: &mut Rng| {
             let mut content = inode.content.lock();
-            let mut bytes = extended(&content.durable[..content.reached], inode.cache.0.len());
+            let mut bytes = content.durable.clone();
             inode.for_dirty(&mut content, |_, range, sector| {
                 if rng.below(8) < kept_of_eight {
                     bytes[range].copy_from_slice(sector);
                 }
             });
             let len = if rng.below(8) < kept_of_eight { content.len } else { content.durable_len };
-            Inode::new(&bytes[..len], bytes.len(), content.pages.clone())
+            Inode::new(&bytes[..len], inode.cache.0.len(), content.pages.clone())
         };
         let names = names.iter().map(|(name, inode)| (name.clone(), after(inode, &mut rng))).collect();
         self.restarted(names, rng)
@@ -271,17 +272,15 @@ impl SimulatedDisk {
                 return Arc::clone(copy);
             }
             let content = inode.content.lock();
-            let (bytes_max, reached) = (inode.cache.0.len(), content.reached);
-            let cache = Cache::new(bytes_max);
-            let mut bytes = vec![0; reached];
+            let cache = Cache::new(inode.cache.0.len());
+            let mut bytes = vec![0; content.durable.len()];
             inode.cache.read(&mut bytes, 0);
             cache.write(&bytes, 0);
             let content = Content {
                 len: content.len,
-                reached,
-                durable: extended(&content.durable[..reached], bytes_max),
+                durable: content.durable.clone(),
                 durable_len: content.durable_len,
-                believed: extended(&content.believed[..reached], bytes_max),
+                believed: content.believed.clone(),
                 pages: content.pages.clone(),
             };
             let copy = Arc::new(Inode { cache, content: Mutex::new(content) });
@@ -437,8 +436,7 @@ impl StorageFile for SimulatedFile {
             state.used_pages -= (content.pages.len() - kept.len()) as u64;
             content.pages = kept;
         }
-        content.len = len;
-        content.reached = content.reached.max(len);
+        content.reach(len);
         Ok(())
     }
 
@@ -466,6 +464,8 @@ impl StorageFile for SimulatedFile {
             state.used_pages += 1;
             content.pages.insert(page);
         }
+        let len = content.len.max(range.end);
+        content.reach(len);
         self.inode.cache.write(bytes, range.start);
         // Written anew, whatever the system believes of it.
         for at in (range.start / SECTOR_BYTES * SECTOR_BYTES..range.end).step_by(SECTOR_BYTES) {
@@ -473,8 +473,6 @@ impl StorageFile for SimulatedFile {
             self.inode.cache.read(&mut byte, at);
             content.believed[at] = !byte[0];
         }
-        content.len = content.len.max(range.end);
-        content.reached = content.reached.max(range.end);
         Ok(())
     }
 

@@ -29,6 +29,23 @@ enum End {
     Shutdown,
 }
 
+/// What a life left.
+struct Left {
+    /// Would survive the end of the machine.
+    durable: Positions,
+    /// All that the log took.
+    given: Positions,
+    end: End,
+}
+
+struct Started {
+    server: Server,
+    /// It may have met a fault.
+    has_faults: bool,
+    /// The machine ended while it was tried.
+    has_crashed: bool,
+}
+
 /// Everything of one seed.
 struct World {
     rng: Rng,
@@ -39,57 +56,55 @@ struct World {
 }
 
 impl World {
-    /// A server on the disk, which may fail when it is started, and be started again then; whether the last start may
-    /// have met a fault.
-    fn start(&mut self) -> (Server, bool) {
+    /// A server on the disk. The start may fail, and is tried again then on what another end of the process, or of the
+    /// machine, leaves.
+    fn start(&mut self) -> Started {
         use Operation::{Create, Rename, Sync, SyncDirectory, Write};
+        let mut has_crashed = false;
         loop {
-            let fails = self.rng.below(6) == 0;
-            if fails {
+            let has_faults = self.rng.below(6) == 0;
+            if has_faults {
                 let operation = [Create, Rename, Sync, SyncDirectory, Write][self.rng.below(5) as usize];
                 self.disk.fail(operation, self.rng.below(8), 1, [libc::EIO, libc::ENOSPC][self.rng.below(2) as usize]);
             }
             let started = Server::start(&self.disk, &self.directory, &self.past, &mut self.rng);
             self.disk.heal();
             match started {
-                Ok(server) => return (server, fails),
-                Err(error) => assert!(fails, "the start is refused: {error}"),
+                Ok(server) => return Started { server, has_faults, has_crashed },
+                Err(error) => assert!(has_faults, "the start is refused: {error}"),
             }
-            self.disk = if self.rng.below(2) == 0 { self.disk.killed() } else { self.disk.crash(self.rng.next_u64()) };
+            let crashes = self.rng.below(2) == 0;
+            has_crashed |= crashes;
+            self.disk = if crashes { self.disk.crash(self.rng.next_u64()) } else { self.disk.killed() };
         }
     }
 
     /// One life on the disk, and what it left; `floor` is durable when it begins.
-    fn live(&mut self, server: &Server, has_faults: bool, floor: Positions) -> (Positions, Positions) {
-        let mut life = Life::new(server, &self.disk, &self.past, has_faults, floor);
+    fn live(&mut self, started: &Started, floor: Positions) -> Left {
+        let Started { server, has_faults, .. } = started;
+        let mut life = Life::new(server, &self.disk, &self.past, *has_faults, floor);
         life.live(&mut self.oracle, &mut self.rng);
-        let mut end = [End::Crash, End::Crash, End::Kill, End::Shutdown][self.rng.below(4) as usize];
+        let end = [End::Crash, End::Crash, End::Kill, End::Shutdown][self.rng.below(4) as usize];
         let given = self.past.lock().taken();
-        let mut floor = life.floor();
+        let mut durable = life.floor();
         self.disk.heal();
         let is_failed = matches!(server.log.journal.state(), State::Failed(_));
         if end == End::Shutdown {
             let closed = server.log.journal.close();
             assert_eq!(closed.is_err(), is_failed, "{:?}", server.log.journal.state());
             if closed.is_ok() {
-                floor.clone_from(&given);
-            } else {
-                end = End::Crash;
+                durable.clone_from(&given);
             }
         }
         let images = life.images.into_inner();
-        let after = match end {
+        self.disk = match end {
             End::Kill => self.disk.killed(),
             End::Crash | End::Shutdown => self.disk.crash(self.rng.next_u64()),
         };
-        if end == End::Kill {
-            floor.clone_from(&given);
-        }
-        self.disk = after;
         for image in images {
             self.check_image(image.disk, &image.floor, &image.given);
         }
-        (floor, given)
+        Left { durable, given, end }
     }
 
     /// A server is started on an image, and once more on what is left when it crashes at once.
@@ -112,13 +127,16 @@ fn run(seed: u64, directory: &Path) {
     let disk = SimulatedDisk::new(rng.next_u64(), FILE_BYTES);
     let oracle = Oracle::new(engine());
     let mut world = World { rng, disk, past: Arc::default(), oracle, directory: directory.to_path_buf() };
-    let (mut server, mut has_faults) = world.start();
+    let mut started = world.start();
     let mut floor = Positions::new();
     for _ in 0..2 + world.rng.below(3) {
-        let (least, given) = world.live(&server, has_faults, floor);
-        drop(server);
-        (server, has_faults) = world.start();
-        floor = server.check(&mut world.oracle, &world.past.lock(), &least, &given);
+        let left = world.live(&started, floor);
+        drop(started);
+        started = world.start();
+        // A process that ends leaves everything, unless the machine ends before that is durable.
+        let keeps_all = left.end == End::Kill && !started.has_crashed;
+        let least = if keeps_all { &left.given } else { &left.durable };
+        floor = started.server.check(&mut world.oracle, &world.past.lock(), least, &left.given);
         world.past.lock().cut(&floor);
     }
 }
