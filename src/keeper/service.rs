@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,29 +16,23 @@ use parking_lot::Mutex;
 
 use super::import;
 use super::kept_log::{KeptLog, LogOptions, Measures};
-use super::live_snapshot::Seen;
 use super::pacer::{BurstPacer, Share};
+use super::progress::ProgressWatch;
+use super::seeder::Seeder;
 use super::snapshot::Written;
 use super::{LOG_DIRECTORY, live_snapshot, recovery, snapshot};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
-use crate::commands::creation::create;
 use crate::config::Config;
 use crate::config::choices::AppendFsync;
 use crate::engine::Engine;
 use crate::engine::effect::EffectSink;
 use crate::engine::persistence::{JobKind, LogReport, Task, obstacle};
-use crate::engine::space::Followers;
 use crate::log::settle::{Pacer, Unpaced};
 use crate::log::sync::Policy;
-use crate::store::SlotGuard;
-use crate::store::keyspace::SlotObserver;
-use crate::store::table::CURSOR_END;
 
 /// How often the keeper looks around.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
-/// How often loading says how far it is.
-const PROGRESS_PERIOD_MS: u64 = 2000;
 /// How often it adds up what the disk holds.
 const SPACE_PERIOD_MS: u64 = 1000;
 /// After a background save failed, the next save point waits so long.
@@ -511,7 +505,7 @@ impl Service {
         let path = self.directory.join(LOG_DIRECTORY);
         let log = Arc::new(KeptLog::begin(&path, &self.engine, &log_options(&self.engine, &config))?);
         let sink: Arc<dyn EffectSink> = log.journal.clone();
-        let seeder = Arc::new(Seeder { engine: self.engine.clone(), sink: sink.clone(), seen: Seen::default() });
+        let seeder = Arc::new(Seeder::new(&self.engine, &sink));
         self.engine.follow(Some(sink), Some(seeder));
         let mut pacer = BurstPacer::new(Share::new(SNAPSHOT_PERCENT));
         for id in SlotId::all() {
@@ -522,72 +516,6 @@ impl Service {
         log.end_moving_in()?;
         *self.log.lock() = Some(log);
         Ok(())
-    }
-}
-
-/// Writes each slot as it is into a new log, before anything changes it.
-struct Seeder {
-    engine: Arc<Engine>,
-    sink: Arc<dyn EffectSink>,
-    seen: Seen,
-}
-
-impl SlotObserver for Seeder {
-    fn see(&self, id: SlotId, slot: &mut SlotGuard<'_>) {
-        if !self.seen.is_first(id) {
-            return;
-        }
-        let (lane, now_ms) = (self.engine.background_lane(), clock::unix_ms());
-        let followers = Followers { sink: &*self.sink, lane, writes: true };
-        let mut commands = Vec::new();
-        for (index, db) in slot.dbs() {
-            let mut cursor = 0;
-            while !db.is_empty() && cursor < CURSOR_END {
-                cursor = db.table().scan(cursor as u32, self.engine.keyspace.hasher(), |entry| {
-                    create(entry, entry.key(), |command| {
-                        let command: Vec<Vec<u8>> = command.iter().map(|argument| argument.to_vec()).collect();
-                        commands.push((index, command));
-                    });
-                });
-            }
-        }
-        for (index, command) in commands {
-            let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-            followers.tell(slot, id, index, now_ms, &command);
-        }
-    }
-}
-
-/// Says in the server's log how far loading is, for as long as it lives.
-struct ProgressWatch(Arc<AtomicBool>);
-
-impl ProgressWatch {
-    fn start(engine: &Arc<Engine>) -> ProgressWatch {
-        let over = Arc::new(AtomicBool::new(false));
-        let (engine, seen) = (engine.clone(), over.clone());
-        let watch = move || {
-            let mut told_ms = clock::unix_ms();
-            while !seen.load(Ordering::Relaxed) {
-                std::thread::sleep(LOOK_PERIOD);
-                let now_ms = clock::unix_ms();
-                if now_ms >= told_ms + PROGRESS_PERIOD_MS {
-                    told_ms = now_ms;
-                    let loading = &engine.persistence.loading;
-                    let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
-                    let (loaded, total) = (load(&loading.loaded_bytes), load(&loading.total_bytes));
-                    tracing::info!("Loading: {loaded} of {total} bytes, {} %", loaded * 100 / total.max(1));
-                }
-            }
-        };
-        // Without the thread nothing is said, and nothing else is missing.
-        let _ = std::thread::Builder::new().name("progress".into()).spawn(watch);
-        ProgressWatch(over)
-    }
-}
-
-impl Drop for ProgressWatch {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
