@@ -13,9 +13,9 @@ use super::filler::Signal;
 use super::health::Health;
 use super::journal::Options;
 use super::lane::Padded;
-use super::segment::{Segment, Space, file_name, spare_name};
+use super::segment::{FILL_STEP_BYTES, SMALL_FILL_STEP_BYTES, Segment, Space, file_name, spare_name};
 use super::storage::Storage;
-use super::sync::Rounds;
+use super::sync::{Policy, Rounds};
 
 /// What the threads and the lanes share.
 pub struct Core {
@@ -52,6 +52,11 @@ pub struct Spares {
 }
 
 impl Core {
+    /// How much is filled with one write.
+    pub fn fill_step_bytes(&self) -> usize {
+        if self.rounds.policy() == Policy::Always { SMALL_FILL_STEP_BYTES } else { FILL_STEP_BYTES }
+    }
+
     /// Space for a segment: its name durable, filled some way or not at all.
     pub fn prepare(&self, wanted_bytes: usize) -> io::Result<Space> {
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;

@@ -85,10 +85,10 @@ pub fn run(core: &Core) {
 }
 
 fn fill_all(core: &Core) -> io::Result<()> {
-    let ahead_bytes = core.options.fill_ahead_bytes;
+    let (ahead_bytes, step_bytes) = (core.options.fill_ahead_bytes, core.fill_step_bytes());
     for lane in &core.lanes {
         let (segment, unfilled, is_next_missing) = lane.0.lock().take_unfilled(ahead_bytes);
-        let current = segment.space().fill(segment.end() + ahead_bytes);
+        let current = segment.space().fill(segment.end() + ahead_bytes, step_bytes);
         // A reader's hold on it would keep it from being used again.
         drop(segment);
         let next = match unfilled {
@@ -100,7 +100,7 @@ fn fill_all(core: &Core) -> io::Result<()> {
             current?;
             continue;
         };
-        let filled = space.fill(ahead_bytes);
+        let filled = space.fill(ahead_bytes, step_bytes);
         let mut lane = lane.0.lock();
         match lane.next {
             None => {

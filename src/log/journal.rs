@@ -126,7 +126,7 @@ impl Journal {
         let mut lanes = Vec::new();
         for number in 0..core.options.lanes as u32 {
             let space = core.prepare(0)?;
-            space.fill(OVERHEAD_BYTES.max(core.options.fill_ahead_bytes))?;
+            space.fill(OVERHEAD_BYTES.max(core.options.fill_ahead_bytes), core.fill_step_bytes())?;
             let writer = Writer::begin(space, number, 0, generation, clock::unix_ms());
             core.add_live(Arc::clone(writer.segment()));
             lanes.push(Padded::new(Lane::new(number, writer, generation)));

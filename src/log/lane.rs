@@ -132,7 +132,7 @@ impl Lane {
             moved?;
             self.move_on(core, bytes, generation)?;
         } else if needed > space.filled_bytes() {
-            space.fill(needed)?;
+            space.fill(needed, core.fill_step_bytes())?;
         }
         if self.generation != generation {
             self.stayed_generation = generation;
@@ -187,7 +187,7 @@ impl Lane {
             Some(space) => space,
             None => core.prepare(wanted)?,
         };
-        match space.fill(wanted) {
+        match space.fill(wanted, core.fill_step_bytes()) {
             Ok(()) => Ok(space),
             Err(error) => {
                 match self.next {

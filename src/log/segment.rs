@@ -30,8 +30,10 @@ use super::storage::{Mapping, Storage, StorageFile};
 pub const HEADER_BYTES: usize = 64;
 pub const VERSION: u32 = 1;
 pub const MAGIC: [u8; 8] = *b"CAIRNJNL";
-/// Bytes that are filled with one write.
+/// Bytes that are filled with one write. The page cache keeps what one write brings as one piece, and writes a piece
+/// whole when a record in it has changed: large ones cost least to fill, small ones least to sync after every record.
 pub const FILL_STEP_BYTES: usize = 256 << 10;
+pub const SMALL_FILL_STEP_BYTES: usize = 16 << 10;
 const NAME_PREFIX: &str = "journal-";
 const SPARE_PREFIX: &str = "spare-";
 const CHECKSUM_AT: usize = 60;
@@ -161,13 +163,13 @@ impl Space {
     }
 
     /// Fills with zeros, up to `target` at least or the end of the file. What was filled before an error stays so.
-    pub fn fill(&self, target: usize) -> io::Result<()> {
+    pub fn fill(&self, target: usize, step_bytes: usize) -> io::Result<()> {
         let target = target.min(self.capacity());
         while self.filled_bytes() < target {
             // Taken anew for each step: a writer that waits for space gets it after one of them.
             let _filling = self.filling.lock();
             let from = self.filled_bytes();
-            let to = (from + 1).next_multiple_of(FILL_STEP_BYTES).min(self.capacity());
+            let to = (from + 1).next_multiple_of(step_bytes).min(self.capacity());
             if from < target {
                 self.file.write_at(&ZEROS[..to - from], from as u64)?;
                 self.mapping.populate_for_write(from..to)?;
@@ -527,9 +529,9 @@ mod tests {
         let mut space = Space::create(&disk, 1, 600 << 10).unwrap();
         for number in 1..3 {
             assert_eq!(space.number(), number);
-            space.fill(1).unwrap();
+            space.fill(1, FILL_STEP_BYTES).unwrap();
             assert_eq!(space.filled_bytes(), FILL_STEP_BYTES);
-            space.fill(usize::MAX).unwrap();
+            space.fill(usize::MAX, FILL_STEP_BYTES).unwrap();
             assert_eq!(space.filled_bytes(), 600 << 10);
             let mut writer = Writer::begin(space, 0, 0, 1, 5);
             let segment = Arc::clone(writer.segment());

@@ -454,7 +454,7 @@ mod tests {
             // On a disk of its own, which does not crash: what the journal holds is not at stake here.
             let disk = SimulatedDisk::new(0, 1 << 18);
             let space = Space::create(&disk, self.last_number, 1 << 18).unwrap();
-            space.fill(1 << 18).unwrap();
+            space.fill(1 << 18, 1 << 18).unwrap();
             let mut writer = Writer::begin(space, 0, 0, 0, 0);
             for (slot, command) in commands {
                 let arguments: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
