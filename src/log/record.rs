@@ -28,6 +28,8 @@ pub const HEADER_BYTES: usize = 32;
 const ALIGNMENT: usize = 8;
 /// Largest effect, in bytes.
 pub const EFFECT_BYTES_MAX: usize = u32::MAX as usize - HEADER_BYTES - ALIGNMENT;
+/// Highest sequence number of a slot, and number of a segment: what memory keeps of them, with room to count on.
+pub const NUMBER_MAX: u64 = (1 << 56) - 1;
 /// The slot field of records that belong to no slot.
 const NO_SLOT: u16 = u16::MAX;
 const CHECKSUM_AT: usize = 4;
@@ -284,7 +286,7 @@ impl Fields {
         (self.time_and_slot >> 48) as u16
     }
 
-    /// `None` if the kind is none, or has a slot where it has none.
+    /// `None` if the kind is none, or has a slot where it has none, or the number is one that is never given out.
     #[inline]
     fn header(&self) -> Option<Header> {
         let slot = SlotId::new(self.slot());
@@ -294,6 +296,9 @@ impl Fields {
             2 if self.slot() == NO_SLOT => Kind::Sealed,
             _ => return None,
         };
+        if self.sequence > NUMBER_MAX {
+            return None;
+        }
         Some(Header {
             kind,
             slot,

@@ -271,10 +271,12 @@ struct File {
 }
 
 impl File {
-    /// The header, if it is that of the segment whose name the file has.
+    /// The header, if it is that of the segment whose name the file has. Numbers ascend in a lane.
     fn own_header(&self) -> Option<Header> {
         match self.header {
-            HeaderReading::Whole(header) if header.number == self.found.number() => Some(header),
+            HeaderReading::Whole(header) if header.number == self.found.number() && header.previous < header.number => {
+                Some(header)
+            }
             _ => None,
         }
     }

@@ -82,6 +82,8 @@ pub fn walk(bytes: &[u8], number: u64) -> Result<Walk, Senseless> {
                         let senseless = Senseless { offset: at - total };
                         found.marks.push((segment.ok_or(senseless)?, header.sequence as usize));
                     }
+                    // Numbers ascend in a lane.
+                    Kind::Sealed if header.sequence <= number => return Err(Senseless { offset: at - total }),
                     Kind::Sealed => {
                         found.next = Some(header.sequence);
                         return Ok(found);
@@ -122,7 +124,7 @@ pub fn walk(bytes: &[u8], number: u64) -> Result<Walk, Senseless> {
 /// Goes on in a transaction, or begins one.
 fn follow(open: Option<Open>, at: usize, header: &Header) -> Result<Option<Open>, Senseless> {
     match open {
-        Some(open) if header.following + 1 == open.left && header.kind == Kind::Effect => {
+        Some(open) if header.following.checked_add(1) == Some(open.left) && header.kind == Kind::Effect => {
             Ok((header.following > 0).then_some(Open { parts: open.parts + 1, left: header.following, ..open }))
         }
         Some(_) => Err(Senseless { offset: at }),

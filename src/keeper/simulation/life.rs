@@ -53,7 +53,8 @@ struct Background<'l, 'a> {
     rng: Rng,
     pinned: Vec<Arc<Version>>,
     expiry: ExpiryCycle,
-    scratch: Scratch,
+    /// Made when it is needed: a keyspace is large.
+    scratch: Option<Scratch>,
     /// In a calm life.
     clients: Option<Vec<Clients>>,
 }
@@ -189,9 +190,8 @@ impl<'a> Life<'a> {
 
 impl<'l, 'a> Background<'l, 'a> {
     fn new(life: &'l Life<'a>, seed: u64) -> Background<'l, 'a> {
-        let scratch = Scratch::new(&life.server.engine.config.load());
         let (rng, expiry) = (Rng::from_seed(seed), ExpiryCycle::default());
-        Background { life, rng, pinned: Vec::new(), expiry, scratch, clients: None }
+        Background { life, rng, pinned: Vec::new(), expiry, scratch: None, clients: None }
     }
 
     fn run_batch(&mut self) {
@@ -272,6 +272,7 @@ impl<'l, 'a> Background<'l, 'a> {
     fn look_at_pinned(&mut self, oracle: &mut Oracle) {
         let version = self.pinned.swap_remove(self.rng.below(self.pinned.len() as u64) as usize);
         let past = self.life.past.lock();
+        let scratch = self.scratch.get_or_insert_with(|| Scratch::new(&self.life.server.engine.config.load()));
         let mut buffer = Vec::new();
         let mut positions = Positions::new();
         for (slot, log) in version.slots() {
@@ -281,7 +282,7 @@ impl<'l, 'a> Background<'l, 'a> {
                 stored.map(|stored| stored.map(|stored| stored.record).map_err(|fault| fault.to_string()));
             let mut whole = Digest::default();
             let replayed =
-                self.scratch.replay(slot, &mut records, &mut |db, entry| whole.combine(digest::of_entry(db, entry)));
+                scratch.replay(slot, &mut records, &mut |db, entry| whole.combine(digest::of_entry(db, entry)));
             replayed.expect("a sound history");
             let (number, expected) = (slot.number(), oracle.digest(&past, slot, log.sequence));
             assert_eq!(whole, expected, "slot {number} at {}\n{}", log.sequence, past.tell(slot));

@@ -17,7 +17,7 @@ use crate::log::health::State;
 use crate::log::simulated_disk::{Operation, SimulatedDisk};
 
 /// Seeds that every test run takes.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 /// Much of a run is waiting, so several go side by side.
 const THREADS: u64 = 4;
 
