@@ -237,6 +237,8 @@ class Comparison:
         result: dict = {"keys": self._large_keys()}
         for side, program in (("first", self.redis), ("second", self.cairn)):
             with self._start(program, f"background-{side}", 1, self.arguments.worker_cpus, "everysec") as server:
+                # Only the job that is looked at runs.
+                server.command("CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
                 self.load.fill(server, Shape(), result["keys"])
                 result[side] = []
                 for job in background.JOBS:

@@ -160,7 +160,7 @@ fn append_a_million(bencher: Bencher) {
 fn index_a_million_records(bencher: Bencher) {
     let scratch = Scratch::filled("index", 1_000_000);
     let segments = scratch.journal.cut().expect("a cut");
-    bencher.bench_local(|| SlotIndex::build(black_box(&segments)).len());
+    bencher.bench_local(|| SlotIndex::build(black_box(&segments), &mut || ()).len());
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]

@@ -31,6 +31,9 @@ if [[ $purpose == test ]]; then
     need npm npm
     need python3 python3
     need ps procps
+    if [[ $(id -u) == 0 ]]; then
+        need mkfs.ext4 e2fsprogs  # a small disk to fill
+    fi
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 fi
 

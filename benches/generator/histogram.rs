@@ -73,7 +73,7 @@ impl Histogram {
     }
 
     /// The summary as a JSON object, in microseconds.
-    pub fn to_json(&self) -> String {
+    pub fn json(&self) -> String {
         let us = |value_ns: u64| value_ns as f64 / 1e3;
         format!(
             "{{\"samples\":{},\"p50\":{:.2},\"p99\":{:.2},\"p999\":{:.2},\"p9999\":{:.2},\"max\":{:.2},\"over_1ms\":{}}}",

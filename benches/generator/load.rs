@@ -357,12 +357,12 @@ fn summary(run: &Run, elapsed: Duration, connections: &[Connection], probed: Opt
     let first_error = scanners().find_map(|scanner| scanner.first_error.clone()).unwrap_or_default();
     let histograms = run.histograms.borrow();
     let probes = probed.map_or(&[][..], |(_, histograms)| histograms);
-    let optional = |histogram: Option<Histogram>| histogram.map_or("null".to_owned(), |one| one.to_json());
+    let optional = |histogram: Option<Histogram>| histogram.map_or("null".to_owned(), |one| one.json());
     let phases: Vec<String> = histograms
         .iter()
         .enumerate()
         .map(|(phase, loaders)| {
-            format!("{{\"loaders\":{},\"probe\":{}}}", loaders.to_json(), optional(probes.get(phase).cloned()))
+            format!("{{\"loaders\":{},\"probe\":{}}}", loaders.json(), optional(probes.get(phase).cloned()))
         })
         .collect();
     let seconds = elapsed.as_secs_f64();
@@ -374,9 +374,9 @@ fn summary(run: &Run, elapsed: Duration, connections: &[Connection], probed: Opt
         misses,
         errors,
         first_error.escape_default().to_string().replace("\\'", "'"),
-        Histogram::sum(&histograms).to_json(),
+        Histogram::sum(&histograms).json(),
         optional(probed.map(|_| Histogram::sum(probes))),
         phases.join(","),
-        run.series.as_ref().map_or("null".to_owned(), |series| series.borrow_mut().to_json()),
+        run.series.as_ref().map_or("null".to_owned(), |series| series.borrow_mut().json()),
     )
 }

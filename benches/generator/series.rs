@@ -44,7 +44,7 @@ impl Series {
     }
 
     /// The length of a period in milliseconds, and of each one samples, p99 and longest in microseconds.
-    pub fn to_json(&mut self) -> String {
+    pub fn json(&mut self) -> String {
         self.close();
         let us = |value_ns: u64| value_ns as f64 / 1e3;
         let rows =
@@ -66,7 +66,7 @@ mod tests {
         series.record(at(99), 7_000);
         series.record(at(350), 1_000_000);
         assert_eq!(
-            series.to_json(),
+            series.json(),
             "{\"period_ms\":100,\"periods\":[[2,7.0,7.0],[0,0.0,0.0],[0,0.0,0.0],[1,1000.0,1000.0]]}"
         );
     }

@@ -197,7 +197,7 @@ def _over_time(sides: list[dict], names: tuple[str, str], path: Path) -> None:
         axes.set_xlim(0, max(at, default=1))
         axes.legend(fontsize=7, frameon=False, loc="upper right")
     period_ms = sides[1]["series"]["period_ms"]
-    many[0].set_title(f"Latency of {period_ms} ms each around a {sides[1]['job']} (shaded; dashed: the target)", fontsize=9)
+    many[0].set_title(f"Latencies of every {period_ms} ms around a {sides[1]['job']} (shaded; dashed: the target)", fontsize=9)
     many[1].set_xlabel("s")
     _save(figure, path)
 

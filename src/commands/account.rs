@@ -6,7 +6,7 @@ use std::fmt::Write;
 use smallvec::SmallVec;
 
 use super::context::Cx;
-use super::keys::{self, KeyRefs, KeyShape};
+use super::keys::{self, FindKeys, KeyRefs, KeyShape};
 use super::registry::Command;
 use super::spec::{ADMIN, FAST, SKIP_MONITOR, SKIP_SLOWLOG};
 use crate::base::clock;
@@ -72,53 +72,42 @@ fn tell_one(cx: &mut Cx<'_>, slot: SlotId, db: DbIndex, args: &[&[u8]]) -> Resul
     cx.space.hand_on_one(slot, db, args)
 }
 
-/// The command is its own effect: as it is where its keys are of one slot, else cut up by slots.
+/// The command is its own effect. One that does the same to each of several keys is told key by key: so each effect
+/// belongs to one slot, and compaction sees what is superseded.
 #[inline]
 fn tell_verbatim(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]]) -> Result<(), Stopped> {
-    if let KeyShape::One(at) = cx.command.shape {
-        let slot = cx.space.place(args[usize::from(at)]).slot;
-        return tell_one(cx, slot, db, args);
-    }
-    let slots = key_slots(cx.command, args);
-    match &slots[..] {
-        [] => panic!("{} changed keys that its row does not name, and told no effect", cx.command.full_name),
-        [(_, first), rest @ ..] if rest.iter().all(|(_, slot)| slot == first) => tell_one(cx, *first, db, args),
-        _ => {
-            tell_by_slot(cx, db, args, &slots);
+    match cx.command.shape {
+        KeyShape::One(at) => {
+            let slot = cx.space.place(args[usize::from(at)]).slot;
+            tell_one(cx, slot, db, args)
+        }
+        shape if is_of_each_key(cx.command) => {
+            let mut places = shape.indexes(args.len());
+            let (Some(first), second) = (places.next(), places.next()) else {
+                panic!("{} changed something without a key", cx.command.full_name)
+            };
+            let Some(second) = second else { return tell_one(cx, SlotId::of_key(args[first]), db, args) };
+            for with_key in args[first..].chunks(second - first) {
+                let command: SmallVec<[&[u8]; 4]> = args[..first].iter().chain(with_key).copied().collect();
+                cx.space.tell(SlotId::of_key(with_key[0]), db, &command);
+            }
             Ok(())
         }
-    }
-}
-
-/// Where the keys of a call stand among its arguments, and their slots.
-type KeySlots = SmallVec<[(usize, SlotId); 16]>;
-
-fn key_slots(command: &Command, args: &[&[u8]]) -> KeySlots {
-    let mut found = KeyRefs::new();
-    // A call that changed something has keys that make sense.
-    let _ = keys::keys(command, args, &mut found);
-    found.iter().map(|key| key.index as usize).map(|at| (at, SlotId::of_key(args[at]))).collect()
-}
-
-/// Cuts a call such as MSET or DEL up: every key with what follows it, so many keys of a slot as there are.
-///
-/// # Panics
-/// If the keys are not the rest of the call at even steps: such a command's handler must tell its effect itself.
-fn tell_by_slot(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], slots: &KeySlots) {
-    let first = slots[0].0;
-    let step = slots[1].0 - first;
-    let even = slots.iter().enumerate().all(|(number, (at, _))| *at == first + number * step);
-    assert!(even && first + slots.len() * step == args.len(), "{} told no effect by slot", cx.command.full_name);
-    let mut order: SmallVec<[usize; 16]> = (0..slots.len()).collect();
-    order.sort_by_key(|number| slots[*number].1);
-    for group in order.chunk_by(|one, next| slots[*one].1 == slots[*next].1) {
-        let mut command: SmallVec<[&[u8]; 16]> = SmallVec::from_slice(&args[..first]);
-        for number in group {
-            let at = slots[*number].0;
-            command.extend_from_slice(&args[at..at + step]);
+        _ => {
+            let mut found = KeyRefs::new();
+            // A call that changed something has keys that make sense.
+            let _ = keys::keys(cx.command, args, &mut found);
+            let mut slots = found.iter().map(|key| SlotId::of_key(args[key.index as usize]));
+            let first = slots.next().filter(|first| slots.all(|slot| slot == *first));
+            let slot = first.unwrap_or_else(|| panic!("{} told no effect of one slot", cx.command.full_name));
+            tell_one(cx, slot, db, args)
         }
-        cx.space.tell(slots[group[0]].1, db, &command);
     }
+}
+
+/// Whether a call is the same as one call for each of its keys: its only keys are the rest of the call.
+fn is_of_each_key(command: &Command) -> bool {
+    matches!(command.spec.keys, [only] if matches!(only.find, FindKeys::Range { last: -1, .. }))
 }
 
 /// What stands for an argument that must not be shown.

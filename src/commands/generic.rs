@@ -254,7 +254,19 @@ mod tests {
         ]);
         assert_eq!(
             server.effects(),
-            ["SET a 1", "SET b 2", "begin", "DEL none", "DEL a a", "end", "begin", "UNLINK b", "UNLINK none", "end"]
+            [
+                "SET a 1",
+                "SET b 2",
+                "begin",
+                "DEL a",
+                "DEL none",
+                "DEL a",
+                "end",
+                "begin",
+                "UNLINK b",
+                "UNLINK none",
+                "end"
+            ]
         );
         assert_eq!(server.engine.total(|worker| worker.keyspace_hits.get()), 6);
         server.plant_expired(0, "old");

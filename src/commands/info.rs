@@ -300,7 +300,7 @@ fn persistence(cx: &mut Cx<'_>, text: &mut Text) {
         let (total, loaded) = (load(&persistence.loading.total_bytes), load(&persistence.loading.loaded_bytes));
         let started_ms = load(&persistence.loading.started_ms);
         let elapsed_ms = clock::unix_ms().saturating_sub(started_ms);
-        let left_ms = if loaded > 0 { elapsed_ms * total.saturating_sub(loaded) / loaded } else { 0 };
+        let left_ms = (elapsed_ms * total.saturating_sub(loaded)).checked_div(loaded).unwrap_or(0);
         text.field("loading_start_time", started_ms / 1000);
         text.field("loading_total_bytes", total);
         text.field("loading_rdb_used_mem", 0);

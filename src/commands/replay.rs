@@ -252,7 +252,8 @@ impl Interpreter for CommandInterpreter {
         if let (Some(name), Some(key)) = (arguments.next(), arguments.next()) {
             let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
             match effect.count() {
-                3 if is(b"SET") => return Meaning::Replaces(key),
+                // It was run, so what it found was to be replaced, or was nothing.
+                3 if is(b"SET") || is(b"MSET") => return Meaning::Replaces(key),
                 5 if is(b"SET") && arguments.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"PXAT")) => {
                     return Meaning::Replaces(key);
                 }

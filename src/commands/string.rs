@@ -158,6 +158,9 @@ pub fn msetnx(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let free = pairs.iter().all(|[key, _]| !cx.space.exists(key));
     if free {
         set_all(cx, pairs);
+        // Told key by key, MSETNX would find the keys that it has just set.
+        let db = cx.space.db;
+        pairs.iter().for_each(|[key, value]| cx.space.effect.add(db, &[b"SET", key, value]));
     }
     cx.reply.integer(i64::from(free));
     Ok(())

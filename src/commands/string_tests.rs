@@ -259,8 +259,8 @@ fn effects() {
     assert_eq!(effect("get a"), "DEL a");
     assert_eq!(effect("set a 1"), "set a 1");
     assert_eq!(effect("getex a pxat 1"), "DEL a");
-    assert_eq!(effect("mset a 1 b 2"), "begin; mset b 2; mset a 1; end");
-    assert_eq!(effect("mset {t}a 1 {t}b 2"), "mset {t}a 1 {t}b 2");
+    assert_eq!(effect("mset a 1 b 2"), "begin; mset a 1; mset b 2; end");
+    assert_eq!(effect("msetnx {t}a 1 {t}a 2"), "begin; SET {t}a 1; SET {t}a 2; end");
     assert_eq!(effect("msetnx a 1 c 2"), "");
     assert_eq!(effect("setbit b 1 0"), "");
     assert_eq!(effect("setbit b 90 0"), "setbit b 90 0");

@@ -138,7 +138,7 @@ mod tests {
             ("EXEC", "*4\r\n+OK\r\n:1\r\n+none\r\n-ERR value is not an integer or out of range\r\n"),
             ("EXEC", "-ERR EXEC without MULTI\r\n"),
         ]);
-        assert_eq!(server.effects(), ["begin", "SET a 1", "DEL b", "DEL a", "end"]);
+        assert_eq!(server.effects(), ["begin", "SET a 1", "DEL a", "DEL b", "end"]);
         assert_eq!(server.engine.total(|worker| worker.dirty.get()), 2);
         let stats = |name: &str| {
             let id = registry::all().iter().find(|command| command.full_name == name).unwrap().id;

@@ -14,7 +14,7 @@ use super::{LOG_DIRECTORY, history};
 use crate::base::key_slot::SlotId;
 use crate::config::Config;
 use crate::log::disk::Disk;
-use crate::log::lock::{Lock, LockError};
+use crate::log::lock::{self, Lock, LockError};
 use crate::log::manifest::{self, ManifestError};
 use crate::log::record::Record;
 use crate::log::scan::{self, Expected, Purpose, Scan, ScanError};
@@ -95,6 +95,25 @@ pub fn holds_log(path: &Path) -> io::Result<bool> {
     Ok(found)
 }
 
+/// Refuses a log's directory in which something is that a new log would take the place of. What was moving in and is not
+/// whole is nothing.
+pub fn check_free(path: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    if holds_log(path).map_err(failed)? {
+        return Err(format!("{} holds a log already", path.display()));
+    }
+    if path.join(MOVING_IN_NAME).exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if name != lock::NAME {
+            return Err(format!("{} holds {}, which is no part of a log", path.display(), name.display()));
+        }
+    }
+    Ok(())
+}
+
 /// A reason that begins with the slot it is about.
 pub fn about_slot(slot: SlotId, reason: String) -> String {
     let name = format!("slot {}: ", slot.number());
@@ -123,7 +142,7 @@ impl Archive {
         let (version, mark) = looked.ok_or_else(|| ArchiveError::Absent(path.to_path_buf()))?;
         let expected = Expected { heads: &mark.heads, last_number: mark.last_number };
         let journal = scan::scan(&disk, expected, &|slot| version.slot(slot).sequence, purpose);
-        Ok(Archive { version, journal, no_index: SlotIndex::build(&[]), _lock: lock })
+        Ok(Archive { version, journal, no_index: SlotIndex::build(&[], &mut || ()), _lock: lock })
     }
 
     /// The journal's records by slot; empty where the journal cannot be read.

@@ -28,7 +28,7 @@ use crate::store::DbIndex;
 /// Where a Redis data set lies.
 pub enum Origin {
     Snapshot(PathBuf),
-    AppendOnly(AppendOnlyFiles),
+    AppendOnly(Box<AppendOnlyFiles>),
 }
 
 /// What was read.
@@ -54,7 +54,7 @@ pub fn find(directory: &Path, config: &Config) -> Result<Option<Origin>, String>
         let files =
             AppendOnlyFiles::find(directory, &config.appenddirname, &config.appendfilename, read_options(config));
         if let Some(files) = files.map_err(|error| error.to_string())? {
-            return Ok(Some(Origin::AppendOnly(files)));
+            return Ok(Some(Origin::AppendOnly(Box::new(files))));
         }
     }
     let snapshot = directory.join(&config.dbfilename);
@@ -68,13 +68,13 @@ pub fn find(directory: &Path, config: &Config) -> Result<Option<Origin>, String>
 impl Origin {
     /// An append-only file of the form before there were directories, with a snapshot before its commands or without.
     pub fn of_single_file(file: &Path, config: &Config) -> Origin {
-        Origin::AppendOnly(AppendOnlyFiles::of_files(vec![file.to_path_buf()], read_options(config)))
+        Origin::AppendOnly(Box::new(AppendOnlyFiles::of_files(vec![file.to_path_buf()], read_options(config))))
     }
 
     /// The append-only files that a manifest names.
     pub fn of_manifest(manifest: &Path, config: &Config) -> Result<Origin, String> {
         let files = AppendOnlyFiles::of_manifest(manifest, read_options(config));
-        files.map(Origin::AppendOnly).map_err(|error| error.to_string())
+        files.map(|files| Origin::AppendOnly(Box::new(files))).map_err(|error| error.to_string())
     }
 
     pub fn name(&self) -> String {
@@ -103,7 +103,7 @@ pub fn read(origin: Origin, engine: &Arc<Engine>) -> Result<Imported, String> {
     let mut importer = Importer::new(engine);
     match origin {
         Origin::Snapshot(path) => importer.read_snapshot(&path),
-        Origin::AppendOnly(files) => importer.read_commands(files),
+        Origin::AppendOnly(files) => importer.read_commands(*files),
     }?;
     let loading = &engine.persistence.loading;
     loading.loaded_keys.store(importer.imported.keys, Ordering::Relaxed);

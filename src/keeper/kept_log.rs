@@ -60,7 +60,7 @@ impl Default for Measures {
     fn default() -> Measures {
         Measures {
             segment_bytes: 64 << 20,
-            spare_segments: 2,
+            spare_segments: 4,
             fill_ahead_bytes: 4 << 20,
             file_units: FILE_UNITS_MAX,
             period_ms: 1000,
@@ -112,12 +112,10 @@ impl KeptLog {
         KeptLog::begin_on(storage, path, lock, engine, options)
     }
 
-    /// The same, but refuses a directory that holds a log.
+    /// The same, but refuses a directory that holds anything.
     pub fn begin_fresh(path: &Path, engine: &Arc<Engine>, options: &LogOptions) -> Result<KeptLog, String> {
         let (storage, lock) = hold(path)?;
-        if archive::holds_log(path).map_err(|error| format!("{}: {error}", path.display()))? {
-            return Err(format!("{} holds a log already", path.display()));
-        }
+        archive::check_free(path)?;
         KeptLog::begin_on(storage, path, lock, engine, options)
     }
 
@@ -217,7 +215,7 @@ impl KeptLog {
     /// Has the engine's keyspace be what the log says that it is. The caller has closed the gate.
     pub fn reload(&self, engine: &Arc<Engine>, threads: usize) -> Result<(), String> {
         let segments = self.journal.cut().map_err(|error| error.to_string())?;
-        let index = SlotIndex::build(&segments);
+        let index = SlotIndex::build(&segments, &mut || ());
         SlotId::all().for_each(|slot| recovery::empty(engine, slot));
         recovery::load_slots(engine, &self.tables.current(), &index, &|_| None, threads)
     }

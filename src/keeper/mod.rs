@@ -14,8 +14,10 @@ pub mod import;
 pub mod kept_log;
 pub mod live_snapshot;
 pub mod pacer;
+mod progress;
 pub mod recovery;
 pub mod restore;
+mod seeder;
 pub mod service;
 #[cfg(test)]
 mod simulation;

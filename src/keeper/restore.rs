@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::archive::{Archive, holds_log};
+use super::archive::{Archive, check_free};
 use super::kept_log::{begin_moving_in, discard, end_moving_in, hold};
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::moment;
@@ -52,9 +52,7 @@ pub fn restore(
     }
     let ends = ends(archive, scan, moment_ms)?;
     let (storage, _lock) = hold(into)?;
-    if holds_log(into).map_err(|error| format!("{}: {error}", into.display()))? {
-        return Err(format!("{} holds a log already", into.display()));
-    }
+    check_free(into)?;
     let written = begin_moving_in(into).and_then(|()| write(archive, &ends, storage, step));
     match written.map_err(|error| format!("{}: {error}", into.display())) {
         Ok(restored) => end_moving_in(into).map(|()| restored),
@@ -160,4 +158,73 @@ fn push(records: &mut Vec<u8>, record: &Record<'_>) {
     records.resize(from + record::record_bytes(record.effect.bytes().len()), 0);
     let header = Header { following: 0, ..record.header };
     record::write_encoded(&mut records[from..], header, record.effect, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::log::disk::Disk;
+    use crate::log::journal::{Journal, Options};
+    use crate::log::scan::Purpose;
+    use crate::log::settle::Source;
+    use crate::log::transaction::{Change as Appended, Parts};
+
+    fn slot(number: u16) -> SlotId {
+        SlotId::new(number).unwrap()
+    }
+
+    fn change(number: u16, sequence: u64, time_ms: u64) -> Appended<'static> {
+        Appended { slot: slot(number), database: 0, sequence, time_ms, arguments: &[b"FLUSHDB"] }
+    }
+
+    fn directory(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("cairn-restore-{}-{name}", std::process::id()))
+    }
+
+    fn sequences(archive: &Archive, number: u16) -> Vec<u64> {
+        let mut buffer = Vec::new();
+        let history = archive.history(slot(number), &mut buffer).unwrap();
+        history.map(|record| record.unwrap().header.sequence).collect()
+    }
+
+    #[test]
+    fn a_transaction_is_not_cut_where_the_clock_was_set_back() {
+        let (from, into) = (directory("from"), directory("into"));
+        let storage: Arc<dyn Storage> = Arc::new(Disk::open(&from).unwrap());
+        let tables = Tables::open(storage.clone()).unwrap().tables;
+        let journal = Journal::create(storage, Options { segment_bytes: 1 << 20, ..Options::new(1) }).unwrap();
+        tables.batch().publish(journal.mark(&[]), &mut || ()).unwrap();
+        let mut parts = Parts::default();
+        // Slot 2 has a record from before the clock was set back.
+        for single in [change(1, 1, 100), change(2, 1, 900), change(4, 1, 100)] {
+            journal.append(0, &single).unwrap();
+        }
+        for transaction in [[change(1, 2, 500), change(2, 2, 500)], [change(1, 3, 510), change(3, 1, 510)]] {
+            parts.clear();
+            transaction.iter().for_each(|part| parts.push(part));
+            journal.append_all(0, &parts).unwrap();
+        }
+        journal.append(0, &change(4, 2, 600)).unwrap();
+        journal.close().unwrap();
+        drop(journal);
+
+        let archive = Archive::open(&from, Purpose::Check).unwrap();
+        let mut steps = 0;
+        let restored = restore(&archive, 550, &into, &mut |_| steps += 1).unwrap();
+        assert_eq!(restored, Restored { slots: 2, records: 2, last_ms: 100 });
+        assert_eq!(steps, 4);
+        let made = Archive::open(&into, Purpose::Check).unwrap();
+        assert_eq!([1, 2, 3, 4].map(|number| sequences(&made, number)), [vec![1], vec![], vec![], vec![1]]);
+        assert!(restore(&archive, 550, &into, &mut |_| ()).unwrap_err().contains("in use"));
+        drop(made);
+        assert!(restore(&archive, 550, &into, &mut |_| ()).unwrap_err().contains("holds a log already"));
+        assert_eq!(sequences(&Archive::open(&into, Purpose::Check).unwrap(), 1), [1]);
+        fs::remove_dir_all(&into).unwrap();
+        let all = restore(&archive, 900, &into, &mut |_| ()).unwrap();
+        assert_eq!(all, Restored { slots: 4, records: 8, last_ms: 900 });
+        [from, into].iter().for_each(|path| fs::remove_dir_all(path).unwrap());
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,35 +16,35 @@ use parking_lot::Mutex;
 
 use super::import;
 use super::kept_log::{KeptLog, LogOptions, Measures};
-use super::live_snapshot::Seen;
 use super::pacer::{BurstPacer, Share};
+use super::progress::ProgressWatch;
+use super::seeder::Seeder;
 use super::snapshot::Written;
 use super::{LOG_DIRECTORY, live_snapshot, recovery, snapshot};
+use crate::base::clock;
 use crate::base::key_slot::SlotId;
-use crate::base::{clock, process};
-use crate::commands::creation::create;
 use crate::config::Config;
 use crate::config::choices::AppendFsync;
 use crate::engine::Engine;
 use crate::engine::effect::EffectSink;
 use crate::engine::persistence::{JobKind, LogReport, Task, obstacle};
-use crate::engine::space::Followers;
 use crate::log::settle::{Pacer, Unpaced};
 use crate::log::sync::Policy;
-use crate::store::SlotGuard;
-use crate::store::keyspace::SlotObserver;
-use crate::store::table::CURSOR_END;
 
 /// How often the keeper looks around.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
-/// How often loading says how far it is.
-const PROGRESS_PERIOD_MS: u64 = 2000;
 /// How often it adds up what the disk holds.
 const SPACE_PERIOD_MS: u64 = 1000;
 /// After a background save failed, the next save point waits so long.
 const SAVE_RETRY_MS: u64 = 5000;
-/// Settling takes this share of a processor while nothing is behind.
-const CALM_PERCENT: u64 = 10;
+/// Free space that the tablespace keeps while much is written: what compaction writes before it publishes, and more.
+const KEPT_BYTES_MIN: u64 = 96 << 20;
+/// Writing is quiet when less than this is appended in so long.
+const QUIET_BYTES: u64 = 4 << 20;
+const QUIET_MS: u64 = 5000;
+/// Settling takes this share of a processor while nothing is behind, and the whole where twice as much waits as starts
+/// a pass.
+const CALM_PERCENT: u64 = 25;
 /// Writing a snapshot takes this share.
 const SNAPSHOT_PERCENT: u64 = 25;
 /// The journal may hold this share of the live data, in percent, before it is settled.
@@ -70,6 +70,9 @@ struct Watched {
     report: LogReport,
     space_looked_ms: u64,
     save_failed_ms: u64,
+    /// What had been appended, and when, the last time that there was much.
+    busy_bytes: u64,
+    busy_ms: u64,
 }
 
 pub fn policy_of(config: &Config) -> Policy {
@@ -88,6 +91,16 @@ fn log_options(engine: &Engine, config: &Config) -> LogOptions {
         refuse_torn: !config.aof_load_truncated,
         measures: Measures::default(),
     }
+}
+
+/// How much free space the tablespace keeps for compaction to use.
+fn kept_bytes(report: &LogReport, is_quiet: bool) -> u64 {
+    if is_quiet { report.live_bytes / 16 } else { (report.live_bytes / 8).max(KEPT_BYTES_MIN) }
+}
+
+/// How many bytes of journal start a pass.
+fn starts_at_bytes(report: &LogReport, config: &Config) -> u64 {
+    (report.live_bytes * JOURNAL_PERCENT / 100).max(config.log_settle_bytes).max(1)
 }
 
 impl Service {
@@ -218,20 +231,31 @@ impl Service {
         let log = self.log.lock().clone();
         if let Some(log) = &log {
             log.journal.set_policy(policy_of(&config));
-            if log.fresh_bytes() > self.settle_bytes(&config) {
+            let is_quiet = self.is_quiet(log);
+            if log.fresh_bytes()
+                > if is_quiet { QUIET_BYTES } else { starts_at_bytes(&self.state.lock().report, &config) }
+            {
                 // What is wrong is in the report.
                 let _ = self.settle(log, false);
             }
-            log.tables.reclaim(&mut || {});
+            if is_quiet {
+                log.journal.drop_spares();
+            }
+            log.tables.reclaim(kept_bytes(&self.state.lock().report, is_quiet), &mut || {});
         }
         self.report(log.as_deref());
         self.watch_save_points(&config);
     }
 
-    /// How many bytes of journal start a pass.
-    fn settle_bytes(&self, config: &Config) -> u64 {
-        let live = self.state.lock().report.live_bytes;
-        (live * JOURNAL_PERCENT / 100).max(config.log_settle_bytes)
+    /// Whether little was written for a while: then the journal is settled early, so that the disk holds little more than
+    /// is live and the next start is quick.
+    fn is_quiet(&self, log: &KeptLog) -> bool {
+        let (now_ms, appended_bytes) = (clock::unix_ms(), log.journal.appended_bytes());
+        let mut state = self.state.lock();
+        if appended_bytes > state.busy_bytes + QUIET_BYTES {
+            (state.busy_bytes, state.busy_ms) = (appended_bytes, now_ms);
+        }
+        now_ms >= state.busy_ms + QUIET_MS
     }
 
     fn watch_save_points(&self, config: &Config) {
@@ -276,10 +300,8 @@ impl Service {
 
     /// Gives settling the share it needs, and slows writers down where that is not enough.
     fn press(&self, report: &LogReport) {
-        let starts_at =
-            (report.live_bytes * JOURNAL_PERCENT / 100).max(self.engine.config.load().log_settle_bytes).max(1);
-        let behind_percent =
-            report.journal_bytes.saturating_sub(starts_at) * 100 / (starts_at * (PRESSURE_MULTIPLE - 1));
+        let starts_at = starts_at_bytes(report, &self.engine.config.load());
+        let behind_percent = report.journal_bytes.saturating_sub(starts_at) * 100 / starts_at;
         self.settle_share.set(CALM_PERCENT + behind_percent.min(100 - CALM_PERCENT));
         let limit = starts_at * PRESSURE_MULTIPLE;
         let behind = report.journal_bytes.saturating_sub(limit) * WRITER_DELAY_MS_MAX / limit;
@@ -369,9 +391,6 @@ impl Service {
             },
         };
         if let Err(error) = self.spawn("snapshot", move || {
-            if let Err(error) = process::lower_thread_priority() {
-                tracing::warn!("The snapshot thread keeps its priority: {error}");
-            }
             work();
         }) {
             self.end_save(Err(format!("no thread for it: {error}")), changes);
@@ -486,7 +505,7 @@ impl Service {
         let path = self.directory.join(LOG_DIRECTORY);
         let log = Arc::new(KeptLog::begin(&path, &self.engine, &log_options(&self.engine, &config))?);
         let sink: Arc<dyn EffectSink> = log.journal.clone();
-        let seeder = Arc::new(Seeder { engine: self.engine.clone(), sink: sink.clone(), seen: Seen::default() });
+        let seeder = Arc::new(Seeder::new(&self.engine, &sink));
         self.engine.follow(Some(sink), Some(seeder));
         let mut pacer = BurstPacer::new(Share::new(SNAPSHOT_PERCENT));
         for id in SlotId::all() {
@@ -497,72 +516,6 @@ impl Service {
         log.end_moving_in()?;
         *self.log.lock() = Some(log);
         Ok(())
-    }
-}
-
-/// Writes each slot as it is into a new log, before anything changes it.
-struct Seeder {
-    engine: Arc<Engine>,
-    sink: Arc<dyn EffectSink>,
-    seen: Seen,
-}
-
-impl SlotObserver for Seeder {
-    fn see(&self, id: SlotId, slot: &mut SlotGuard<'_>) {
-        if !self.seen.is_first(id) {
-            return;
-        }
-        let (lane, now_ms) = (self.engine.background_lane(), clock::unix_ms());
-        let followers = Followers { sink: &*self.sink, lane, writes: true };
-        let mut commands = Vec::new();
-        for (index, db) in slot.dbs() {
-            let mut cursor = 0;
-            while !db.is_empty() && cursor < CURSOR_END {
-                cursor = db.table().scan(cursor as u32, self.engine.keyspace.hasher(), |entry| {
-                    create(entry, entry.key(), |command| {
-                        let command: Vec<Vec<u8>> = command.iter().map(|argument| argument.to_vec()).collect();
-                        commands.push((index, command));
-                    });
-                });
-            }
-        }
-        for (index, command) in commands {
-            let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-            followers.tell(slot, id, index, now_ms, &command);
-        }
-    }
-}
-
-/// Says in the server's log how far loading is, for as long as it lives.
-struct ProgressWatch(Arc<AtomicBool>);
-
-impl ProgressWatch {
-    fn start(engine: &Arc<Engine>) -> ProgressWatch {
-        let over = Arc::new(AtomicBool::new(false));
-        let (engine, seen) = (engine.clone(), over.clone());
-        let watch = move || {
-            let mut told_ms = clock::unix_ms();
-            while !seen.load(Ordering::Relaxed) {
-                std::thread::sleep(LOOK_PERIOD);
-                let now_ms = clock::unix_ms();
-                if now_ms >= told_ms + PROGRESS_PERIOD_MS {
-                    told_ms = now_ms;
-                    let loading = &engine.persistence.loading;
-                    let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
-                    let (loaded, total) = (load(&loading.loaded_bytes), load(&loading.total_bytes));
-                    tracing::info!("Loading: {loaded} of {total} bytes, {} %", loaded * 100 / total.max(1));
-                }
-            }
-        };
-        // Without the thread nothing is said, and nothing else is missing.
-        let _ = std::thread::Builder::new().name("progress".into()).spawn(watch);
-        ProgressWatch(over)
-    }
-}
-
-impl Drop for ProgressWatch {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -107,6 +107,14 @@ impl Core {
         !spares.released.is_empty()
     }
 
+    /// Gives the files that are kept for use again back to the file system.
+    pub fn drop_spares(&self) {
+        for space in std::mem::take(&mut self.spares.lock().ready) {
+            // Recovery takes away what stays.
+            let _ = self.storage.remove(&spare_name(space.number()));
+        }
+    }
+
     pub fn set_free_bytes(&self, bytes: u64) {
         self.free_bytes.store(bytes, Ordering::Relaxed);
     }

@@ -282,3 +282,104 @@ impl Window<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated_disk::SimulatedDisk;
+    use super::super::table_writer::Change;
+    use super::super::tables::Tables;
+    use super::super::{segment, toy};
+    use super::*;
+
+    fn slot() -> SlotId {
+        SlotId::new(7).unwrap()
+    }
+
+    fn record(sequence: u64, following: u32, value: &[u8], epoch: u64) -> Vec<u8> {
+        let header = Header { following, ..toy::header(slot(), 3, sequence, 1000 + sequence) };
+        toy::encoded(header, &[b"SET", b"k", value], epoch)
+    }
+
+    /// A segment's file, written as a server does: behind what is there.
+    struct File {
+        file: Arc<dyn StorageFile>,
+        number: u64,
+        end: u64,
+    }
+
+    impl File {
+        fn new(disk: &SimulatedDisk, number: u64) -> File {
+            let file = disk.create(&segment::file_name(number)).unwrap();
+            file.write_at(&[0; 4096], 0).unwrap();
+            File { file, number, end: HEADER_BYTES as u64 }
+        }
+
+        fn write(&mut self, sequence: u64, following: u32, value: &[u8]) {
+            let bytes = record(sequence, following, value, self.number);
+            self.file.write_at(&bytes, self.end).unwrap();
+            self.end += bytes.len() as u64;
+        }
+    }
+
+    fn numbers(found: &[Seen]) -> Vec<u64> {
+        found.iter().map(|seen| seen.header.sequence).collect()
+    }
+
+    #[test]
+    fn every_record_is_given_once_and_in_order_wherever_it_stands() {
+        let disk = SimulatedDisk::new(1, 64 << 20);
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let mut follower = Follower::new(storage.clone(), slot());
+        assert!(matches!(follower.read(), Err(FollowError::Nothing)));
+        let tables = Tables::open(storage).unwrap().tables;
+        let (mut one, mut two) = (File::new(&disk, 1), File::new(&disk, 2));
+        assert!(follower.read().unwrap().is_empty());
+
+        // Longer than what is read at once, and ending where a step does.
+        one.write(1, 0, &vec![b'x'; 3 * STEP_BYTES]);
+        one.write(2, 0, b"2");
+        let found = follower.read().unwrap();
+        assert_eq!(numbers(&found), [1, 2]);
+        assert_eq!(found[0].effect().arguments().nth(2).unwrap().len(), 3 * STEP_BYTES);
+        assert_eq!((found[1].header.database, found[1].header.time_ms, found[1].part), (3, 1002, None));
+
+        // One lane is read before the other has the record before.
+        two.write(4, 0, b"4");
+        assert!(follower.read().unwrap().is_empty());
+        assert_eq!(follower.obstacles(), ["record 3 is missing; the next one is 4"]);
+        one.write(3, 0, b"3");
+        assert_eq!(numbers(&follower.read().unwrap()), [3, 4]);
+
+        // A transaction comes at once; half a record is one that is being written.
+        two.write(5, 1, b"5");
+        assert!(follower.read().unwrap().is_empty());
+        let whole = record(6, 0, b"6", 2);
+        two.file.write_at(&whole[..36], two.end).unwrap();
+        assert!(follower.read().unwrap().is_empty());
+        assert!(follower.obstacles()[0].starts_with("journal-0000000000000002 at offset "));
+        two.write(6, 0, b"6");
+        let found = follower.read().unwrap();
+        assert_eq!(numbers(&found), [5, 6]);
+        assert_eq!([found[0].part, found[1].part], [Some((1, 2)), Some((2, 2))]);
+        assert!(follower.obstacles().is_empty());
+
+        // Settled and gone before it was read, with one superseded; some of it was known.
+        one.write(7, 0, b"7");
+        assert_eq!(numbers(&follower.read().unwrap()), [7]);
+        let mut batch = tables.batch();
+        let from = batch.buffer().len();
+        for sequence in [6, 7, 9] {
+            let bytes = record(sequence, 0, b"settled", 0);
+            batch.buffer().extend_from_slice(&bytes);
+        }
+        batch.append(slot(), Change { from, sequence: 10, history_ms: 0 }).unwrap();
+        batch.publish(Default::default(), &mut || ()).unwrap();
+        for number in [1, 2] {
+            disk.remove(&segment::file_name(number)).unwrap();
+        }
+        let mut three = File::new(&disk, 3);
+        three.write(11, 0, b"11");
+        assert_eq!(numbers(&follower.read().unwrap()), [9, 11]);
+        assert!(follower.read().unwrap().is_empty() && follower.obstacles().is_empty());
+    }
+}

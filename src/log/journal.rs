@@ -223,6 +223,11 @@ impl Journal {
         self.core.filler.wake();
     }
 
+    /// Gives the files of released segments back to the file system, while nothing is written that they would serve.
+    pub fn drop_spares(&self) {
+        self.core.drop_spares();
+    }
+
     /// What the next manifest is to say: called after settling, with the segments that will be released once it is
     /// durable.
     pub fn heads(&self, settled: &[Arc<Segment>]) -> Heads {
@@ -395,7 +400,7 @@ mod tests {
         // Nobody touched lane 0 since, so its segment stays.
         let second = journal.cut().unwrap();
         assert_eq!((second.len(), effects(&second).len()), (3, 4));
-        let index = SlotIndex::build(&second);
+        let index = SlotIndex::build(&second, &mut || ());
         let sequences: Vec<_> = index.records(slot(5)).map(|record| record.header.sequence).collect();
         assert_eq!((sequences, index.len()), (vec![1, 2, 3], 4));
         assert_eq!(index.slots().collect::<Vec<_>>(), [slot(5), slot(6)]);
@@ -597,7 +602,7 @@ mod tests {
             }
             for _ in 0..200 {
                 let cut = journal.cut().unwrap();
-                let index = SlotIndex::build(&cut);
+                let index = SlotIndex::build(&cut, &mut || ());
                 for slot in index.slots() {
                     for record in index.records(slot) {
                         let last = seen.entry(slot.number()).or_default();

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
-const NAME: &str = "lock";
+pub const NAME: &str = "lock";
 
 /// The right to use a directory; given back when dropped.
 #[derive(Debug)]

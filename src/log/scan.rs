@@ -216,7 +216,7 @@ pub fn scan(
     let mut segments = files.into_segments(&judged, purpose)?;
 
     let covered: Vec<usize> = segments.iter().map(|segment| covered[&segment.number()]).collect();
-    let sorted = Sorted::build(segments.iter(), &settled);
+    let sorted = Sorted::build(segments.iter(), &settled, &mut || ());
     let history = History::find(&segments, &sorted, &settled, &covered, judged.refused);
     let mut damage = judged.damage;
     damage.extend(history.breaks.iter().map(|broken| Damage {

@@ -257,7 +257,7 @@ fn a_sealed_segment_that_was_not_synced_may_lose_its_end() {
     // It stands between others, so it stays in the file and must be settled away; readers do not see it.
     assert!(found.needs_settling && found.dropped_records == 1);
     assert_eq!(found.segments[1].records().count(), 2);
-    assert_eq!(SlotIndex::build(&found.segments).len(), 3);
+    assert_eq!(SlotIndex::build(&found.segments, &mut || ()).len(), 3);
 }
 
 #[test]

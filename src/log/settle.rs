@@ -169,7 +169,7 @@ impl Settler {
 
     /// Settles. The caller then releases the segments of the outcome and calls [`Tables::reclaim`]. After an error what was published before it stays, and the pass can be run again.
     pub fn run(&mut self, pass: &Pass<'_>, source: &dyn Source, pacer: &mut dyn Pacer) -> io::Result<Outcome> {
-        let index = SlotIndex::build(pass.segments);
+        let index = SlotIndex::build(pass.segments, &mut || pacer.pause());
         source.sync()?;
         let tables = self.tables.clone();
         let mut batch = tables.batch();
@@ -499,7 +499,7 @@ mod tests {
     }
 
     fn check(version: &Version, segments: &[Arc<Segment>], model: &BTreeMap<SlotId, (State, u64)>) {
-        let index = SlotIndex::build(segments);
+        let index = SlotIndex::build(segments, &mut || ());
         for (slot, (expected, last)) in model {
             let mut state = State::new();
             let mut buffer = Vec::new();

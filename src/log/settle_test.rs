@@ -68,7 +68,7 @@ fn settle(journal: &Journal, tables: &Tables, settler: &mut Settler, rng: &mut R
         assert_eq!(outcome.problems, []);
         assert_eq!(outcome.settled.len(), segments.len());
         journal.release(&outcome.settled);
-        tables.reclaim(&mut || pacer.pause());
+        tables.reclaim(0, &mut || pacer.pause());
     }
 }
 

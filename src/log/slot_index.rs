@@ -16,6 +16,9 @@ use crate::base::key_slot::{SLOT_COUNT, SlotId};
 /// How many records ahead of the one that is read are prefetched.
 const PREFETCH_DISTANCE: usize = 8;
 const OFFSET_BITS: u32 = 40;
+/// Records between two pauses, while they are read; sorting them is quicker.
+const RECORDS_PER_STEP: usize = 4096;
+const RECORDS_PER_SORTED: usize = 8;
 
 /// Where a record stands in the segments of a [`SlotIndex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +64,15 @@ pub(super) struct Sorted {
 
 impl Sorted {
     /// Of the effects in the segments whose sequence numbers are above those in `settled`, one for each slot.
-    pub fn build<'a>(segments: impl Iterator<Item = &'a Segment>, settled: &[u64]) -> Sorted {
+    /// `pause` is called between steps of some 100 microseconds.
+    pub fn build<'a>(segments: impl Iterator<Item = &'a Segment>, settled: &[u64], pause: &mut dyn FnMut()) -> Sorted {
+        let mut steps = 0;
+        let mut step = || {
+            steps += 1;
+            if steps % RECORDS_PER_STEP == 0 {
+                pause();
+            }
+        };
         // Segments may grow meanwhile: both passes go to the same ends.
         let walks: Vec<_> = segments.map(Segment::records).collect();
         let wanted = |record: &Record<'_>| {
@@ -70,6 +81,7 @@ impl Sorted {
         };
         let mut starts = vec![0u32; SLOT_COUNT + 1];
         for (_, record) in walks.iter().cloned().flatten() {
+            step();
             if let Some(slot) = wanted(&record) {
                 starts[slot + 1] += 1;
             }
@@ -81,6 +93,7 @@ impl Sorted {
         let mut next = starts.clone();
         for (segment, walk) in walks.into_iter().enumerate() {
             for (offset, record) in walk {
+                step();
                 if let Some(slot) = wanted(&record) {
                     let position = Position::new(segment, offset);
                     entries[next[slot] as usize] = Entry { sequence: record.header.sequence, position };
@@ -91,6 +104,7 @@ impl Sorted {
         let mut sorted = Sorted { starts, entries };
         for slot in 0..SLOT_COUNT {
             let part = sorted.part_mut(slot);
+            part.iter().step_by(RECORDS_PER_SORTED).for_each(|_| step());
             if !part.is_sorted_by_key(|entry| entry.sequence) {
                 // Stable, because that sort finds the runs.
                 part.sort_by_key(|entry| entry.sequence);
@@ -109,10 +123,14 @@ impl Sorted {
 }
 
 impl SlotIndex {
-    /// Of all effects up to the segments' ends at this moment.
-    pub fn build(segments: &[Arc<Segment>]) -> SlotIndex {
-        let sorted = Sorted::build(segments.iter().map(|segment| &**segment), &[0; SLOT_COUNT]);
-        SlotIndex::new(segments.to_vec(), &sorted, |_, part| part)
+    /// Of all effects up to the segments' ends at this moment. `pause` is called between short steps.
+    pub fn build(segments: &[Arc<Segment>], pause: &mut dyn FnMut()) -> SlotIndex {
+        let Sorted { starts, entries } =
+            Sorted::build(segments.iter().map(|segment| &**segment), &[0; SLOT_COUNT], pause);
+        // In the place of the entries, which take twice as much: settling must not need much memory.
+        let mut positions: Vec<Position> = entries.into_iter().map(|entry| entry.position).collect();
+        positions.shrink_to_fit();
+        SlotIndex { segments: segments.to_vec(), starts, positions }
     }
 
     /// Of the entries that `kept` leaves of each slot.

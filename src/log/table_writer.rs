@@ -504,11 +504,11 @@ mod tests {
         assert_eq!((space.slots, space.records, space.files), (1, 1, 2));
         assert!(space.limbo_bytes >= 200_000 && space.disk_bytes > 400_000, "{space:?}");
         drop(held);
-        tables.reclaim(&mut || ());
+        tables.reclaim(0, &mut || ());
         let space = tables.space(None).unwrap();
         assert!(space.limbo_bytes == 0 && space.disk_bytes < 220_000, "{space:?}");
         (3..40).for_each(write);
-        tables.reclaim(&mut || ());
+        tables.reclaim(0, &mut || ());
         let space = tables.space(None).unwrap();
         assert!(space.disk_bytes < 220_000 && space.files == 2, "{space:?}");
         assert_eq!(space.dead_percent(), 0);
@@ -573,7 +573,7 @@ mod tests {
                         }
                         failures += 1;
                         // What was given up is not written over while either manifest may be found.
-                        tables.reclaim(&mut || ());
+                        tables.reclaim(0, &mut || ());
                         {
                             let mut batch = tables.batch();
                             change(&mut Rng::from_seed(seed), &mut batch, &mut Model::new()).unwrap();

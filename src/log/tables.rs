@@ -37,9 +37,6 @@ const MAGIC: &[u8; 8] = b"CAIRNTBL";
 const HEADER_BYTES: usize = UNIT_BYTES as usize;
 const CHECKSUM_AT: usize = 60;
 const NAME_PREFIX: &str = "slots-";
-/// Free space that is kept for use again: this, or so large a part of the logs.
-const KEPT_BYTES_MIN: u64 = 96 << 20;
-const KEPT_DIVISOR: u64 = 8;
 
 /// A file's name: its number is 4 hex digits.
 pub fn file_name(number: u32) -> String {
@@ -348,14 +345,13 @@ impl Tables {
         Ok(space)
     }
 
-    /// Frees what nobody reads any more, and gives its space back to the file system, but for what compaction is soon to
-    /// use: pages that the system has at hand cost it far less than fresh ones. To be called after settling, once the
+    /// Frees what nobody reads any more, and gives its space back to the file system, all but `kept_bytes`: compaction is
+    /// soon to use it, and pages that the system has at hand cost it far less than fresh ones. To be called after settling, once the
     /// journal's segments are released, and now and then. `pause` is called between bounded steps.
-    pub fn reclaim(&self, pause: &mut dyn FnMut()) {
-        let log_bytes: u64 = self.current().slots().map(|(_, log)| log.bytes).sum();
+    pub fn reclaim(&self, kept_bytes: u64, pause: &mut dyn FnMut()) {
         let mut writer = self.writer.lock();
         writer.free(pause);
-        writer.punch((log_bytes / KEPT_DIVISOR).max(KEPT_BYTES_MIN) / UNIT_BYTES, pause);
+        writer.punch(kept_bytes / UNIT_BYTES, pause);
     }
 }
 

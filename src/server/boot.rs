@@ -103,14 +103,6 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
     let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;
-    let load = {
-        let (engine, directory) = (engine.clone(), directory.clone());
-        move || {
-            let loaded = Service::load(&engine, &directory);
-            loaded.inspect_err(|reason| tracing::error!("The data set cannot be loaded: {reason}"))
-        }
-    };
-    let loaded = if Service::finds_data(&directory, &config) { None } else { Some(load()?) };
     let cpus = cpu_list(&config.server_cpulist).unwrap_or_default();
     let lookup = Arc::new(lookup);
     let mut handles = Vec::new();
@@ -132,6 +124,15 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
         tracing::warn!("Configured to not listen anywhere, exiting.");
         return Err("Configured to not listen anywhere, exiting.".into());
     }
+    // The listeners are bound, and nobody is let in before this function waits for something.
+    let load = {
+        let (engine, directory) = (engine.clone(), directory.clone());
+        move || {
+            let loaded = Service::load(&engine, &directory);
+            loaded.inspect_err(|reason| tracing::error!("The data set cannot be loaded: {reason}"))
+        }
+    };
+    let loaded = if Service::finds_data(&directory, &config) { None } else { Some(load()?) };
     install_config_hook(&engine, listening, acceptor.clone());
     let pid_file = PidFile::write(&config);
     if config.always_show_logo {

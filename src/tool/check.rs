@@ -24,7 +24,6 @@ use crate::log::segment;
 ///
 /// Exit status: 0 sound, 1 a torn tail and nothing else, 2 damaged, unusable or in use, 3 wrong usage.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The data directory, or the directory cairn-log in it
     #[arg(value_name = "DIR")]

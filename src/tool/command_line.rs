@@ -42,10 +42,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> i32 {
         Err(error) => {
             // Where standard error is closed nobody can be told.
             let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ => MISUSED,
-            };
+            return exit_code(error.kind());
         }
     };
     tracing_subscriber::fmt()
@@ -70,6 +67,14 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> i32 {
     )
 }
 
+/// The exit status where the arguments lead to no subcommand.
+fn exit_code(kind: ErrorKind) -> i32 {
+    match kind {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ => MISUSED,
+    }
+}
+
 /// A moment on the command line.
 pub(super) fn parse_moment(text: &str) -> Result<u64, String> {
     moment::parse(text)
@@ -82,8 +87,8 @@ mod tests {
 
     use super::*;
 
-    fn run(line: &str) -> i32 {
-        main(line.split_whitespace().map(OsString::from))
+    fn run(line: &str) -> Option<i32> {
+        Arguments::try_parse_from(line.split(' ')).err().map(|error| exit_code(error.kind()))
     }
 
     #[test]
@@ -107,10 +112,13 @@ mod tests {
             "cairn import --rdb a --aof b",
             "cairn export x",
         ] {
-            assert_eq!(run(line), MISUSED, "{line}");
+            assert_eq!(run(line), Some(MISUSED), "{line}");
         }
         for line in ["cairn --help", "cairn --version", "cairn log --help"] {
-            assert_eq!(run(line), 0, "{line}");
+            assert_eq!(run(line), Some(0), "{line}");
+        }
+        for line in ["cairn check x", "cairn log x --slot 16383 --follow", "cairn restore x --to 5 --into y"] {
+            assert_eq!(run(line), None, "{line}");
         }
     }
 }

@@ -18,7 +18,6 @@ use crate::log::settle::Unpaced;
 /// When a slot is damaged nothing is written, unless --partial is given: then damaged slots are named and left out, and
 /// the exit status is 1.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The data directory, or the directory cairn-log in it
     #[arg(value_name = "DIR", default_value = ".")]

@@ -27,7 +27,6 @@ const LOOK_PERIOD: Duration = Duration::from_millis(100);
 ///
 /// Start a server on it with --dir DIR --appendonly yes.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["rdb", "aof"])))]
 pub struct Arguments {
     /// A snapshot file

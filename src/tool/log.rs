@@ -23,13 +23,14 @@ const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 /// Print a slot's history as commands, one a line
 ///
-/// Each line has the time, the sequence number in the slot, the database, the part of a transaction, and the command
-/// in quotes, as redis-cli takes it:
+/// Each line has the time, the sequence number in the slot, the database, the part of a
+/// transaction, and the command in quotes, as redis-cli takes it:
 ///
 ///   2026-11-22T23:00:00.123+01:00 17 db0 1/2 "SET" "greeting" "hello"
 ///
-/// A dash in the place of the part means no transaction, or one whose parts are not known any more: slot logs do not
-/// keep them. They also leave out what later commands superseded, unless log-retention says how long to keep it.
+/// A dash in the place of the part means no transaction, or one whose parts are not known any
+/// more: slot logs do not keep them. They also leave out what later commands superseded, unless
+/// log-retention says how long to keep it.
 ///
 /// Only reads, and works beside a running server.
 #[derive(clap::Args)]

@@ -21,7 +21,6 @@ use crate::log::scan::Purpose;
 /// DIR is only read. Start a server on the new directory with --dir DIR2 --appendonly yes. Keys whose time to live is over
 /// by then expire at once: expiry times are moments, too.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The data directory, or the directory cairn-log in it
     #[arg(value_name = "DIR")]

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,11 +44,17 @@ impl SmallDisk {
         numbers.next().expect("blocks") * numbers.next().expect("their size")
     }
 
-    /// Takes space until so much is free.
+    /// Takes space until no more than so much is free. The server may take some meanwhile.
     fn fill_up_to(&self, free_bytes: u64) {
+        const STEP_BYTES: u64 = 1 << 20;
         let mut filler = fs::File::options().create(true).append(true).open(self.path("filler")).expect("a file");
-        let excess = self.free_bytes().saturating_sub(free_bytes);
-        filler.write_all(&vec![1; excess as usize]).and_then(|()| filler.sync_all()).expect("fill the disk");
+        while self.free_bytes() > free_bytes + STEP_BYTES {
+            match filler.write_all(&vec![1; STEP_BYTES as usize]).and_then(|()| filler.sync_all()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => return,
+                Err(error) => panic!("fill the disk: {error}"),
+            }
+        }
     }
 
     fn empty(&self) {

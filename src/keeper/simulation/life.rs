@@ -207,7 +207,7 @@ impl<'l, 'a> Background<'l, 'a> {
         match self.rng.below(16) {
             0..=4 => self.settle(),
             5 | 6 => self.expire(),
-            7 => log.tables.reclaim(&mut || {}),
+            7 => log.tables.reclaim(0, &mut || {}),
             8 => drop(log.journal.cut().inspect_err(|error| assert!(life.may_fail(), "{error}"))),
             9 => life.take_image(&mut self.rng),
             10 => self.reload(),
