@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use libfuzzer_sys::fuzz_target;
-use memmap2::{MmapMut, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw};
 
 // The log's own files rather than the whole crate: its dependencies would take minutes to build with these flags.
 #[path = "../../src"]
@@ -47,9 +47,9 @@ use log::segment;
 use log::storage::{Access, Mapping, Storage, StorageFile};
 use log::tables::{self, Tables, Version};
 
-/// Files are this long at most.
-const FILE_BYTES: usize = FILE_UNITS as usize * 4096;
-const FILE_UNITS: u32 = 80;
+/// Files have so much memory, none of it taken where nothing is written; the tablespace's are mapped at their longest.
+const FILE_BYTES: usize = 1 << 20;
+const TABLE_FILE_BYTES: usize = 4 << 30;
 /// Nothing that is allocated at once is longer: all files together, and tables of all slots.
 const ALLOCATION_BYTES_MAX: usize = 8 << 20;
 
@@ -89,7 +89,9 @@ struct MemoryFile(Arc<Inode>);
 
 impl Memory {
     fn put(&self, name: &str, bytes: &[u8]) {
-        let inode = Inode { bytes: MmapMut::map_anon(FILE_BYTES).unwrap().into(), len: Mutex::default() };
+        let capacity = if name.starts_with("slots-") { TABLE_FILE_BYTES } else { FILE_BYTES };
+        let memory = MmapOptions::new().len(capacity).no_reserve_swap().map_anon().unwrap();
+        let inode = Inode { bytes: memory.into(), len: Mutex::default() };
         let file = MemoryFile(Arc::new(inode));
         file.write_at(bytes, 0).unwrap();
         self.0.lock().unwrap().insert(name.to_owned(), file.0);
@@ -163,7 +165,7 @@ impl StorageFile for MemoryFile {
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let end = at as usize + bytes.len();
-        assert!(end <= FILE_BYTES, "nothing is written that long");
+        assert!(end <= self.0.bytes.len(), "nothing is written that long");
         // SAFETY: within the memory, by the check above; one thread does everything.
         unsafe { self.0.bytes.as_mut_ptr().add(at as usize).copy_from(bytes.as_ptr(), bytes.len()) };
         let mut len = self.0.len.lock().unwrap();
@@ -189,7 +191,7 @@ impl StorageFile for MemoryFile {
         fn populate(_: *mut u8, _: usize, _: Access) -> io::Result<()> {
             Ok(())
         }
-        if len > FILE_BYTES {
+        if len > self.0.bytes.len() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         // SAFETY: the memory is that long and stays as long as the inode, which the mapping owns a share of.
@@ -430,7 +432,7 @@ fuzz_target!(|data: &[u8]| {
     };
     assert!(memory.content() == before, "looking changes nothing");
 
-    let Ok(opened) = Tables::open_with(storage.clone(), FILE_UNITS) else { return };
+    let Ok(opened) = Tables::open(storage.clone()) else { return };
     let version = opened.tables.current();
     for (slot, _) in version.slots() {
         assert_eq!(slot_story(&version, slot), slot_story(&version, slot));

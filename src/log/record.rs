@@ -406,7 +406,7 @@ mod tests {
             kind: Kind::Effect,
             slot: SlotId::new(12_182),
             database: 3,
-            sequence: 0x0102_0304_0506_0708,
+            sequence: 0x0002_0304_0506_0708,
             time_ms: 1_795_000_000_123,
             following: 2,
         }
@@ -424,7 +424,7 @@ mod tests {
         let bytes = written(&[b"SET", b"foo", b"bar"], 0);
         let time = 1_795_000_000_123u64.to_le_bytes();
         assert_eq!(bytes[..4], [13, 0, 0, 0]);
-        assert_eq!(bytes[8..16], [8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(bytes[8..16], [8, 7, 6, 5, 4, 3, 2, 0]);
         assert_eq!(bytes[16..22], time[..6]);
         assert_eq!(bytes[22..24], 12_182u16.to_le_bytes());
         assert_eq!(bytes[24..27], [3, 0, 0]);
