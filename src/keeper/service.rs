@@ -42,9 +42,9 @@ const KEPT_BYTES_MIN: u64 = 96 << 20;
 /// Writing is quiet when less than this is appended in so long.
 const QUIET_BYTES: u64 = 4 << 20;
 const QUIET_MS: u64 = 5000;
-/// Settling takes this share of a processor while nothing is behind, and the whole where twice as much waits as starts
-/// a pass.
-const CALM_PERCENT: u64 = 25;
+/// Settling takes this share of a processor while nothing is behind. A steady share makes for steadier latencies than
+/// short and large ones, so it grows slowly at first with what waits, and is the whole where writers are slowed down.
+const CALM_PERCENT: u64 = 12;
 /// Writing a snapshot takes this share.
 const SNAPSHOT_PERCENT: u64 = 25;
 /// The journal may hold this share of the live data, in percent, before it is settled.
@@ -301,8 +301,8 @@ impl Service {
     /// Gives settling the share it needs, and slows writers down where that is not enough.
     fn press(&self, report: &LogReport) {
         let starts_at = starts_at_bytes(report, &self.engine.config.load());
-        let behind_percent = report.journal_bytes.saturating_sub(starts_at) * 100 / starts_at;
-        self.settle_share.set(CALM_PERCENT + behind_percent.min(100 - CALM_PERCENT));
+        let behind_percent = (report.journal_bytes.saturating_sub(starts_at) * 100 / starts_at).min(1000);
+        self.settle_share.set(CALM_PERCENT + behind_percent * (360 + behind_percent) / 2000);
         let limit = starts_at * PRESSURE_MULTIPLE;
         let behind = report.journal_bytes.saturating_sub(limit) * WRITER_DELAY_MS_MAX / limit;
         let free_min = FREE_BYTES_MIN.min(report.disk_bytes / 4);
