@@ -315,7 +315,8 @@ impl<'l, 'a> Background<'l, 'a> {
 fn digest_until(version: &Version, slot: SlotId, moment_ms: u64, scratch: &mut Scratch) -> Digest {
     let mut buffer = Vec::new();
     let stored = version.read(slot, &mut buffer).expect("a sound log").map(|stored| stored.expect("a sound record"));
-    let mut records = stored.map(|stored| stored.record).take_while(|record| record.header.time_ms <= moment_ms).map(Ok);
+    let mut records =
+        stored.map(|stored| stored.record).take_while(|record| record.header.time_ms <= moment_ms).map(Ok);
     let mut whole = Digest::default();
     let replayed = scratch.replay(slot, &mut records, &mut |db, entry| whole.combine(digest::of_entry(db, entry)));
     replayed.expect("a sound history");
@@ -324,7 +325,7 @@ fn digest_until(version: &Version, slot: SlotId, moment_ms: u64, scratch: &mut S
 
 impl Life<'_> {
     /// Whether the disk gives a reason for failures.
-    fn may_fail(&self) -> bool {
+    pub fn may_fail(&self) -> bool {
         self.has_faults
     }
 }
