@@ -7,6 +7,8 @@ TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 SERVER := $(TARGET_DIR)/release/cairn-server
 PORT ?= 6379
 FUZZ_SECONDS ?= 30
+SIM_SEEDS ?= 20000
+SIM_SECONDS ?= 600
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 
 STAGE = @printf '\n== %s\n'
@@ -14,7 +16,7 @@ STARTED := $(shell date +%s)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run test lint rust-tests compat clients fuzz bench clean setup-build setup-test
+.PHONY: help build run test lint rust-tests compat clients fuzz sim bench clean setup-build setup-test
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -53,6 +55,10 @@ clients: build setup-test ## Everyday scripts of real clients
 fuzz: setup-test ## Run every fuzz target for 30 seconds (FUZZ_SECONDS=...)
 	$(STAGE) 'Fuzzing'
 	for target in $(FUZZ_TARGETS); do fuzz/run $$target $(FUZZ_SECONDS) || exit 1; done
+
+sim: setup-build ## Crash, fill and break the disk under 20,000 random lives, 10 minutes at most (SIM_SEEDS=... SIM_SECONDS=...)
+	$(STAGE) 'Simulation'
+	CAIRN_SIM_SEEDS=$(SIM_SEEDS) CAIRN_SIM_SECONDS=$(SIM_SECONDS) cargo test --release --locked --lib simulation:: -- --nocapture
 
 bench: build ## Measure beside redis-server and write docs/benchmarks.md
 	@tests/setup.sh bench

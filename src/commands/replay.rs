@@ -283,3 +283,35 @@ fn is_of_one_key(command: &Command) -> bool {
 
 /// Commands of one key that reach into another database.
 const MOVING: &[&str] = &["move"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::transaction::{Change, Parts};
+
+    fn meaning(arguments: &[&[u8]]) -> String {
+        let mut parts = Parts::default();
+        parts.push(&Change { slot: SlotId::of_key(b"k"), database: 0, sequence: 1, time_ms: 1, arguments });
+        let record = parts.records().next().expect("pushed");
+        format!("{:?}", CommandInterpreter::default().meaning(record.effect))
+    }
+
+    /// What is said to replace a key drops the records before it, a removal included.
+    #[test]
+    fn only_what_works_on_any_value_replaces() {
+        let [changes, replaces] = ["Changes", "Replaces"].map(|word| format!("{word}({:?})", b"k"));
+        for (expected, arguments) in [
+            (&replaces, &[&b"SET"[..], b"k", b"v"][..]),
+            (&replaces, &[b"set", b"k", b"v", b"pxat", b"1"]),
+            (&changes, &[b"SET", b"k", b"v", b"KEEPTTL"]),
+            (&changes, &[b"SET", b"k", b"v", b"NX", b"GET"]),
+            (&changes, &[b"RESTORE", b"k", b"0", b"REPLACE"]),
+            (&changes, &[b"RESTORE", b"k", b"0", b"payload", b"ABSTTL"]),
+            (&replaces, &[b"RESTORE", b"k", b"0", b"payload", b"ABSTTL", b"replace"]),
+            (&changes, &[b"APPEND", b"k", b"v"]),
+        ] {
+            assert_eq!(meaning(arguments), *expected);
+        }
+        assert_eq!(meaning(&[b"MOVE", b"k", b"1"]), "Whole");
+    }
+}

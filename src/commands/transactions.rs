@@ -188,6 +188,21 @@ mod tests {
         assert_eq!(server.effects(), ["SET a 1"]);
     }
 
+    /// A walk must not tell of keys ahead of what the transaction did before in the same slot.
+    #[test]
+    fn what_expires_in_a_transaction_is_told_in_order() {
+        let mut server = TestServer::new();
+        server.plant_expired(0, "{a}old");
+        server.expect(&[
+            ("MULTI", "+OK\r\n"),
+            ("SET {a}new 1", "+QUEUED\r\n"),
+            ("SCAN 0 COUNT 1000", "+QUEUED\r\n"),
+            ("DEL {a}new", "+QUEUED\r\n"),
+            ("EXEC", "*3\r\n+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$6\r\n{a}new\r\n:1\r\n"),
+        ]);
+        assert_eq!(server.effects(), ["begin", "SET {a}new 1", "DEL {a}old", "DEL {a}new", "end"]);
+    }
+
     #[test]
     fn monitors_see_the_queue_when_it_runs() {
         let mut server = TestServer::new();

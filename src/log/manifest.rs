@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::extents::{EXTENT_UNITS_MAX, Extent, FILE_UNITS_MAX, HEADER_UNITS, UNIT_BYTES};
-use super::record::HEADER_BYTES as RECORD_BYTES_MIN;
+use super::record::{HEADER_BYTES as RECORD_BYTES_MIN, NUMBER_MAX};
 use super::storage::Storage;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 
@@ -272,6 +272,9 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         return Err(ManifestError::Meaning("its counts".to_owned()));
     }
     let heads = (0..head_count).map(|_| fields.u64()).collect::<Result<Vec<u64>, _>>()?;
+    if last_number > NUMBER_MAX {
+        return Err(ManifestError::Meaning("the journal's last number".to_owned()));
+    }
     if heads.iter().any(|head| *head > last_number) {
         return Err(ManifestError::Meaning("a journal head above the last number".to_owned()));
     }
@@ -316,6 +319,9 @@ fn decode_entry(fields: &mut Fields<'_>) -> Result<(SlotId, SlotLog), ManifestEr
     let log = SlotLog { extents, digest, sequence, bytes, records, base_bytes, history_ms };
     if log.bytes > log.capacity_bytes() {
         return Err(wrong("its extents are shorter than its log"));
+    }
+    if log.sequence > NUMBER_MAX {
+        return Err(wrong("its sequence number"));
     }
     if log.base_bytes > log.bytes || log.records > log.bytes / RECORD_BYTES_MIN as u64 {
         return Err(wrong("its lengths contradict one another"));

@@ -28,6 +28,8 @@ pub const HEADER_BYTES: usize = 32;
 const ALIGNMENT: usize = 8;
 /// Largest effect, in bytes.
 pub const EFFECT_BYTES_MAX: usize = u32::MAX as usize - HEADER_BYTES - ALIGNMENT;
+/// Highest sequence number of a slot, and number of a segment: what memory keeps of them, with room to count on.
+pub const NUMBER_MAX: u64 = (1 << 56) - 1;
 /// The slot field of records that belong to no slot.
 const NO_SLOT: u16 = u16::MAX;
 const CHECKSUM_AT: usize = 4;
@@ -284,7 +286,7 @@ impl Fields {
         (self.time_and_slot >> 48) as u16
     }
 
-    /// `None` if the kind is none, or has a slot where it has none.
+    /// `None` if the kind is none, or has a slot where it has none, or the number is one that is never given out.
     #[inline]
     fn header(&self) -> Option<Header> {
         let slot = SlotId::new(self.slot());
@@ -294,6 +296,9 @@ impl Fields {
             2 if self.slot() == NO_SLOT => Kind::Sealed,
             _ => return None,
         };
+        if self.sequence > NUMBER_MAX {
+            return None;
+        }
         Some(Header {
             kind,
             slot,
@@ -401,7 +406,7 @@ mod tests {
             kind: Kind::Effect,
             slot: SlotId::new(12_182),
             database: 3,
-            sequence: 0x0102_0304_0506_0708,
+            sequence: 0x0002_0304_0506_0708,
             time_ms: 1_795_000_000_123,
             following: 2,
         }
@@ -419,7 +424,7 @@ mod tests {
         let bytes = written(&[b"SET", b"foo", b"bar"], 0);
         let time = 1_795_000_000_123u64.to_le_bytes();
         assert_eq!(bytes[..4], [13, 0, 0, 0]);
-        assert_eq!(bytes[8..16], [8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(bytes[8..16], [8, 7, 6, 5, 4, 3, 2, 0]);
         assert_eq!(bytes[16..22], time[..6]);
         assert_eq!(bytes[22..24], 12_182u16.to_le_bytes());
         assert_eq!(bytes[24..27], [3, 0, 0]);

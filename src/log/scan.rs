@@ -17,6 +17,7 @@
 //! | lost end | an end before what is covered | the same |
 //! | senseless record | its sum is right, its fields are not | the same: another version wrote it, and what it says must not be dropped |
 //! | missing segment | a head, or what a `sealed` record or a header names, is not there | the same: it was there, durably, before it was named |
+//! | tangled links | live segments that no lane leads to: two follow one, or they follow each other | the same: some would be passed over |
 //! | foreign file | the name of a segment, and another content | the same: somebody put it there |
 //! | newer version | a whole header that says so | the same |
 //! | damaged segment header | records that are whole by the name's number | they count; it is reported. The header is only a help |
@@ -203,6 +204,7 @@ pub fn scan(
 ) -> Result<Scan, ScanError> {
     let mut files = Files::list(storage)?;
     files.find_live(expected)?;
+    files.check_links()?;
     let covered = files.covered();
     let settled: Vec<u64> = SlotId::all().map(settled).collect();
     let mut judged = Judged { refused: vec![false; SLOT_COUNT], ..Judged::default() };
@@ -355,6 +357,15 @@ impl Files {
         Ok(())
     }
 
+    /// Every live segment is in a lane, each in one place.
+    fn check_links(&self) -> Result<(), ScanError> {
+        let ordered = self.ordered();
+        let tangled = self.live.iter().find(|number| !ordered.contains(number));
+        tangled.map_or(Ok(()), |number| {
+            Err(ScanError::Damaged { segment: *number, offset: 0, fault: Some(Fault::Meaning) })
+        })
+    }
+
     fn link(&mut self, previous: u64, next: u64) {
         if let Some(file) = self.files.get_mut(&previous) {
             file.next = next;
@@ -437,7 +448,9 @@ impl Files {
             let is_open = purpose == Purpose::Open;
             let is_cut = judged.cuts.iter().any(|cut| cut.segment == number);
             if is_open || purpose == Purpose::Repair && is_cut {
-                let cut = if is_cut { file.found.cut(end) } else { Ok(()) };
+                // Without a record nobody would know a file again whose header is damaged: it ends before that.
+                let is_unknown = end == HEADER_BYTES && file.header == HeaderReading::Foreign;
+                let cut = if is_cut { file.found.cut(if is_unknown { 0 } else { end }) } else { Ok(()) };
                 // A file that is shorter than a header has nothing to be written.
                 let unsure = covered[&number].min(end).min(file.found.bytes().len())..end.min(file.found.bytes().len());
                 let durable = cut.and_then(|()| file.found.make_durable(unsure));

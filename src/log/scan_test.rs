@@ -540,3 +540,37 @@ fn no_flipped_bit_loses_anything_silently() {
         "{refused_slots} {refused_starts} {reported}"
     );
 }
+
+#[test]
+fn links_that_tangle_are_refused() {
+    // Two follow one.
+    let disk = disk();
+    Image::new(1, 0, 0).put(&disk);
+    for number in [2, 3] {
+        let mut image = Image::new(number, 0, 1);
+        image.change(5, number - 1);
+        image.put(&disk);
+    }
+    assert!(matches!(open(&disk), Err(ScanError::Damaged { segment: 2 | 3, .. })));
+    // They follow each other.
+    let disk = self::disk();
+    for (number, next) in [(1, 2), (2, 1)] {
+        let mut image = Image::new(number, 0, next);
+        image.bytes[..HEADER_BYTES].fill(0);
+        image.change(5, number);
+        image.seal(next);
+        image.put(&disk);
+    }
+    assert!(matches!(open(&disk), Err(ScanError::Damaged { .. })));
+}
+
+#[test]
+fn a_file_without_header_that_is_cut_whole_is_opened_again() {
+    let disk = disk();
+    let mut image = Image::new(1, 0, 0);
+    image.bytes[..HEADER_BYTES].fill(7);
+    image.part(5, 1, 1);
+    image.put(&disk);
+    assert_eq!(open(&disk).unwrap().cuts.len(), 1);
+    assert_clean(&open(&disk).unwrap());
+}

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::record::{self, Record};
+use super::record::{self, NUMBER_MAX, Record};
 use super::storage::{Mapping, Storage, StorageFile};
 
 pub const HEADER_BYTES: usize = 64;
@@ -50,11 +50,11 @@ pub fn spare_name(number: u64) -> String {
     format!("{SPARE_PREFIX}{number:016x}")
 }
 
-/// The number of the segment that a file of this name is.
+/// The number of the segment that a file of this name is. 0 stands for none.
 pub fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(NAME_PREFIX)?;
     let number = u64::from_str_radix(digits, 16).ok()?;
-    (file_name(number) == name).then_some(number)
+    (file_name(number) == name && (1..=NUMBER_MAX).contains(&number)).then_some(number)
 }
 
 pub fn is_spare(name: &str) -> bool {
@@ -517,6 +517,8 @@ mod tests {
     #[test]
     fn names_are_exact() {
         assert_eq!(number_of("journal-00000000000000ff"), Some(255));
+        assert_eq!(number_of(&file_name(0)), None);
+        assert_eq!(number_of(&file_name(u64::MAX)), None);
         for name in ["journal-ff", "journal-00000000000000FF", "journal-00000000000000fg", "slots-0001", "journal-"] {
             assert_eq!(number_of(name), None, "{name}");
         }

@@ -11,13 +11,13 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use memmap2::{MmapMut, MmapRaw};
 use parking_lot::Mutex;
 
 use super::storage::{Access, Mapping, Storage, StorageFile};
@@ -74,14 +74,8 @@ enum Change {
     Remove(String),
 }
 
-/// Memory that mappings share with the disk.
-struct Cache(Box<[UnsafeCell<u8>]>);
-
-// SAFETY: bytes without thread-bound state. Who touches which of them is the contract of the mapping; the disk itself
-// copies them with volatile accesses, as a real one reads pages that a process stores to.
-unsafe impl Send for Cache {}
-// SAFETY: as above.
-unsafe impl Sync for Cache {}
+/// Memory that mappings share with the disk: it takes none where nothing was written.
+struct Cache(MmapRaw);
 
 struct Inode {
     cache: Arc<Cache>,
@@ -100,18 +94,19 @@ struct Content {
 
 impl Cache {
     fn new(len: usize) -> Arc<Cache> {
-        let zeros = Box::into_raw(vec![0u8; len].into_boxed_slice());
-        // SAFETY: a cell has the layout of what is in it, and the box is this function's alone. Made of a zeroed
-        // allocation, a large file takes no memory where nothing is written.
-        Arc::new(Cache(unsafe { Box::from_raw(zeros as *mut [UnsafeCell<u8>]) }))
+        Arc::new(Cache(MmapMut::map_anon(len).expect("memory").into()))
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn address(&self) -> *mut u8 {
-        self.0.as_ptr().cast_mut().cast()
+        self.0.as_mut_ptr()
     }
 
     fn read(&self, into: &mut [u8], at: usize) {
-        assert!(at + into.len() <= self.0.len());
+        assert!(at + into.len() <= self.len());
         let (words, rest) = into.as_chunks_mut::<8>();
         let rest_at = at + words.len() * 8;
         for (index, word) in words.iter_mut().enumerate() {
@@ -125,7 +120,7 @@ impl Cache {
     }
 
     fn write(&self, bytes: &[u8], at: usize) {
-        assert!(at + bytes.len() <= self.0.len(), "a file of the simulated disk grows beyond its largest size");
+        assert!(at + bytes.len() <= self.len(), "a file of the simulated disk grows beyond its largest size");
         let (words, rest) = bytes.as_chunks::<8>();
         let rest_at = at + words.len() * 8;
         for (index, word) in words.iter().enumerate() {
@@ -257,7 +252,7 @@ impl SimulatedDisk {
                 }
             });
             let len = if rng.below(8) < kept_of_eight { content.len } else { content.durable_len };
-            Inode::new(&bytes[..len], inode.cache.0.len(), content.pages.clone())
+            Inode::new(&bytes[..len], inode.cache.len(), content.pages.clone())
         };
         let names = names.iter().map(|(name, inode)| (name.clone(), after(inode, &mut rng))).collect();
         self.restarted(names, rng)
@@ -272,7 +267,7 @@ impl SimulatedDisk {
                 return Arc::clone(copy);
             }
             let content = inode.content.lock();
-            let cache = Cache::new(inode.cache.0.len());
+            let cache = Cache::new(inode.cache.len());
             let mut bytes = vec![0; content.durable.len()];
             inode.cache.read(&mut bytes, 0);
             cache.write(&bytes, 0);
@@ -528,7 +523,7 @@ impl StorageFile for SimulatedFile {
         fn populate(_: *mut u8, _: usize, _: Access) -> io::Result<()> {
             Ok(())
         }
-        if len > self.inode.cache.0.len() {
+        if len > self.inode.cache.len() {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
         let cache = Arc::clone(&self.inode.cache);

@@ -150,6 +150,15 @@ impl Version {
                 return mapped(file, *extent, log.bytes).map_err(|error| failed(extent, error));
             }
         }
+        // What is not there takes no memory.
+        for (extent, bytes) in used.clone() {
+            let file = self.ready(slot, *extent)?;
+            match file.file.len() {
+                Ok(len) if len >= extent.offset_bytes() + bytes => {}
+                Ok(_) => return Err(failed(extent, io::ErrorKind::UnexpectedEof.into())),
+                Err(error) => return Err(failed(extent, error)),
+            }
+        }
         buffer.clear();
         buffer.resize(log.bytes as usize, 0);
         let mut at = 0;

@@ -122,7 +122,7 @@ pub fn walk(bytes: &[u8], number: u64) -> Result<Walk, Senseless> {
 /// Goes on in a transaction, or begins one.
 fn follow(open: Option<Open>, at: usize, header: &Header) -> Result<Option<Open>, Senseless> {
     match open {
-        Some(open) if header.following + 1 == open.left && header.kind == Kind::Effect => {
+        Some(open) if header.following.checked_add(1) == Some(open.left) && header.kind == Kind::Effect => {
             Ok((header.following > 0).then_some(Open { parts: open.parts + 1, left: header.following, ..open }))
         }
         Some(_) => Err(Senseless { offset: at }),

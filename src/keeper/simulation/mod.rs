@@ -13,7 +13,8 @@
 //! - the slot's content is the one that it had in memory at that change, and the one that its effects lead to;
 //! - no fault but damage refuses a slot or a start.
 //!
-//! `CAIRN_SIM_SEEDS=1000` runs so many seeds, `CAIRN_SIM_SEED=7` that one alone.
+//! `CAIRN_SIM_SEEDS=1000` runs so many seeds, or fewer with `CAIRN_SIM_SECONDS=60`; `CAIRN_SIM_SEED=7` runs that one
+//! alone. What a seed fixes are the choices; threads and clocks stay what they are, so a failure may need some tries.
 
 mod clients;
 mod commands;

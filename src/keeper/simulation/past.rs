@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::base::digest::Digest;
 use crate::base::key_slot::SlotId;
+use crate::base::random::Rng;
 use crate::commands::replay::Replayer;
 use crate::engine::{EffectSink, Engine};
 use crate::keeper::recovery;
@@ -88,6 +89,14 @@ impl Past {
 
     pub fn len(&self, slot: SlotId) -> u64 {
         self.slots.get(&slot).map_or(0, |changes| changes.len() as u64)
+    }
+
+    /// The moment of a change, and the last one before the first that is later.
+    pub fn at_some_moment(&self, slot: SlotId, rng: &mut Rng) -> (u64, u64) {
+        let changes = &self.slots[&slot];
+        let moment_ms = changes[rng.below(changes.len() as u64) as usize].time_ms;
+        let later = changes.iter().position(|change| change.time_ms > moment_ms);
+        (moment_ms, later.unwrap_or(changes.len()) as u64)
     }
 
     /// Of every transaction all parts are within the positions, or none.

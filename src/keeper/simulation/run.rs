@@ -12,14 +12,12 @@ use parking_lot::Mutex;
 use super::life::Life;
 use super::past::{Oracle, Past, Positions};
 use super::server::{FILE_BYTES, Server, engine};
+use crate::base::clock;
 use crate::base::random::Rng;
-use crate::log::health::State;
 use crate::log::simulated_disk::{Operation, SimulatedDisk};
 
 /// Seeds that every test run takes.
-const SEEDS: u64 = 300;
-/// Much of a run is waiting, so several go side by side.
-const THREADS: u64 = 4;
+const SEEDS: u64 = 200;
 
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +86,9 @@ impl World {
         let given = self.past.lock().taken();
         let mut durable = life.floor();
         self.disk.heal();
-        let is_failed = matches!(server.log.journal.state(), State::Failed(_));
         if end == End::Shutdown {
             let closed = server.log.journal.close();
-            assert_eq!(closed.is_err(), is_failed, "{:?}", server.log.journal.state());
+            assert!(closed.is_ok() || life.may_fail(), "{:?}", server.log.journal.state());
             if closed.is_ok() {
                 durable.clone_from(&given);
             }
@@ -152,19 +149,24 @@ fn nothing_promised_is_lost() {
         Some(seed) => seed..seed + 1,
         None => 0..number("CAIRN_SIM_SEEDS").unwrap_or(SEEDS),
     };
+    let (began, seconds_max) = (clock::ticks(), number("CAIRN_SIM_SECONDS").unwrap_or(u64::MAX));
+    let is_over = || clock::ticks().nanos_since(began) / 1_000_000_000 >= seconds_max;
     let next = AtomicU64::new(seeds.start);
-    let failed = AtomicU64::new(0);
+    let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    // Much of a run is waiting, so several go side by side.
+    let threads = 2 * thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
-        for thread in 0..THREADS {
+        for thread in 0..threads {
             let directory = root.join(thread.to_string());
             fs::create_dir_all(&directory).expect("a directory");
-            let (next, failed, seeds) = (&next, &failed, &seeds);
+            let (next, done, failed, seeds) = (&next, &done, &failed, &seeds);
             scope.spawn(move || {
-                while failed.load(Ordering::Relaxed) == 0 {
+                while failed.load(Ordering::Relaxed) == 0 && !is_over() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
                     }
+                    done.fetch_add(1, Ordering::Relaxed);
                     if panic::catch_unwind(AssertUnwindSafe(|| run(seed, &directory))).is_err() {
                         failed.fetch_add(1, Ordering::Relaxed);
                         eprintln!("seed {seed} failed: CAIRN_SIM_SEED={seed} runs it alone");
@@ -174,5 +176,6 @@ fn nothing_promised_is_lost() {
         }
     });
     fs::remove_dir_all(&root).expect("a directory");
+    println!("{} seeds", done.into_inner());
     assert_eq!(failed.into_inner(), 0, "see the seeds above");
 }
