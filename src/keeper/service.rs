@@ -35,6 +35,8 @@ use crate::log::sync::Policy;
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 /// How often it adds up what the disk holds.
 const SPACE_PERIOD_MS: u64 = 1000;
+/// How often the end of a background save is looked for when the server ends.
+const SAVE_POLL: Duration = Duration::from_millis(5);
 /// After a background save failed, the next save point waits so long.
 const SAVE_RETRY_MS: u64 = 5000;
 /// Free space that the tablespace keeps while much is written: what compaction writes before it publishes, and more.
@@ -61,6 +63,7 @@ pub struct Service {
     log: Mutex<Option<Arc<KeptLog>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     settle_share: Share,
+    snapshot_share: Share,
     state: Mutex<Watched>,
 }
 
@@ -115,6 +118,7 @@ impl Service {
             log: Mutex::default(),
             threads: Mutex::default(),
             settle_share: Share::new(CALM_PERCENT),
+            snapshot_share: Share::new(SNAPSHOT_PERCENT),
             state: Mutex::default(),
         };
         let watch = ProgressWatch::start(engine);
@@ -194,8 +198,19 @@ impl Service {
 
     /// Ends background work, saves if asked, and closes the log. An error leaves the server running.
     pub fn end(self: &Arc<Service>, save: bool) -> Result<(), String> {
-        if save {
-            self.save_now()?;
+        if save && self.has_refused_slots() {
+            tracing::warn!(
+                "No snapshot is saved: without the refused slots it would not be whole. The log has the rest."
+            );
+        } else if save {
+            // A background save under way writes the same file. It ends first, in haste.
+            self.snapshot_share.set(100);
+            while self.engine.persistence.is_under_way(JobKind::Save) {
+                std::thread::sleep(SAVE_POLL);
+            }
+            let saved = self.save_now();
+            self.snapshot_share.set(SNAPSHOT_PERCENT);
+            saved?;
         }
         self.engine.persistence.ask_stop();
         // Not held while they end: one of them may be about to start another.
@@ -258,6 +273,10 @@ impl Service {
         now_ms >= state.busy_ms + QUIET_MS
     }
 
+    fn has_refused_slots(&self) -> bool {
+        self.engine.persistence.obstacles() & obstacle::REFUSED_SLOTS != 0
+    }
+
     fn watch_save_points(&self, config: &Config) {
         let engine = &self.engine;
         let changes = engine.total(|stats| stats.dirty.get());
@@ -265,7 +284,8 @@ impl Service {
         let now_ms = clock::unix_ms();
         let since_s = (now_ms / 1000).saturating_sub(engine.last_save_seconds.load(Ordering::Relaxed) as u64);
         let failed_ms = self.state.lock().save_failed_ms;
-        let is_due = config.save.iter().any(|&(seconds, least)| changes >= least && since_s > seconds);
+        let is_due = !self.has_refused_slots()
+            && config.save.iter().any(|&(seconds, least)| changes >= least && since_s > seconds);
         if is_due && now_ms >= failed_ms + SAVE_RETRY_MS && engine.persistence.ask(JobKind::Save).is_ok() {
             tracing::info!("{changes} changes in {since_s} seconds. Saving...");
         }
@@ -373,7 +393,7 @@ impl Service {
         let changes = self.engine.total(|stats| stats.dirty.get());
         let work: Box<dyn FnOnce() + Send> = match log {
             None => Box::new(move || {
-                let mut pacer = BurstPacer::new(Share::new(SNAPSHOT_PERCENT));
+                let mut pacer = BurstPacer::new(service.snapshot_share.clone());
                 let outcome = service.write_live(&mut pacer);
                 service.end_save(outcome, changes);
             }),
@@ -383,7 +403,7 @@ impl Service {
                     let config = service.engine.config.load();
                     let used_bytes = service.engine.used_memory_bytes.load(Ordering::Relaxed);
                     let path = service.snapshot_path(&config);
-                    let mut pacer = BurstPacer::new(Share::new(SNAPSHOT_PERCENT));
+                    let mut pacer = BurstPacer::new(service.snapshot_share.clone());
                     let outcome = snapshot::write_version(&version, &path, &config, used_bytes, &mut pacer);
                     drop(version);
                     service.end_save(outcome, changes);
@@ -440,7 +460,9 @@ impl Service {
 
     fn note_saved(&self, outcome: Result<Written, String>, changes: u64) -> bool {
         let engine = &self.engine;
-        let stops_writes = engine.config.load().stop_writes_on_bgsave_error && !engine.config.load().save.is_empty();
+        let config = engine.config.load();
+        // A refused slot keeps snapshots from being whole, and the other slots serve.
+        let stops_writes = config.stop_writes_on_bgsave_error && !config.save.is_empty() && !self.has_refused_slots();
         match outcome {
             Ok(written) => {
                 engine.last_save_seconds.store((clock::unix_ms() / 1000) as i64, Ordering::Relaxed);

@@ -156,6 +156,16 @@ fn a_damaged_slot_log_costs_its_slot_only() {
         }
         server.kill();
     }
+    // No snapshot without the refused slot; that stops neither the other slots' writes nor the end of the server.
+    let mut server = Server::on(&directory, &["--save", "3600 1"]);
+    let mut client = server.client();
+    assert!(!client.run("BGSAVE").is_error());
+    wait_until("the save fails", || client.info("persistence", "rdb_last_bgsave_status") == "err");
+    check(&mut client, "SET key:1 other => +OK");
+    let mut complete = complete;
+    complete.extend(dataset(&mut client, [0]));
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), Some(0), "{}", server.log());
     mend(&damaged);
     let server = Server::on(&directory, &[]);
     assert_same("after the damage was mended", &complete, &dataset(&mut server.client(), [0]));
