@@ -53,6 +53,8 @@ const SNAPSHOT_PERCENT: u64 = 25;
 const JOURNAL_PERCENT: u64 = 30;
 /// Writers are slowed down at this multiple of what starts a pass.
 const PRESSURE_MULTIPLE: u64 = 4;
+/// But never below this: so little is soon settled.
+const PRESSURE_BYTES_MIN: u64 = 32 << 20;
 const WRITER_DELAY_MS_MAX: u64 = 100;
 /// Writers are slowed down when less than this is left on the disk, or less than a quarter of what the log takes.
 const FREE_BYTES_MIN: u64 = 256 << 20;
@@ -323,7 +325,7 @@ impl Service {
         let starts_at = starts_at_bytes(report, &self.engine.config.load());
         let behind_percent = (report.journal_bytes.saturating_sub(starts_at) * 100 / starts_at).min(1000);
         self.settle_share.set(CALM_PERCENT + behind_percent * (360 + behind_percent) / 2000);
-        let limit = starts_at * PRESSURE_MULTIPLE;
+        let limit = (starts_at * PRESSURE_MULTIPLE).max(PRESSURE_BYTES_MIN);
         let behind = report.journal_bytes.saturating_sub(limit) * WRITER_DELAY_MS_MAX / limit;
         let free_min = FREE_BYTES_MIN.min(report.disk_bytes / 4);
         let scarce = free_min.saturating_sub(report.free_bytes) * WRITER_DELAY_MS_MAX / free_min.max(1);

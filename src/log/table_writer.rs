@@ -247,7 +247,7 @@ impl Batch<'_> {
         self.writer.next_file += 1;
         self.writer.space.add_file(number, 0);
         let mut files = Files::clone(&self.writer.files);
-        files.insert(number, tables::new_file(file, self.tables.file_units));
+        files.insert(number, tables::new_file(file));
         self.writer.files = Arc::new(files);
         self.writer.new_files.push(number);
         Ok(())

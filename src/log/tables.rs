@@ -18,11 +18,9 @@
 //!
 //! [`Batch`]: super::table_writer::Batch
 
-#![allow(unsafe_code)]
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -30,7 +28,7 @@ use super::extents::{Extent, FILE_UNITS_MAX, FreeSpace, UNIT_BYTES};
 use super::fold::Census;
 use super::manifest::{self, FORMAT_VERSION, JournalMark, Manifest, ManifestError, SlotLog};
 use super::slot_reader::{Cause, SlotFault};
-use super::storage::{Mapping, Storage, StorageFile};
+use super::storage::{Storage, StorageFile};
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 
 const MAGIC: &[u8; 8] = b"CAIRNTBL";
@@ -51,11 +49,6 @@ fn file_number(name: &str) -> Option<u32> {
 /// A file of the tablespace, open.
 pub(super) struct TableFile {
     pub(super) file: Arc<dyn StorageFile>,
-    /// All that the file can become, made when it is first read from. Read only.
-    mapping: OnceLock<Mapping>,
-    units_max: u32,
-    /// Another process may write to the file: what is read of it is copied.
-    is_foreign: bool,
 }
 
 /// A file of the tablespace as it was found.
@@ -99,7 +92,7 @@ impl Version {
     /// given the place to something new. Then there is another manifest.
     pub fn look(storage: &dyn Storage) -> Result<Option<(Version, JournalMark)>, ManifestError> {
         let Some(manifest) = manifest::read(storage)? else { return Ok(None) };
-        let files = Arc::new(open_files(storage, &manifest, FILE_UNITS_MAX, true));
+        let files = Arc::new(open_files(storage, &manifest));
         let journal = manifest.journal.clone();
         Ok(Some((Version::new(manifest, files), journal)))
     }
@@ -127,7 +120,8 @@ impl Version {
         Err(SlotFault { slot, file: file_name(extent.file), offset: 0, cause: Cause::File(why) })
     }
 
-    /// The bytes of a slot's log. `buffer` is filled where they are not one piece.
+    /// The bytes of a slot's log, read into `buffer`. Reading beats a mapping here: it costs less a record, the pages
+    /// count as nobody's memory, and what the disk cannot deliver is an error and no signal.
     pub fn bytes<'a>(&'a self, slot: SlotId, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], SlotFault> {
         let log = self.slot(slot);
         if log.bytes == 0 {
@@ -144,12 +138,6 @@ impl Version {
             *left -= bytes;
             (bytes > 0).then_some((extent, bytes))
         });
-        if let Some(extent) = log.extents.first().filter(|extent| extent.bytes() >= log.bytes) {
-            let file = self.ready(slot, *extent)?;
-            if !file.is_foreign {
-                return mapped(file, *extent, log.bytes).map_err(|error| failed(extent, error));
-            }
-        }
         // What is not there takes no memory.
         for (extent, bytes) in used.clone() {
             let file = self.ready(slot, *extent)?;
@@ -170,25 +158,6 @@ impl Version {
         }
         Ok(buffer)
     }
-}
-
-fn mapped(file: &TableFile, extent: Extent, bytes: u64) -> io::Result<&[u8]> {
-    let mapping = match file.mapping.get() {
-        Some(mapping) => mapping,
-        None => {
-            let made = file.file.map(file.units_max as usize * UNIT_BYTES as usize)?;
-            file.mapping.get_or_init(|| made)
-        }
-    };
-    let from = extent.offset_bytes() as usize;
-    let range = from..from + bytes as usize;
-    if file.file.len()? < range.end as u64 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    mapping.populate(range.clone())?;
-    // SAFETY: within the file, which is never cut, by the check above. Nobody stores into it while the result lives: the
-    // result borrows from a version, and what a version names is neither written nor punched while it is held.
-    Ok(unsafe { mapping.bytes(range) })
 }
 
 /// Extents that versions before a certain one may still read.
@@ -217,8 +186,6 @@ pub(super) struct Writer {
 /// The slot logs of a directory.
 pub struct Tables {
     pub(super) storage: Arc<dyn Storage>,
-    /// How long a file may become.
-    pub(super) file_units: u32,
     pub(super) current: RwLock<Arc<Version>>,
     pub(super) writer: Mutex<Writer>,
 }
@@ -276,7 +243,7 @@ impl Tables {
             Some(manifest) => manifest,
             None => first_manifest(&*storage)?,
         };
-        let files = open_files(&*storage, &manifest, file_units, false);
+        let files = open_files(&*storage, &manifest);
         let mut next_file = files.last_key_value().map_or(0, |(last, _)| last + 1);
         for number in storage.names()?.iter().filter_map(|name| file_number(name)) {
             if !files.contains_key(&number) {
@@ -308,8 +275,7 @@ impl Tables {
             new_files: Vec::new(),
             journal: journal.clone(),
         };
-        let tables =
-            Tables { storage, file_units, current: RwLock::new(Arc::new(version)), writer: Mutex::new(writer) };
+        let tables = Tables { storage, current: RwLock::new(Arc::new(version)), writer: Mutex::new(writer) };
         Ok(Opened { tables, journal, fresh })
     }
 
@@ -408,8 +374,8 @@ fn first_manifest(storage: &dyn Storage) -> Result<Manifest, ManifestError> {
     }
 }
 
-pub(super) fn new_file(file: Arc<dyn StorageFile>, units_max: u32) -> FileState {
-    FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max, is_foreign: false }))
+pub(super) fn new_file(file: Arc<dyn StorageFile>) -> FileState {
+    FileState::Ready(Arc::new(TableFile { file }))
 }
 
 /// The first unit of a file.
@@ -424,13 +390,13 @@ pub(super) fn header(number: u32) -> [u8; HEADER_BYTES] {
 }
 
 /// The files that a manifest names.
-fn open_files(storage: &dyn Storage, manifest: &Manifest, units_max: u32, is_foreign: bool) -> Files {
+fn open_files(storage: &dyn Storage, manifest: &Manifest) -> Files {
     let extents = manifest.slots.iter().flat_map(|(_, log)| &log.extents);
     let named: BTreeSet<u32> = extents.map(|extent| extent.file).collect();
-    named.into_iter().map(|number| (number, open_file(storage, number, units_max, is_foreign))).collect()
+    named.into_iter().map(|number| (number, open_file(storage, number))).collect()
 }
 
-fn open_file(storage: &dyn Storage, number: u32, units_max: u32, is_foreign: bool) -> FileState {
+fn open_file(storage: &dyn Storage, number: u32) -> FileState {
     let file = match storage.open(&file_name(number)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return FileState::Refused("missing".to_owned()),
@@ -443,7 +409,7 @@ fn open_file(storage: &dyn Storage, number: u32, units_max: u32, is_foreign: boo
     let version = u32::from_le_bytes([found[8], found[9], found[10], found[11]]);
     let whole = crc32fast::hash(&found[..CHECKSUM_AT]).to_le_bytes() == found[CHECKSUM_AT..CHECKSUM_AT + 4];
     if found == header(number) {
-        FileState::Ready(Arc::new(TableFile { file, mapping: OnceLock::new(), units_max, is_foreign }))
+        FileState::Ready(Arc::new(TableFile { file }))
     } else if whole && found[..8] == *MAGIC && version != FORMAT_VERSION {
         FileState::Refused(format!("is of format version {version}, known is {FORMAT_VERSION}"))
     } else {
