@@ -88,7 +88,7 @@ def _of_job(redis: dict, cairn: dict) -> list[Verdict]:
     job = cairn["job"]
     stalls = [side["beside"]["longest_us"] / 1e3 for side in (redis, cairn)]
     slower = [side["beside"]["p99_us"] / side["before"]["p99_us"] for side in (redis, cairn)]
-    extra = [side["extra_share"] for side in (redis, cairn)]
+    extra = [side["extra_anonymous_share"] for side in (redis, cairn)]
     return [
         Verdict(
             f"longest stall of any client during {job}",
@@ -99,7 +99,7 @@ def _of_job(redis: dict, cairn: dict) -> list[Verdict]:
             f"{slower[0]:.2f} x", f"{slower[1]:.2f} x", "at most 1.30 x", f"{slower[1]:.2f} x", round(slower[1], 2) <= 1.3,
         ),
         Verdict(
-            f"extra memory during {job}",
+            f"extra memory of the server's own (anonymous) during {job}",
             f"{extra[0]:.1%}", f"{extra[1]:.1%}", "under 5 %", f"{extra[1]:.1%}", extra[1] < 0.05,
         ),
     ]  # fmt: skip
