@@ -8,7 +8,7 @@ use crate::base::clock::{self, Ticks};
 use crate::log::settle::Pacer;
 
 /// Longest burst: what a client may wait more because of it.
-const BURST_NANOS: u64 = 200_000;
+const BURST_NANOS: u64 = 60_000;
 /// Longest sleep, so that a low share still moves on.
 const SLEEP_NANOS_MAX: u64 = 20_000_000;
 
