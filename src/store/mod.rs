@@ -12,6 +12,8 @@ pub mod entry;
 pub mod keyspace;
 pub mod lcs;
 pub mod lock;
+pub mod member;
+pub mod member_table;
 pub mod reclaim;
 pub mod slot;
 pub mod table;
