@@ -9,6 +9,8 @@ pub mod bits;
 mod buckets;
 pub mod digest;
 pub mod entry;
+pub mod hyperloglog;
+pub mod intset;
 pub mod keyspace;
 pub mod lcs;
 pub mod listpack;
