@@ -7,6 +7,7 @@
 
 pub mod bits;
 mod buckets;
+pub mod collection;
 pub mod digest;
 pub mod entry;
 pub mod hyperloglog;
@@ -14,6 +15,7 @@ pub mod intset;
 pub mod keyspace;
 pub mod lcs;
 pub mod listpack;
+pub mod limits;
 pub mod lock;
 pub mod member;
 pub mod member_table;
@@ -21,6 +23,7 @@ pub mod reclaim;
 pub mod slot;
 pub mod table;
 
-pub use entry::{Entry, EntryRef, StringForm, ValueType};
+pub use collection::{Detached, Form, Large, ValueType};
+pub use entry::{Entry, EntryRef, StringForm};
 pub use keyspace::Keyspace;
 pub use slot::{Db, DbIndex, SlotData, SlotGuard, WatchFlag};
