@@ -2,6 +2,7 @@
 
 use super::collection::ValueType;
 use super::entry::EntryRef;
+use super::set::SetRef;
 use super::slot::DbIndex;
 use crate::base::digest::Digest;
 
@@ -11,6 +12,7 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        ValueType::Set => digest.combine(SetRef::of(entry).digest()),
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));

@@ -14,12 +14,13 @@ pub mod hyperloglog;
 pub mod intset;
 pub mod keyspace;
 pub mod lcs;
-pub mod listpack;
 pub mod limits;
+pub mod listpack;
 pub mod lock;
 pub mod member;
 pub mod member_table;
 pub mod reclaim;
+pub mod set;
 pub mod slot;
 pub mod table;
 
