@@ -16,6 +16,7 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;

@@ -4,6 +4,7 @@
 mod bitmap;
 mod connection;
 mod generic;
+mod hyperloglog;
 mod server;
 mod set;
 mod string;
@@ -11,5 +12,13 @@ mod transactions;
 
 use super::spec::CommandSpec;
 
-pub static GROUPS: &[&[CommandSpec]] =
-    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, set::ROWS, string::ROWS, transactions::ROWS];
+pub static GROUPS: &[&[CommandSpec]] = &[
+    bitmap::ROWS,
+    connection::ROWS,
+    generic::ROWS,
+    hyperloglog::ROWS,
+    server::ROWS,
+    set::ROWS,
+    string::ROWS,
+    transactions::ROWS,
+];
