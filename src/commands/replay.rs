@@ -78,7 +78,7 @@ impl Replayer {
         Replayer {
             worker: Worker::detached(engine, config),
             lookup: Lookup::plain(),
-            session: Session::new(Arc::new(handle), true),
+            session: Session::trusted(Arc::new(handle)),
             replies: Vec::new(),
         }
     }
