@@ -1,9 +1,12 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
+pub mod access;
 pub mod account;
+mod acl;
 pub mod arguments;
 mod bitfield;
 mod bitmap;
+pub mod blocking;
 mod client;
 pub mod command;
 mod config;

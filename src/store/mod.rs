@@ -23,6 +23,7 @@ pub mod reclaim;
 pub mod set;
 pub mod slot;
 pub mod table;
+pub mod waiters;
 
 pub use collection::{Detached, Form, Large, ValueType};
 pub use entry::{Entry, EntryRef, StringForm};
