@@ -15,6 +15,7 @@ pub mod lock;
 pub mod reclaim;
 pub mod slot;
 pub mod table;
+pub mod zset;
 
 pub use entry::{Entry, EntryRef, StringForm, ValueType};
 pub use keyspace::Keyspace;

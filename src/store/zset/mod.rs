@@ -1,0 +1,5 @@
+//! Sorted sets in memory.
+
+mod element;
+mod node;
+mod rank_tree;
