@@ -13,6 +13,8 @@ pub mod keyspace;
 pub mod lcs;
 pub mod listpack;
 pub mod lock;
+pub mod member;
+pub mod member_table;
 pub mod reclaim;
 pub mod slot;
 pub mod table;

@@ -68,8 +68,7 @@ impl Element {
     }
 
     pub fn set_score(&mut self, score: f64) {
-        // SAFETY: the allocation begins with the score; references read it only while nobody has the element uniquely.
-        unsafe { self.0.as_ptr().cast::<f64>().write(score) }
+        self.reference().set_score(score);
     }
 }
 
@@ -91,6 +90,12 @@ impl ElementRef {
     pub fn score(self) -> f64 {
         // SAFETY: the element is alive (head comment), and its allocation begins with the score.
         unsafe { self.0.as_ptr().cast::<f64>().read() }
+    }
+
+    /// For who has the element uniquely.
+    pub fn set_score(&mut self, score: f64) {
+        // SAFETY: the element is alive (head comment), and its allocation begins with the score.
+        unsafe { self.0.as_ptr().cast::<f64>().write(score) }
     }
 
     /// The member's bytes. They live until the sorted set changes; whoever calls this lets them leave only under a

@@ -388,13 +388,21 @@ impl Node {
         match (self, right) {
             (Node::Leaf(left), Node::Leaf(right)) => {
                 let mut rest = right.split_off(keep.saturating_sub(left.len));
-                if left.len <= keep { left.take_from(right, 0) } else { right.take_from(left, keep) }
+                if left.len <= keep {
+                    left.take_from(right, 0)
+                } else {
+                    right.take_from(left, keep)
+                }
                 right.take_from(&mut rest, 0);
                 right.len == 0
             }
             (Node::Inner(left), Node::Inner(right)) => {
                 let mut rest = right.split_off(keep.saturating_sub(left.len));
-                if left.len <= keep { left.take_from(right, 0) } else { right.take_from(left, keep) }
+                if left.len <= keep {
+                    left.take_from(right, 0)
+                } else {
+                    right.take_from(left, keep)
+                }
                 right.take_from(&mut rest, 0);
                 right.len == 0
             }

@@ -41,7 +41,9 @@ impl RankTree {
         /// Elements to a leaf, about, where they arrived in no order.
         const PER_LEAF: usize = 44;
         let leaves = (self.len as usize).div_ceil(PER_LEAF).max(1);
-        self.element_bytes + leaves * size_class(size_of::<Leaf>()) + leaves.div_ceil(PER_LEAF) * size_class(size_of::<Inner>())
+        self.element_bytes
+            + leaves * size_class(size_of::<Leaf>())
+            + leaves.div_ceil(PER_LEAF) * size_class(size_of::<Inner>())
     }
 
     /// Inserts an element whose member is not there.
