@@ -3,6 +3,7 @@
 use super::collection::ValueType;
 use super::entry::EntryRef;
 use super::slot::DbIndex;
+use super::zset::ZsetRef;
 use crate::base::digest::Digest;
 
 /// The digest of a value, its key left out. Whether it expires counts, when does not.
@@ -11,6 +12,14 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        ValueType::Zset => {
+            let zset = ZsetRef::of(entry);
+            digest.add_number(zset.len());
+            for (member, score) in zset.iter() {
+                digest.add(&member);
+                digest.add_number(score.to_bits());
+            }
+        }
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));
