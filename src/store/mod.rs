@@ -21,6 +21,7 @@ pub mod reclaim;
 pub mod slot;
 pub mod table;
 pub mod zset;
+pub mod waiters;
 
 pub use collection::{Detached, Form, Large, ValueType};
 pub use entry::{Entry, EntryRef, StringForm};
