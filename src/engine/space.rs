@@ -252,15 +252,10 @@ impl<'a> Space<'a> {
         }
         let (index, hasher) = (self.db, self.keyspace.hasher());
         let slot = self.slot(place.slot);
-<<<<<<< HEAD
         reclaim::discard(slot.db_mut(index).remove(at, hasher));
-        slot.touch(index, key);
-=======
-        drop(slot.db_mut(index).remove(at, hasher));
         if slot.touch(index, key) {
             self.note_ready(index, key);
         }
->>>>>>> h/lists
         self.stats.expired_keys.add(1);
         self.tell(place.slot, index, &[b"DEL", key]);
     }

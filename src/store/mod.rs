@@ -20,8 +20,8 @@ pub mod member_table;
 pub mod reclaim;
 pub mod slot;
 pub mod table;
-pub mod zset;
 pub mod waiters;
+pub mod zset;
 
 pub use collection::{Detached, Form, Large, ValueType};
 pub use entry::{Entry, EntryRef, StringForm};

@@ -65,15 +65,10 @@ impl Space<'_> {
                 // The key may have been set again since it was seen.
                 let found = db.find(hasher.hash(key), key).filter(|at| db.entry(*at).is_expired(now_ms));
                 if let Some(at) = found {
-<<<<<<< HEAD
                     reclaim::discard(db.remove(at, hasher));
-                    slot.touch(index, key);
-=======
-                    drop(db.remove(at, hasher));
                     if slot.touch(index, key) {
                         ready.push(key);
                     }
->>>>>>> h/lists
                     stats.expired_keys.add(1);
                     match at_once {
                         Some(followers) => followers.tell(slot, id, index, now_ms, &[b"DEL", key]),
