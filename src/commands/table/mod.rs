@@ -5,10 +5,11 @@ mod bitmap;
 mod connection;
 mod generic;
 mod server;
+mod sorted_set;
 mod string;
 mod transactions;
 
 use super::spec::CommandSpec;
 
 pub static GROUPS: &[&[CommandSpec]] =
-    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, string::ROWS, transactions::ROWS];
+    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, sorted_set::ROWS, string::ROWS, transactions::ROWS];
