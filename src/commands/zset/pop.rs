@@ -3,7 +3,7 @@
 //! The effect of each is ZPOPMIN or ZPOPMAX with the number of members that were taken: which these are is settled by
 //! the sorted set.
 
-use super::replies::{self, limits};
+use super::replies::limits;
 use crate::base::number::{Decimal, parse_i64};
 use crate::commands::arguments::Arguments;
 use crate::commands::blocking::{WaitFor, seconds_from};

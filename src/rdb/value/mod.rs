@@ -4,6 +4,7 @@
 //! [`TYPE_NAMES`] only and are refused by name.
 
 mod string;
+mod zset;
 
 use std::io::{self, Read, Write};
 
@@ -69,6 +70,7 @@ impl Value<'_> {
 fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
+        ValueType::Zset => zset::type_byte(entry),
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
@@ -102,6 +104,9 @@ pub(super) fn read<'a, R: Read>(
 ) -> Result<Value<'a>, RdbError> {
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
+        zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK => {
+            zset::read(source, type_byte, &mut buffer.bytes, buffer.limits.zset)
+        }
         _ => {
             let key = key.to_vec();
             let fault = match type_name(type_byte) {
@@ -119,6 +124,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::String(bytes) => string::write(packer, bytes),
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
+            ValueType::Zset => zset::write(packer, *entry),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),

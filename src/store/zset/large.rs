@@ -144,33 +144,41 @@ impl Gathering {
         self.elements.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Length of the longest member.
+    pub fn longest(&self) -> usize {
+        self.elements.iter().map(|element| element.reference().member().len()).max().unwrap_or(0)
+    }
+
     /// Adds a member with its score, or combines the score that it has with this one.
     pub fn add(&mut self, score: f64, member: &[u8], combine: impl FnOnce(f64, f64) -> f64) {
         let hash = hash(member);
         match self.index.find_mut(hash, |element| element.member() == member) {
             Some(element) => element.set_score(combine(element.score(), score)),
-            None => {
-                let element = Element::new(score, member);
-                self.index.insert(hash, element.reference(), hash_of);
-                self.elements.push(element);
-            }
+            None => self.push(hash, Element::new(score, member)),
         }
     }
 
-    /// Takes a member out.
-    pub fn remove(&mut self, member: &[u8]) {
-        self.index.remove(hash(member), |element| element.member() == member, hash_of);
+    /// Adds a member with its score, unless it is there.
+    pub fn add_new(&mut self, score: f64, member: &[u8]) -> bool {
+        let hash = hash(member);
+        let is_new = self.index.find(hash, |element| element.member() == member).is_none();
+        if is_new {
+            self.push(hash, Element::new(score, member));
+        }
+        is_new
+    }
+
+    fn push(&mut self, hash: u64, element: Element) {
+        self.index.insert(hash, element.reference(), hash_of);
+        self.elements.push(element);
     }
 
     /// What was gathered, in order.
     pub fn finish(mut self) -> Sorted {
-        if self.index.len() < self.elements.len() {
-            let index = &self.index;
-            self.elements.retain(|element| {
-                let reference = element.reference();
-                index.find(hash_of(&reference), |other| *other == reference).is_some()
-            });
-        }
         self.elements.sort_unstable_by(|one, other| {
             let (one, other) = (one.reference(), other.reference());
             one.score()
@@ -256,11 +264,9 @@ mod tests {
     #[test]
     fn gathered_scores_are_combined_and_sorted() {
         let mut gathering = Gathering::default();
-        for (score, member) in [(3.0, "c"), (1.0, "a"), (2.0, "b"), (5.0, "a"), (2.0, "gone"), (-0.0, "z"), (0.0, "y")]
-        {
+        for (score, member) in [(3.0, "c"), (1.0, "a"), (2.0, "b"), (5.0, "a"), (-0.0, "z"), (0.0, "y")] {
             gathering.add(score, member.as_bytes(), |one, other| one + other);
         }
-        gathering.remove(b"gone");
         let zset = gathering.finish().into_zset();
         let order: Vec<_> = zset.range(0..5, false).map(|(score, _)| score).collect();
         assert_eq!(order, [0.0, 0.0, 2.0, 3.0, 6.0]);

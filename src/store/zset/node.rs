@@ -438,6 +438,7 @@ impl Node {
     }
 
     /// Leaves and inner nodes of the subtree.
+    #[cfg(test)]
     pub fn node_counts(&self) -> (usize, usize) {
         match self {
             Node::Leaf(_) => (1, 0),

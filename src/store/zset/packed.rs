@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use super::large::Gathering;
 use crate::base::number::double_text;
+use crate::store::limits::PackedLimits;
 use crate::store::listpack::edit::{self, PackedBytes};
-use crate::store::listpack::{Element, Listpack};
+use crate::store::listpack::{Element, Listpack, validate};
+use crate::store::{Detached, Form, ValueType};
 
 /// A score as a listpack holds it.
 enum PackedScore {
@@ -84,6 +87,29 @@ pub fn remove_ranks(list: &mut impl PackedBytes, ranks: Range<u64>) {
     edit::remove(list, at, 2 * (ranks.end - ranks.start) as usize);
 }
 
+/// The sorted set of a listpack from outside; `None` if it is damaged, empty, or has a member twice.
+pub fn from_listpack(bytes: &[u8], limits: PackedLimits) -> Option<Detached> {
+    if !validate(bytes) {
+        return None;
+    }
+    let (mut gathering, mut last) = (Gathering::default(), None);
+    let (mut elements, mut in_order) = (Listpack::new(bytes).iter(), true);
+    while let Some(member) = elements.next() {
+        let (member, score) = (member.text(), score_if_valid(elements.next()?)?);
+        gathering.add_new(score, &member).then_some(())?;
+        if let Some((last_score, last_member)) = last.replace((score, member)) {
+            let (_, member) = last.as_ref()?;
+            in_order &= last_score < score || last_score == score && *last_member < **member;
+        }
+    }
+    let fits = gathering.len() <= limits.entries && gathering.longest() <= limits.value_bytes;
+    match gathering.len() {
+        0 => None,
+        _ if in_order && fits => Some(Detached::Packed(ValueType::Zset, Form::Packed, bytes.to_vec())),
+        _ => Some(gathering.finish().into_detached(limits)),
+    }
+}
+
 /// A listpack of scores and members that are in order.
 pub fn pack<'e>(pairs: impl IntoIterator<Item = (f64, &'e [u8])>) -> Vec<u8> {
     let pairs: Vec<(&[u8], PackedScore)> =
@@ -94,7 +120,7 @@ pub fn pack<'e>(pairs: impl IntoIterator<Item = (f64, &'e [u8])>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::listpack::{EMPTY, validate};
+    use crate::store::listpack::EMPTY;
 
     #[test]
     fn members_stand_in_order_of_score_and_bytes() {
