@@ -111,11 +111,6 @@ pub const fn keys_before_last(index: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -2, step: 1, limit: 0 })
 }
 
-/// Keys after their number, which stands at a place.
-pub const fn keys_counted_at(index: u16, flags: KeyFlags) -> KeySpec {
-    spec(flags, BeginSearch::Index(index), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })
-}
-
 impl KeySpec {
     pub const fn notes(self, notes: &'static str) -> Self {
         KeySpec { notes: Some(notes), ..self }

@@ -15,7 +15,7 @@ const SLOT_BITS: u32 = SLOT_COUNT.trailing_zeros();
 const COUNT_DEFAULT: i64 = 10;
 
 /// A cursor, as C's `strtoul` reads it: a sign is allowed, and nothing at all is 0.
-pub(super) fn read_cursor(text: &[u8]) -> Result<u64, ReplyError> {
+fn read_cursor(text: &[u8]) -> Result<u64, ReplyError> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -45,44 +45,6 @@ impl<'a> Filter<'a> {
     fn wants(&self, key: &[u8], type_name: &str) -> bool {
         self.pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
             && self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name.as_bytes()))
-    }
-}
-
-/// What a scan of one collection's items is after.
-pub(super) struct ItemFilter<'a> {
-    pattern: Option<&'a [u8]>,
-    /// Items to look at, about.
-    pub count: usize,
-}
-
-impl Default for ItemFilter<'_> {
-    fn default() -> Self {
-        ItemFilter { pattern: None, count: COUNT_DEFAULT as usize }
-    }
-}
-
-impl<'a> ItemFilter<'a> {
-    /// Reads [MATCH pattern] [COUNT count] from index `first` on.
-    pub fn read(args: &'a [&'a [u8]], first: usize) -> Result<ItemFilter<'a>, ReplyError> {
-        let (mut filter, mut reader) = (ItemFilter::default(), Arguments::from(args, first));
-        while !reader.is_done() {
-            if reader.option("COUNT") {
-                let count = reader.integer();
-                if count < 1 {
-                    reader.fail(ReplyError::Syntax);
-                }
-                filter.count = usize::try_from(count).unwrap_or(1);
-            } else if reader.option("MATCH") {
-                filter.pattern = Some(reader.next_bytes()).filter(|pattern| *pattern != b"*");
-            } else {
-                reader.fail(ReplyError::Syntax);
-            }
-        }
-        reader.finish().map(|()| filter)
-    }
-
-    pub fn wants(&self, item: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, item, false))
     }
 }
 

@@ -227,19 +227,6 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// A slot, if it is locked.
-    fn held_slot(&self, id: SlotId) -> Option<&SlotGuard<'a>> {
-        match &self.held {
-            Held::One(held, guard) => (*held == id).then_some(guard),
-            Held::Some(guards) => {
-                let at = guards.binary_search_by_key(&id, |(held, _)| *held).ok()?;
-                Some(&guards[at].1)
-            }
-            Held::All { guards, .. } => guards[id.index()].as_ref(),
-            Held::Nothing => None,
-        }
-    }
-
     // ---- finding ------------------------------------------------------------------------------------------------
 
     /// The key's place in its table; a key that has expired is removed and not found.

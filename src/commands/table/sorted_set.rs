@@ -27,8 +27,8 @@ const RANGE_LIMIT: ArgSpec =
 const STORED_COMBINATION: &[ArgSpec] = &[key("destination", 0), NUMKEYS, key("key", 1).multiple(), WEIGHTS, AGGREGATE];
 /// Those of ZUNION and ZINTER.
 const COMBINATION: &[ArgSpec] = &[NUMKEYS, key("key", 0).multiple(), WEIGHTS, AGGREGATE, WITHSCORES];
-const DESTINATION_AND_SOURCES: &[KeySpec] = &[key_at(1, OW | UPDATE), keys_counted_at(2, RO | ACCESS)];
-const SOURCES: &[KeySpec] = &[keys_counted_at(1, RO | ACCESS)];
+const DESTINATION_AND_SOURCES: &[KeySpec] = &[key_at(1, OW | UPDATE), counted_keys_at(2, RO | ACCESS)];
+const SOURCES: &[KeySpec] = &[counted_keys_at(1, RO | ACCESS)];
 const POPPED: &[KeySpec] = &[key_at(1, RW | ACCESS | DELETE)];
 const WAITED_FOR: &[KeySpec] = &[keys_before_last(1, RW | ACCESS | DELETE)];
 const READ: &[KeySpec] = &[key_at(1, RO | ACCESS)];
@@ -41,7 +41,7 @@ pub static ROWS: &[CommandSpec] = &[
             "Takes members from an end of the first sorted set that is not empty, or waits for one.",
             "O(K) + O(M*log(N)), K: keys, N: members of the sorted set, M: members taken",
         )
-        .keys(&[keys_counted_at(2, RW | ACCESS | DELETE)])
+        .keys(&[counted_keys_at(2, RW | ACCESS | DELETE)])
         .args(&[double("timeout"), NUMKEYS, key("key", 0).multiple(), END, COUNT]),
     row("bzpopmax", -3, WRITE | FAST | BLOCKING, zset::bzpopmax)
         .doc(
@@ -147,7 +147,7 @@ pub static ROWS: &[CommandSpec] = &[
             "Takes members from an end of the first sorted set that is not empty.",
             "O(K) + O(M*log(N)), K: keys, N: members of the sorted set, M: members taken",
         )
-        .keys(&[keys_counted_at(1, RW | ACCESS | DELETE)])
+        .keys(&[counted_keys_at(1, RW | ACCESS | DELETE)])
         .args(&[NUMKEYS, key("key", 0).multiple(), END, COUNT]),
     row("zmscore", -3, READONLY | FAST, zset::zmscore)
         .doc("6.2.0", "Reads the scores of several members.", "O(N), N: members asked for")

@@ -9,7 +9,9 @@ use crate::commands::creation::{creation_bytes, tell_made};
 use crate::commands::string::integer;
 use crate::engine::notify;
 use crate::resp::ReplyError;
+use crate::store::listpack::Element;
 use crate::store::reclaim;
+use crate::store::set::SetRef;
 use crate::store::zset::{Gathering, Sorted, ZsetRef};
 use crate::store::{EntryRef, ValueType};
 
@@ -132,7 +134,7 @@ impl<'a> Combination<'a> {
 
     /// The sources with their weights, in the order in which they are combined.
     fn sources<'s>(&self, cx: &'s Cx<'_>) -> Result<Vec<(Source<'s>, f64)>, ReplyError> {
-        let source = |key: &&[u8]| cx.space.found(key).map_or(Ok(Source::Nothing), Source::of);
+        let source = |key: &&[u8]| cx.space.at_hand(key).map_or(Ok(Source::Nothing), Source::of);
         let sources = self.keys.iter().map(source).collect::<Result<Vec<_>, _>>()?;
         let mut weighted: Vec<_> = sources.into_iter().zip(self.weights.iter().copied()).collect();
         if self.operation != Operation::Difference {
@@ -190,12 +192,14 @@ impl<'a> Combination<'a> {
 /// Something that may be combined.
 enum Source<'a> {
     Nothing,
+    Set(SetRef<'a>),
     Zset(ZsetRef<'a>),
 }
 
 impl<'a> Source<'a> {
     fn of(entry: EntryRef<'a>) -> Result<Source<'a>, ReplyError> {
         match entry.value_type() {
+            ValueType::Set => Ok(Source::Set(SetRef::of(entry))),
             ValueType::Zset => Ok(Source::Zset(ZsetRef::of(entry))),
             _ => Err(ReplyError::WrongType),
         }
@@ -204,6 +208,7 @@ impl<'a> Source<'a> {
     fn len(&self) -> u64 {
         match self {
             Source::Nothing => 0,
+            Source::Set(set) => set.len() as u64,
             Source::Zset(zset) => zset.len(),
         }
     }
@@ -212,6 +217,7 @@ impl<'a> Source<'a> {
     fn score(&self, member: &[u8]) -> Option<f64> {
         match self {
             Source::Nothing => None,
+            Source::Set(set) => set.contains(Element::of(member)).then_some(1.0),
             Source::Zset(zset) => zset.score(member),
         }
     }
@@ -220,6 +226,9 @@ impl<'a> Source<'a> {
     fn visit(&self, mut visit: impl FnMut(&[u8], f64) -> bool) {
         match self {
             Source::Nothing => {}
+            Source::Set(set) => {
+                set.iter().all(|member| visit(&member.text(), 1.0));
+            }
             Source::Zset(zset) => {
                 zset.iter().all(|(member, score)| visit(&member, score));
             }

@@ -149,7 +149,7 @@ fn one_random_member(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
 pub fn zscan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let cursor = read_cursor(args[2])?;
     let zset = cx.space.read_collection(args[1], ValueType::Zset)?.map(ZsetRef::of);
-    let filter = if zset.is_some() { ItemFilter::read(args, 3)? } else { ItemFilter::default() };
+    let filter = ItemFilter::read(if zset.is_some() { &args[3..] } else { &[] })?;
     let (mut found, mut items) = (0, Vec::new());
     let mut bulks = Reply::new(&mut items, cx.reply.protocol);
     let next = zset.map_or(0, |zset| {

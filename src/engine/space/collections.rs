@@ -28,14 +28,6 @@ impl Space<'_> {
         of_type(self.entry(place, at), value_type).map(Some)
     }
 
-    /// The entry under `key`, for who looks at several keys at a time and has found each of them in some other way first.
-    pub fn found(&self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let place = self.place(key);
-        let db = self.held_slot(place.slot)?.db(self.db)?;
-        let at = db.find(place.hash, key)?;
-        Some(db.entry(at)).filter(|entry| !entry.is_expired(self.now_ms))
-    }
-
     /// Has `change` change the collection under `key`, if there is one; it tells how many changes it made. A collection
     /// that has no items left afterwards goes with its key.
     #[inline]
