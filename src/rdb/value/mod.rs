@@ -160,7 +160,6 @@ impl PartialEq for Value<'_> {
     }
 }
 
-#[cfg(test)]
 impl std::fmt::Debug for Value<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
