@@ -31,6 +31,7 @@ pub mod registry;
 pub mod replay;
 mod scan;
 mod server;
+mod set;
 mod slow_log;
 pub mod spec;
 mod string;

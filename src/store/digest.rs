@@ -2,6 +2,7 @@
 
 use super::collection::ValueType;
 use super::entry::EntryRef;
+use super::set::SetRef;
 use super::slot::DbIndex;
 use super::zset::ZsetRef;
 use crate::base::digest::Digest;
@@ -12,6 +13,7 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        ValueType::Set => digest.combine(SetRef::of(entry).digest()),
         ValueType::Zset => {
             let zset = ZsetRef::of(entry);
             digest.add_number(zset.len());

@@ -6,6 +6,7 @@ mod bitmap;
 mod connection;
 mod generic;
 mod server;
+mod set;
 mod sorted_set;
 mod string;
 mod transactions;
@@ -18,6 +19,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     connection::ROWS,
     generic::ROWS,
     server::ROWS,
+    set::ROWS,
     sorted_set::ROWS,
     string::ROWS,
     transactions::ROWS,

@@ -3,6 +3,7 @@
 //! A type that is read or written has a file of its own here and a line in each `match`. All others have their line in
 //! [`TYPE_NAMES`] only and are refused by name.
 
+mod set;
 mod string;
 mod zset;
 
@@ -70,6 +71,7 @@ impl Value<'_> {
 fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
+        ValueType::Set => set::type_byte(entry),
         ValueType::Zset => zset::type_byte(entry),
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
@@ -104,6 +106,7 @@ pub(super) fn read<'a, R: Read>(
 ) -> Result<Value<'a>, RdbError> {
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
+        set::MEMBERS | set::INTSET | set::LISTPACK => set::read(source, type_byte, &buffer.limits, &mut buffer.bytes),
         zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK => {
             zset::read(source, type_byte, &mut buffer.bytes, buffer.limits.zset)
         }
@@ -124,6 +127,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::String(bytes) => string::write(packer, bytes),
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
+            ValueType::Set => set::write(packer, *entry),
             ValueType::Zset => zset::write(packer, *entry),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
@@ -183,6 +187,7 @@ mod tests {
             let read = read(&mut source, type_byte, b"k\n", 7, &mut buffer).map_err(|error| error.to_string());
             match (type_byte, type_name(type_byte)) {
                 (STRING, _) => assert_eq!(read, Ok(Value::String(b"x"))),
+                (set::MEMBERS | set::INTSET | set::LISTPACK, _) => {}
                 (_, Some(name)) => {
                     let error = format!("RDB: value type '{name}' of key \"k\\n\" at offset 7 is not supported yet");
                     assert_eq!(read, Err(error));

@@ -12,6 +12,7 @@ use super::{
     COUNT_UNKNOWN, END, Element, HEADER_BYTES, INTEGER_13_BITS, INTEGER_16_BITS, INTEGER_24_BITS, INTEGER_32_BITS,
     INTEGER_64_BITS, Listpack, STRING_6_BITS, STRING_12_BITS, STRING_32_BITS, array, back_bytes, integer_bytes,
 };
+use crate::store::Entry;
 
 /// Bytes of new elements that need no allocation on their way in.
 const ON_STACK_BYTES: usize = 256;
@@ -44,6 +45,23 @@ impl PackedBytes for Vec<u8> {
 
     fn write_at(&mut self, at: usize, bytes: &[u8]) {
         self[at..][..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl PackedBytes for Entry {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.view().value()
+    }
+
+    #[inline]
+    fn splice(&mut self, range: Range<usize>, insert: &[u8]) {
+        self.splice_packed(range, insert);
+    }
+
+    #[inline]
+    fn write_at(&mut self, at: usize, bytes: &[u8]) {
+        self.packed_mut()[at..][..bytes.len()].copy_from_slice(bytes);
     }
 }
 
