@@ -111,6 +111,11 @@ pub const fn counted_keys_at(index: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })
 }
 
+/// Keys from a place up to the last argument, which is none.
+pub const fn keys_before_last(index: u16, flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -2, step: 1, limit: 0 })
+}
+
 impl KeySpec {
     pub const fn notes(self, notes: &'static str) -> Self {
         KeySpec { notes: Some(notes), ..self }

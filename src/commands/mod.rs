@@ -43,6 +43,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transactions;
+mod zset;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

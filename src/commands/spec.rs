@@ -149,6 +149,7 @@ pub enum Group {
     HyperLogLog,
     Server,
     Set,
+    SortedSet,
     String,
     Transactions,
 }
@@ -162,6 +163,7 @@ impl Group {
             Group::HyperLogLog => "hyperloglog",
             Group::Server => "server",
             Group::Set => "set",
+            Group::SortedSet => "sorted-set",
             Group::String => "string",
             Group::Transactions => "transactions",
         }

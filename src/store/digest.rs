@@ -4,6 +4,7 @@ use super::collection::ValueType;
 use super::entry::EntryRef;
 use super::set::SetRef;
 use super::slot::DbIndex;
+use super::zset::ZsetRef;
 use crate::base::digest::Digest;
 
 /// The digest of a value, its key left out. Whether it expires counts, when does not.
@@ -13,6 +14,14 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
         ValueType::Set => digest.combine(SetRef::of(entry).digest()),
+        ValueType::Zset => {
+            let zset = ZsetRef::of(entry);
+            digest.add_number(zset.len());
+            for (member, score) in zset.iter() {
+                digest.add(&member);
+                digest.add_number(score.to_bits());
+            }
+        }
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));

@@ -257,6 +257,7 @@ impl<'a> EntryRef<'a> {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
             ValueType::Set => SetRef::of(self).encoding(),
+            ValueType::Zset if self.is_large() => "skiplist",
             _ => "listpack",
         }
     }

@@ -24,6 +24,7 @@ pub mod set;
 pub mod slot;
 pub mod table;
 pub mod waiters;
+pub mod zset;
 
 pub use collection::{Detached, Form, Large, ValueType};
 pub use entry::{Entry, EntryRef, StringForm};

@@ -8,6 +8,7 @@ mod generic;
 mod hyperloglog;
 mod server;
 mod set;
+mod sorted_set;
 mod string;
 mod transactions;
 
@@ -21,6 +22,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     hyperloglog::ROWS,
     server::ROWS,
     set::ROWS,
+    sorted_set::ROWS,
     string::ROWS,
     transactions::ROWS,
 ];

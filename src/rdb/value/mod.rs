@@ -5,6 +5,7 @@
 
 mod set;
 mod string;
+mod zset;
 
 use std::io::{self, Read, Write};
 
@@ -71,6 +72,7 @@ fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
         ValueType::Set => set::type_byte(entry),
+        ValueType::Zset => zset::type_byte(entry),
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
@@ -105,6 +107,9 @@ pub(super) fn read<'a, R: Read>(
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
         set::MEMBERS | set::INTSET | set::LISTPACK => set::read(source, type_byte, &buffer.limits, &mut buffer.bytes),
+        zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK => {
+            zset::read(source, type_byte, &mut buffer.bytes, buffer.limits.zset)
+        }
         _ => {
             let key = key.to_vec();
             let fault = match type_name(type_byte) {
@@ -123,6 +128,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
             ValueType::Set => set::write(packer, *entry),
+            ValueType::Zset => zset::write(packer, *entry),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),
