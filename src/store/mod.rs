@@ -13,6 +13,7 @@ pub mod entry;
 pub mod keyspace;
 pub mod lcs;
 pub mod limits;
+pub mod list;
 pub mod listpack;
 pub mod lock;
 pub mod reclaim;
