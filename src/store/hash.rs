@@ -7,7 +7,7 @@
 //! Large        hashtable     see `large`
 //! ```
 //! A hash starts packed, gets expiries when the first field gets one, and becomes large when it passes one of its
-//! [`Limits`]; it never goes back. A field that has expired is still there: whoever reads decides by
+//! limits; it never goes back. A field that has expired is still there: whoever reads decides by
 //! [`Field::is_expired`] whether to see it, and removes it when effects can be told. Guarded by the lock of its key's slot.
 
 mod edit;
@@ -16,9 +16,8 @@ mod large;
 pub use edit::HashMut;
 pub use large::Hash;
 
-use super::entry::Form;
 use super::listpack::{Element, Listpack, Needle};
-use super::EntryRef;
+use super::{EntryRef, Form, Large};
 
 /// Elements of a packed field without expiry: the field and the value.
 const PAIR: usize = 2;
@@ -27,14 +26,6 @@ const TRIPLE: usize = 3;
 
 /// Expiries of fields stay below this, in Unix milliseconds.
 pub const EXPIRY_END_MS: u64 = 1 << 46;
-
-/// What a packed hash may hold.
-#[derive(Clone, Copy)]
-pub struct Limits {
-    pub entries: usize,
-    /// Of a field and of a value.
-    pub bytes: usize,
-}
 
 /// What becomes of a field's expiry when its value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +80,9 @@ pub enum HashRef<'a> {
 impl<'a> HashRef<'a> {
     #[inline]
     pub fn new(entry: EntryRef<'a>) -> HashRef<'a> {
-        match entry.form() {
-            Form::Packed => HashRef::Packed(Listpack::new(entry.packed()), PAIR),
-            Form::PackedOther => HashRef::Packed(Listpack::new(entry.packed()), TRIPLE),
+        match entry.collection_form() {
+            Form::Packed => HashRef::Packed(Listpack::new(entry.value()), PAIR),
+            Form::PackedOther => HashRef::Packed(Listpack::new(entry.value()), TRIPLE),
             Form::Large => HashRef::Large(entry.large()),
         }
     }

@@ -7,10 +7,13 @@
 
 pub mod bits;
 mod buckets;
+pub mod collection;
 pub mod digest;
 pub mod entry;
+pub mod hash;
 pub mod keyspace;
 pub mod lcs;
+pub mod limits;
 pub mod listpack;
 pub mod lock;
 pub mod member;
@@ -19,6 +22,7 @@ pub mod reclaim;
 pub mod slot;
 pub mod table;
 
-pub use entry::{Entry, EntryRef, StringForm, ValueType};
+pub use collection::{Detached, Form, Large, ValueType};
+pub use entry::{Entry, EntryRef, StringForm};
 pub use keyspace::Keyspace;
 pub use slot::{Db, DbIndex, SlotData, SlotGuard, WatchFlag};

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::FieldExpiry;
 use crate::store::member;
 use crate::store::member_table::MemberTable;
-use crate::store::{Entry, EntryRef, StringForm};
+use crate::store::{Entry, EntryRef, Large, StringForm, ValueType};
 
 /// Memory of one element of the order of expiries, its share of the tree's nodes included.
 const EXPIRY_BYTES: usize = 24;
@@ -45,22 +45,28 @@ pub struct Hash {
     pair_bytes: usize,
 }
 
-impl Hash {
-    pub fn new() -> Hash {
-        Hash::default()
+impl Large for Hash {
+    fn value_type(&self) -> ValueType {
+        ValueType::Hash
     }
 
-    #[inline]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.fields.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+    fn memory_bytes(&self) -> usize {
+        let order_bytes = self.expiries.len() * EXPIRY_BYTES;
+        size_of::<Hash>() + self.fields.memory_bytes() + self.pair_bytes + order_bytes
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        self.fields.memory_bytes() + self.pair_bytes + self.expiries.len() * EXPIRY_BYTES
+    fn copied(&self) -> Box<dyn Large> {
+        Box::new(self.clone())
+    }
+}
+
+impl Hash {
+    pub fn new() -> Hash {
+        Hash::default()
     }
 
     /// Places for fields, and how many segments they stand in.
