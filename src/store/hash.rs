@@ -10,14 +10,16 @@
 //! limits; it never goes back. A field that has expired is still there: whoever reads decides by
 //! [`Field::is_expired`] whether to see it, and removes it when effects can be told. Guarded by the lock of its key's slot.
 
+mod build;
 mod edit;
 mod large;
 
+pub use build::{HashBuilder, from_listpack};
 pub use edit::HashMut;
 pub use large::Hash;
 
 use super::listpack::{Element, Listpack, Needle};
-use super::{EntryRef, Form, Large};
+use super::{EntryRef, Form, Large, ValueType};
 
 /// Elements of a packed field without expiry: the field and the value.
 const PAIR: usize = 2;
@@ -174,6 +176,21 @@ impl<'a> HashRef<'a> {
         }
     }
 
+    /// The names of fields that expired before `now_ms`, up to `count` of them.
+    pub fn expired(self, now_ms: u64, count: usize) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        match self {
+            HashRef::Packed(_, PAIR) => {}
+            HashRef::Packed(..) => self.for_each(|field| {
+                if names.len() < count && field.is_expired(now_ms) {
+                    names.push(field.name.to_vec());
+                }
+            }),
+            HashRef::Large(hash) => names.extend(hash.expired(now_ms).take(count).map(|entry| entry.key().to_vec())),
+        }
+        names
+    }
+
     /// The soonest expiry of a field.
     pub fn soonest_expiry_ms(self) -> Option<u64> {
         match self {
@@ -188,6 +205,15 @@ impl<'a> HashRef<'a> {
             HashRef::Large(hash) => hash.soonest_expiry_ms(),
         }
     }
+}
+
+/// The soonest expiry of a field, if the entry is a hash that has any.
+#[inline]
+pub fn soonest_field_expiry_ms(entry: EntryRef<'_>) -> Option<u64> {
+    if entry.value_type() != ValueType::Hash || entry.collection_form() == Form::Packed {
+        return None;
+    }
+    HashRef::new(entry).soonest_expiry_ms()
 }
 
 /// The field at a place, and the place of the next one.

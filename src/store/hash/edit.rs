@@ -1,6 +1,6 @@
 //! Changing a hash, in any of its forms.
 
-use super::{FieldExpiry, Hash, HashRef, PAIR, TRIPLE, packed_field};
+use super::{FieldExpiry, Hash, HashRef, PAIR, TRIPLE};
 use crate::store::limits::PackedLimits;
 use crate::store::listpack::edit::{self, Run};
 use crate::store::listpack::{self, Element, Listpack, Needle};
@@ -17,6 +17,11 @@ impl<'a> HashMut<'a> {
     pub fn new(entry: &'a mut Entry, limits: PackedLimits) -> HashMut<'a> {
         debug_assert_eq!(entry.view().value_type(), ValueType::Hash);
         HashMut { entry, limits }
+    }
+
+    /// A hash that is only going to lose fields.
+    pub fn shrinking(entry: &'a mut Entry) -> HashMut<'a> {
+        HashMut::new(entry, PackedLimits { entries: usize::MAX, value_bytes: usize::MAX })
     }
 
     #[inline]
@@ -136,6 +141,11 @@ impl<'a> HashMut<'a> {
         true
     }
 
+    /// Removes fields; tells how many there were.
+    pub fn remove_all<N: AsRef<[u8]>>(&mut self, fields: &[N]) -> u64 {
+        fields.iter().map(|field| u64::from(self.remove(field.as_ref()))).sum()
+    }
+
     /// Sets or clears the expiry of a field; false if there is no such field.
     pub fn set_expiry(&mut self, field: &[u8], expiry_ms: Option<u64>) -> bool {
         match self.form() {
@@ -152,29 +162,6 @@ impl<'a> HashMut<'a> {
         let Some(expiry_at) = found else { return false };
         edit::replace(self.entry, expiry_at, Element::Integer(expiry_ms.unwrap_or(0) as i64));
         true
-    }
-
-    /// Removes up to `count` fields that expired before `now_ms`; gives their names.
-    pub fn take_expired(&mut self, now_ms: u64, count: usize) -> Vec<Vec<u8>> {
-        let mut names = Vec::new();
-        match self.form() {
-            Form::Packed => {}
-            Form::PackedOther => {
-                let mut at = self.list().first();
-                while names.len() < count
-                    && let Some((field, next)) = packed_field(self.list(), TRIPLE, at)
-                {
-                    if field.is_expired(now_ms) {
-                        names.push(field.name.to_vec());
-                        edit::remove(self.entry, at, TRIPLE);
-                    } else {
-                        at = next;
-                    }
-                }
-            }
-            Form::Large => self.large().take_expired(now_ms, count, |name| names.push(name.to_vec())),
-        }
-        names
     }
 
     /// Packs an expiry beside each field.
