@@ -23,6 +23,7 @@ mod sink;
 mod source;
 pub mod value;
 mod writer;
+mod ziplist;
 
 pub use error::{Fault, RdbError};
 pub use format::SavedKey;

@@ -2,6 +2,7 @@
 
 use super::collection::ValueType;
 use super::entry::EntryRef;
+use super::hash::{Field, HashRef};
 use super::slot::DbIndex;
 use crate::base::digest::Digest;
 
@@ -11,9 +12,18 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        ValueType::Hash => HashRef::new(entry).for_each(|field| digest.combine(of_field(field))),
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));
+    digest
+}
+
+fn of_field(field: Field<'_>) -> Digest {
+    let mut digest = Digest::default();
+    digest.add(&field.name.text());
+    digest.add(&field.value.text());
+    digest.add_number(field.expiry_ms.unwrap_or(u64::MAX));
     digest
 }
 

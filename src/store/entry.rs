@@ -255,6 +255,11 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
+            ValueType::Hash => match self.collection_form() {
+                Form::Packed => "listpack",
+                Form::PackedOther => "listpackex",
+                Form::Large => "hashtable",
+            },
             _ => "listpack",
         }
     }

@@ -3,6 +3,7 @@
 //! A type that is read or written has a file of its own here and a line in each `match`. All others have their line in
 //! [`TYPE_NAMES`] only and are refused by name.
 
+mod hash;
 mod string;
 
 use std::io::{self, Read, Write};
@@ -69,6 +70,7 @@ impl Value<'_> {
 fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
+        ValueType::Hash => hash::type_byte(entry),
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
@@ -102,6 +104,13 @@ pub(super) fn read<'a, R: Read>(
 ) -> Result<Value<'a>, RdbError> {
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
+        hash::PAIRS
+        | hash::ZIPMAP
+        | hash::ZIPLIST
+        | hash::LISTPACK
+        | hash::EXPIRING_EARLY..=hash::EXPIRING_LISTPACK => {
+            hash::read(source, type_byte, &mut buffer.bytes, buffer.limits.hash)
+        }
         _ => {
             let key = key.to_vec();
             let fault = match type_name(type_byte) {
@@ -119,6 +128,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::String(bytes) => string::write(packer, bytes),
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
+            ValueType::Hash => hash::write(packer, *entry),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),
