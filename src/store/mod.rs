@@ -11,6 +11,7 @@ pub mod digest;
 pub mod entry;
 pub mod keyspace;
 pub mod lcs;
+pub mod listpack;
 pub mod lock;
 pub mod reclaim;
 pub mod slot;
