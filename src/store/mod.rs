@@ -15,6 +15,7 @@ pub mod listpack;
 pub mod lock;
 pub mod reclaim;
 pub mod slot;
+pub mod stream;
 pub mod table;
 
 pub use entry::{Entry, EntryRef, StringForm, ValueType};
