@@ -4,6 +4,7 @@ pub mod clients;
 pub mod effect;
 pub mod expiry;
 pub mod gate;
+pub mod notify;
 pub mod persistence;
 pub mod saved;
 pub mod session;
