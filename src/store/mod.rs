@@ -19,6 +19,7 @@ pub mod reclaim;
 pub mod slot;
 pub mod stream;
 pub mod table;
+pub mod waiters;
 
 pub use collection::{Detached, Form, Large, ValueType};
 pub use entry::{Entry, EntryRef, StringForm};
