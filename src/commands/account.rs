@@ -29,6 +29,11 @@ pub fn hand_on_effect(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], changes: u64
     let handed = match effect {
         _ if changes == 0 => Ok(()),
         Effect::Verbatim => tell_verbatim(cx, db, args),
+        Effect::Amended(index, argument) => {
+            let mut args: SmallVec<[&[u8]; 16]> = SmallVec::from_slice(args);
+            args[index as usize] = &argument;
+            tell_verbatim(cx, db, &args)
+        }
         Effect::Instead(commands) => match &commands[..] {
             [only] => {
                 let args: SmallVec<[&[u8]; 8]> = only.command.iter().map(Vec::as_slice).collect();

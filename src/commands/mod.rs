@@ -31,6 +31,7 @@ mod scan;
 mod server;
 mod slow_log;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]

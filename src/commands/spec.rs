@@ -147,6 +147,7 @@ pub enum Group {
     Connection,
     Generic,
     Server,
+    Stream,
     String,
     Transactions,
 }
@@ -158,6 +159,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Generic => "generic",
             Group::Server => "server",
+            Group::Stream => "stream",
             Group::String => "string",
             Group::Transactions => "transactions",
         }

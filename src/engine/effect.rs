@@ -114,6 +114,8 @@ pub enum Effect {
     /// The command as the client sent it.
     #[default]
     Verbatim,
+    /// The same, with another argument in one place.
+    Amended(u32, Box<[u8]>),
     /// These commands instead; none means that nothing is left to be told.
     Instead(Vec<Told>),
 }
@@ -125,11 +127,16 @@ impl Effect {
         self.add(db, command);
     }
 
+    /// Tells the command as the client sent it, but with this argument at `index`.
+    pub fn amend(&mut self, index: usize, argument: &[u8]) {
+        *self = Effect::Amended(index as u32, argument.into());
+    }
+
     /// Adds a command to those told so far.
     pub fn add(&mut self, db: DbIndex, command: &[&[u8]]) {
         let told = Told { db, command: command.iter().map(|argument| argument.to_vec()).collect() };
         match self {
-            Effect::Verbatim => *self = Effect::Instead(vec![told]),
+            Effect::Verbatim | Effect::Amended(..) => *self = Effect::Instead(vec![told]),
             Effect::Instead(commands) => commands.push(told),
         }
     }

@@ -3,6 +3,7 @@
 use super::collection::ValueType;
 use super::entry::EntryRef;
 use super::slot::DbIndex;
+use super::stream::Stream;
 use crate::base::digest::Digest;
 
 /// The digest of a value, its key left out. Whether it expires counts, when does not.
@@ -11,6 +12,7 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        ValueType::Stream => entry.large::<Stream>().digest(&mut digest),
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));

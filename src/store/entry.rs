@@ -255,6 +255,7 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
+            ValueType::Stream => "stream",
             _ => "listpack",
         }
     }

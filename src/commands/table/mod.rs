@@ -5,10 +5,11 @@ mod bitmap;
 mod connection;
 mod generic;
 mod server;
+mod stream;
 mod string;
 mod transactions;
 
 use super::spec::CommandSpec;
 
 pub static GROUPS: &[&[CommandSpec]] =
-    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, string::ROWS, transactions::ROWS];
+    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, stream::ROWS, string::ROWS, transactions::ROWS];

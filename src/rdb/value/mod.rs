@@ -3,6 +3,7 @@
 //! A type that is read or written has a file of its own here and a line in each `match`. All others have their line in
 //! [`TYPE_NAMES`] only and are refused by name.
 
+mod stream;
 mod string;
 
 use std::io::{self, Read, Write};
@@ -69,6 +70,7 @@ impl Value<'_> {
 fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
+        ValueType::Stream => stream::TYPE_COUNTED,
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
@@ -102,6 +104,7 @@ pub(super) fn read<'a, R: Read>(
 ) -> Result<Value<'a>, RdbError> {
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
+        stream::TYPE_FIRST | stream::TYPE_COUNTED | stream::TYPE_ACTIVE => stream::read(source, type_byte),
         _ => {
             let key = key.to_vec();
             let fault = match type_name(type_byte) {
@@ -119,6 +122,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::String(bytes) => string::write(packer, bytes),
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
+            ValueType::Stream => stream::write(packer, entry.large()),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),
@@ -178,6 +182,7 @@ mod tests {
             let read = read(&mut source, type_byte, b"k\n", 7, &mut buffer).map_err(|error| error.to_string());
             match (type_byte, type_name(type_byte)) {
                 (STRING, _) => assert_eq!(read, Ok(Value::String(b"x"))),
+                (15 | 19 | 21, _) => assert!(read.unwrap_err().contains("ends in the middle")),
                 (_, Some(name)) => {
                     let error = format!("RDB: value type '{name}' of key \"k\\n\" at offset 7 is not supported yet");
                     assert_eq!(read, Err(error));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Entries, Group};
 use crate::base::digest::Digest;
 use crate::store::reclaim::RECLAIMER;
+use crate::store::{Large, ValueType};
 
 /// A group that takes at least so much is freed in the background.
 const LARGE_GROUP_BYTES: usize = 64 << 10;
@@ -16,11 +17,25 @@ pub struct Stream {
     groups_bytes: usize,
 }
 
-impl Stream {
-    pub fn memory_bytes(&self) -> usize {
+impl Large for Stream {
+    fn value_type(&self) -> ValueType {
+        ValueType::Stream
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len() as usize
+    }
+
+    fn memory_bytes(&self) -> usize {
         size_of::<Stream>() + self.entries.memory_bytes() + self.groups_bytes
     }
 
+    fn copied(&self) -> Box<dyn Large> {
+        Box::new(self.clone())
+    }
+}
+
+impl Stream {
     /// The groups in the order of their names.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (&[u8], &Group)> {
         self.groups.iter().map(|(name, group)| (&name[..], group))
