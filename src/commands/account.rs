@@ -37,12 +37,12 @@ pub fn hand_on_effect(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], changes: u64
         Effect::Instead(commands) => match &commands[..] {
             [only] => {
                 let args: SmallVec<[&[u8]; 8]> = only.command.iter().map(Vec::as_slice).collect();
-                tell_one(cx, SlotId::of_key(args[1]), only.db, &args)
+                tell_one(cx, SlotId::of_key(args[only.key_at]), only.db, &args)
             }
             several => {
                 for told in several {
                     let args: SmallVec<[&[u8]; 8]> = told.command.iter().map(Vec::as_slice).collect();
-                    cx.space.tell(SlotId::of_key(args[1]), told.db, &args);
+                    cx.space.tell(SlotId::of_key(args[told.key_at]), told.db, &args);
                 }
                 Ok(())
             }

@@ -13,7 +13,7 @@ use super::debug_data as data;
 use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::base::random;
-use crate::config::{RewriteOptions, text};
+use crate::config::text;
 use crate::engine::persistence::{Busy, JobKind};
 use crate::engine::session::Waiting;
 use crate::resp::{Protocol, ReplyError};
@@ -63,7 +63,7 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             cx.reply.ok();
             Ok(())
         }
-        (b"config-rewrite-force-all", []) => rewrite_file(cx, RewriteOptions { users: None, everything: true }),
+        (b"config-rewrite-force-all", []) => rewrite_file(cx, true),
         (b"quicklist-packed-threshold", [size]) => packed_threshold(cx, size),
         (b"replybuffer", [what, value]) => reply_buffer(cx, args, what, value),
         // Knobs for machinery that Cairn does not have: turning them changes nothing.

@@ -410,7 +410,9 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("instantaneous_eventloop_cycles_per_sec", per_second(Rate::Batches));
     text.field("instantaneous_eventloop_duration_usec", (cpu.system_us + cpu.user_us) / reads.max(1));
     text.field("acl_access_denied_auth", shared.acl_denied_auth.get());
-    text.zeros(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    text.field("acl_access_denied_cmd", shared.acl_denied_commands.get());
+    text.field("acl_access_denied_key", shared.acl_denied_keys.get());
+    text.field("acl_access_denied_channel", shared.acl_denied_channels.get());
 }
 
 fn replication(cx: &mut Cx<'_>, text: &mut Text) {

@@ -1,6 +1,8 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
+pub mod access;
 pub mod account;
+mod acl;
 pub mod arguments;
 mod bitfield;
 mod bitmap;

@@ -101,10 +101,12 @@ impl EffectSink for Journal {
     }
 }
 
-/// A command that tells a part of what was done. It belongs to the slot of its first argument.
+/// A command that tells a part of what was done. It belongs to the slot of its key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
     pub db: DbIndex,
+    /// Where its key stands.
+    pub key_at: usize,
     pub command: Vec<Vec<u8>>,
 }
 
@@ -132,9 +134,14 @@ impl Effect {
         *self = Effect::Amended(index as u32, argument.into());
     }
 
-    /// Adds a command to those told so far.
+    /// Adds a command to those told so far. Its first argument is its key.
     pub fn add(&mut self, db: DbIndex, command: &[&[u8]]) {
-        let told = Told { db, command: command.iter().map(|argument| argument.to_vec()).collect() };
+        self.add_keyed(db, 1, command);
+    }
+
+    /// Adds a command whose key stands elsewhere: behind a subcommand.
+    pub fn add_keyed(&mut self, db: DbIndex, key_at: usize, command: &[&[u8]]) {
+        let told = Told { db, key_at, command: command.iter().map(|argument| argument.to_vec()).collect() };
         match self {
             Effect::Verbatim | Effect::Amended(..) => *self = Effect::Instead(vec![told]),
             Effect::Instead(commands) => commands.push(told),

@@ -10,6 +10,8 @@ use super::clients::{Clients, flag};
 use super::effect::EffectSink;
 use super::gate::Gate;
 use super::persistence::Persistence;
+use crate::acl::Users;
+use crate::acl::log::DenialLog;
 use crate::base::hash::KeyHasher;
 use crate::base::{clock, memory, random};
 use crate::config::{Config, Live};
@@ -110,6 +112,9 @@ pub struct Engine {
     /// Installed by the server once it serves.
     pub config_hook: OnceLock<ConfigHook>,
     pub clients: Clients,
+    pub users: Users,
+    /// What users tried and may not do.
+    pub denials: DenialLog,
     pub gate: Gate,
     pub pause: Pause,
     /// Tickets given to clients that wait for keys.
@@ -143,12 +148,15 @@ impl Engine {
     /// `command_count` is the size of the command table, for the per-command counters.
     pub fn new(config: Live, workers: usize, command_count: usize, hasher: KeyHasher) -> Engine {
         let databases = config.load().databases.min(u32::from(u16::MAX)) as u16;
+        let users = Users::new(command_count, config.load().requirepass.as_bytes());
         let now_ms = clock::unix_ms();
         Engine {
             keyspace: Keyspace::new(databases, hasher),
             config,
             config_hook: OnceLock::new(),
             clients: Clients::default(),
+            users,
+            denials: DenialLog::default(),
             // One more seat for who works beside the workers.
             gate: Gate::new(workers + 1),
             pause: Pause::default(),

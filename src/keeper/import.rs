@@ -173,7 +173,7 @@ impl<'e> Importer<'e> {
         let handle = ClientHandle::new(0, Peer::Unix { path: "import".into() }, -1, 0, 0);
         let mut worker = Worker::detached(engine.clone(), (*config).clone());
         worker.refresh_effects();
-        let mut session = Session::new(Arc::new(handle), true);
+        let mut session = Session::trusted(Arc::new(handle));
         session.loads = true;
         Importer {
             engine,

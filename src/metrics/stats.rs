@@ -106,6 +106,9 @@ pub struct SharedStats {
     pub total_error_replies: SharedCounter,
     pub used_memory_peak_bytes: SharedCounter,
     pub acl_denied_auth: SharedCounter,
+    pub acl_denied_commands: SharedCounter,
+    pub acl_denied_keys: SharedCounter,
+    pub acl_denied_channels: SharedCounter,
 }
 
 impl SharedStats {
@@ -121,6 +124,9 @@ impl SharedStats {
             &self.unexpected_error_replies,
             &self.total_error_replies,
             &self.acl_denied_auth,
+            &self.acl_denied_commands,
+            &self.acl_denied_keys,
+            &self.acl_denied_channels,
         ] {
             counter.reset();
         }

@@ -117,10 +117,10 @@ impl Ran {
 
 impl Connection {
     pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>) -> Connection {
-        let authenticated = shared.borrow().executor.worker.engine.config.load().requirepass.is_empty();
+        let session = Session::new(handle.clone(), &shared.borrow().executor.worker.engine.users);
         Connection {
             stream,
-            session: Session::new(handle.clone(), authenticated),
+            session,
             handle,
             shared: shared.clone(),
             input: Vec::new(),
@@ -419,7 +419,7 @@ impl Connection {
             since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000);
         let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
         // One that has not authenticated gets short errors only: what it leaves unread is abuse.
-        let unasked = !self.session.authenticated && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
+        let unasked = self.session.must_log_in() && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
         let over = over_hard || soft_too_long || unasked;
         if over {
             tracing::warn!(
@@ -659,10 +659,10 @@ fn parse_batch<'a>(
 ) -> ParsedBatch {
     let limits = Limits {
         bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64,
-        authenticated: session.authenticated,
+        authenticated: !session.must_log_in(),
     };
     // What AUTH changes holds for the very next request.
-    let requests_max = if session.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+    let requests_max = if !session.must_log_in() { BATCH_REQUESTS_MAX } else { 1 };
     let mut request_ends = smallvec::SmallVec::new();
     let mut at = 0;
     while ends.len() < requests_max && at < data.len() {

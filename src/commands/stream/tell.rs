@@ -69,7 +69,7 @@ impl Told<'_> {
 
     pub fn consumer_made(&self, cx: &mut Cx<'_>) {
         let effect = [&b"XGROUP"[..], b"CREATECONSUMER", self.key, self.group, self.consumer];
-        cx.space.effect.add(cx.space.db, &effect);
+        cx.space.effect.add_keyed(cx.space.db, 2, &effect);
     }
 
     pub fn moved(&self, cx: &mut Cx<'_>, position: Position) {
@@ -77,6 +77,6 @@ impl Told<'_> {
         let last_id = position.last_id.to_text();
         let effect =
             [&b"XGROUP"[..], b"SETID", self.key, self.group, last_id.as_bytes(), b"ENTRIESREAD", read.as_bytes()];
-        cx.space.effect.add(cx.space.db, &effect);
+        cx.space.effect.add_keyed(cx.space.db, 2, &effect);
     }
 }

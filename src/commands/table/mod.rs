@@ -1,6 +1,7 @@
 //! The command table: one row per command, one file per group. The only source for arity, flags, access groups, key
 //! positions and documentation; `registry` reads it, nothing else does.
 
+mod acl;
 mod bitmap;
 mod connection;
 mod generic;
@@ -11,5 +12,13 @@ mod transactions;
 
 use super::spec::CommandSpec;
 
-pub static GROUPS: &[&[CommandSpec]] =
-    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, stream::ROWS, string::ROWS, transactions::ROWS];
+pub static GROUPS: &[&[CommandSpec]] = &[
+    acl::ROWS,
+    bitmap::ROWS,
+    connection::ROWS,
+    generic::ROWS,
+    server::ROWS,
+    stream::ROWS,
+    string::ROWS,
+    transactions::ROWS,
+];
