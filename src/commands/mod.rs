@@ -35,6 +35,7 @@ mod server;
 mod set;
 mod slow_log;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]
