@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 
 use super::access;
 use super::account;
-use super::context::Cx;
+use super::blocking;
+use super::context::{Cx, Waits};
 use super::keys::{self, KeyRefs, KeyShape};
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
@@ -32,6 +33,7 @@ use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
 use crate::store::Keyspace;
+use crate::store::waiters::WaitedKey;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
@@ -123,6 +125,19 @@ impl Executor {
 }
 
 impl Executor {
+    /// Serves whoever waits for these keys, which changed where nobody could be served.
+    pub fn serve_waiters(&mut self, keys: Vec<WaitedKey>) {
+        self.worker.refresh();
+        let engine = self.worker.engine.clone();
+        loop {
+            let _passage = engine.gate.enter(self.worker.index);
+            if self.worker.knows_effects() {
+                return blocking::serve_unheld(&self.worker, &self.lookup, keys);
+            }
+            self.worker.refresh_effects();
+        }
+    }
+
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
         Run { worker, engine: &worker.engine, lookup: &self.lookup }
     }
@@ -442,7 +457,7 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let mut exclusive = None;
+        let (mut exclusive, mut unserved) = (None, Vec::new());
         let failed = {
             // Built in place and locked there: it is large, and moving it would cost more than a lock.
             let mut cx = Cx {
@@ -460,6 +475,7 @@ impl<'e> Run<'e> {
                 session,
                 command,
                 in_exec: false,
+                waits: Waits::Allowed,
             };
             match need(self.engine, cx.session, command, place, args) {
                 Need::Nothing => {}
@@ -471,10 +487,17 @@ impl<'e> Run<'e> {
                     cx.space.lock_all();
                 }
             }
-            run_handler(&mut cx, args)
+            let failed = run_handler(&mut cx, args);
+            if cx.space.has_ready() {
+                unserved = blocking::serve(&mut cx);
+            }
+            failed
         };
         if exclusive.take().is_some() {
             *passage = Some(self.engine.gate.enter(self.worker.index));
+        }
+        if !unserved.is_empty() {
+            blocking::serve_unheld(self.worker, self.lookup, unserved);
         }
         let ended = clock::ticks();
         account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
@@ -608,7 +631,8 @@ fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
     }
 }
 
-fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
+/// Adds the slots of the keys that a call names.
+pub(super) fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
     match command.shape {
         KeyShape::None => {}
         KeyShape::Special => {

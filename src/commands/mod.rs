@@ -6,6 +6,7 @@ mod acl;
 pub mod arguments;
 mod bitfield;
 mod bitmap;
+pub mod blocking;
 mod client;
 pub mod command;
 mod config;

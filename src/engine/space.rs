@@ -23,7 +23,8 @@ use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
 use crate::store::reclaim;
 use crate::store::table::{At, CURSOR_END};
-use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm};
+use crate::store::waiters::WaitedKey;
+use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm, ValueType};
 
 /// What becomes of a key's expiry when its value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct Space<'a> {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    /// Keys that changed and that somebody waits for, in the order in which they changed.
+    ready: Vec<WaitedKey>,
 }
 
 impl Followers<'_> {
@@ -155,6 +158,7 @@ impl<'a> Space<'a> {
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            ready: Vec::new(),
         }
     }
 
@@ -249,7 +253,9 @@ impl<'a> Space<'a> {
         let (index, hasher) = (self.db, self.keyspace.hasher());
         let slot = self.slot(place.slot);
         reclaim::discard(slot.db_mut(index).remove(at, hasher));
-        slot.touch(index, key);
+        if slot.touch(index, key) {
+            self.note_ready(index, key);
+        }
         self.stats.expired_keys.add(1);
         self.tell(place.slot, index, &[b"DEL", key]);
     }
@@ -414,7 +420,9 @@ impl<'a> Space<'a> {
     fn changed(&mut self, place: Place, key: &[u8]) {
         self.changes += 1;
         let index = self.db;
-        self.slot(place.slot).touch(index, key);
+        if self.slot(place.slot).touch(index, key) {
+            self.note_ready(index, key);
+        }
     }
 
     /// Sets a string, whatever the key held.
@@ -537,6 +545,57 @@ impl<'a> Space<'a> {
         }
         self.changed(place, key);
         true
+    }
+
+    // ---- keys waited for ----------------------------------------------------------------------------------------
+
+    /// Told of a change of a key that somebody waits for.
+    #[cold]
+    pub fn note_ready(&mut self, db: DbIndex, key: &[u8]) {
+        if self.ready.last().is_none_or(|last| last.db != db || *last.key != *key) {
+            self.ready.push(WaitedKey { db, key: key.into() });
+        }
+    }
+
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The keys that changed and are waited for.
+    pub fn take_ready(&mut self) -> Vec<WaitedKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Whether a slot is locked until the command ends.
+    pub fn holds(&self, id: SlotId) -> bool {
+        match &self.held {
+            Held::Nothing => false,
+            Held::One(held, _) => *held == id,
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).is_ok(),
+            Held::All { .. } => true,
+        }
+    }
+
+    /// What kind of value stands under a key of a held slot. Nothing is counted, touched or removed.
+    pub fn kind(&mut self, db: DbIndex, key: &[u8]) -> Option<ValueType> {
+        let (slot, hash) = (SlotId::of_key(key), self.keyspace.hasher().hash(key));
+        let now_ms = self.now_ms;
+        let db = self.slot(slot).db(db)?;
+        let entry = db.entry(db.find(hash, key)?);
+        (!entry.is_expired(now_ms)).then(|| entry.value_type())
+    }
+
+    /// Has the space serve another client's command under the same locks. What was told before is handed on.
+    pub fn serve(&mut self, db: DbIndex, touch: bool) {
+        self.known = None;
+        self.db = db;
+        self.access = touch.then_some(self.access_now);
+        self.effect = Effect::default();
+        self.reserved_bytes = 0;
+        if let Some(followers) = &mut self.followers {
+            followers.writes = true;
+        }
     }
 
     // ---- the whole database ---------------------------------------------------------------------------------------

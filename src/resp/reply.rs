@@ -83,6 +83,11 @@ impl<'a> Reply<'a> {
         self.out.truncate(len);
     }
 
+    /// Takes everything after `len` out, for a reply that goes elsewhere.
+    pub fn take_from(&mut self, len: usize) -> Vec<u8> {
+        self.out.split_off(len)
+    }
+
     /// Appends bytes that are a reply already.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);

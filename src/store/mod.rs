@@ -13,10 +13,12 @@ pub mod entry;
 pub mod keyspace;
 pub mod lcs;
 pub mod limits;
+pub mod listpack;
 pub mod lock;
 pub mod reclaim;
 pub mod slot;
 pub mod table;
+pub mod waiters;
 
 pub use collection::{Detached, Form, Large, ValueType};
 pub use entry::{Entry, EntryRef, StringForm};
