@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::blocking;
 use super::effect::{EffectSink, removal_bytes};
 use super::space::Followers;
 use super::state::Engine;
@@ -288,7 +289,9 @@ impl Attempt<'_> {
         }
         let entry = slot.db_mut(victim.db).remove(at, hasher);
         let background_bytes = reclaim::discard(entry);
-        slot.touch(victim.db, &victim.key);
+        if slot.touch(victim.db, &victim.key) {
+            blocking::nudge(&slot, victim.db, &victim.key);
+        }
         if let Some(sink) = self.sink {
             let followers = Followers { sink, lane: self.lane, writes: true };
             followers.tell(&mut slot, victim.slot, victim.db, self.now_ms, &[b"DEL", &victim.key]);
@@ -298,7 +301,8 @@ impl Attempt<'_> {
 
     fn record_latency(&self, started: Ticks) {
         const NANOS_PER_MS: u64 = 1_000_000;
-        let (threshold_ms, took_ns) = (self.config.latency_monitor_threshold as u64, clock::ticks().nanos_since(started));
+        let (threshold_ms, took_ns) =
+            (self.config.latency_monitor_threshold as u64, clock::ticks().nanos_since(started));
         if threshold_ms > 0 && took_ns >= threshold_ms * NANOS_PER_MS {
             self.engine.latency.record("eviction-cycle", took_ns / NANOS_PER_MS, self.now_ms / 1000);
         }

@@ -30,7 +30,8 @@ impl Candidates {
 
     /// Keeps a candidate, unless all others are better; one that is known gets its new score.
     pub fn add(&mut self, candidate: Candidate) {
-        let same = |known: &Candidate| known.hash == candidate.hash && known.db == candidate.db && known.key == candidate.key;
+        let same =
+            |known: &Candidate| known.hash == candidate.hash && known.db == candidate.db && known.key == candidate.key;
         if let Some(at) = self.pool.iter().position(same) {
             self.pool.remove(at);
         }

@@ -23,6 +23,8 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
+use crate::base::memory::size_class;
+
 use super::collection::{Form, Large, ValueType};
 
 /// Longest value kept inside the entry, in bytes. Longer ones grow in a vector of their own.
