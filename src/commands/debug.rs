@@ -66,8 +66,13 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"config-rewrite-force-all", []) => rewrite_file(cx, RewriteOptions { users: None, everything: true }),
         (b"quicklist-packed-threshold", [size]) => packed_threshold(cx, size),
         (b"replybuffer", [what, value]) => reply_buffer(cx, args, what, value),
+        (b"set-disable-deny-scripts", [switch]) => {
+            cx.engine().scripts_run_anything.store(is_on(switch), Ordering::Relaxed);
+            cx.reply.ok();
+            Ok(())
+        }
         // Knobs for machinery that Cairn does not have: turning them changes nothing.
-        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep" | b"set-disable-deny-scripts", [_])
+        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep", [_])
         | (b"drop-cluster-packet-filter", [_])
         | (b"leak", [_]) => {
             cx.reply.ok();

@@ -106,6 +106,11 @@ pub const fn keys_from(index: u16, step: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -1, step, limit: 0 })
 }
 
+/// Keys behind the argument that says how many they are.
+pub const fn keys_counted(count_index: u16, flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Index(count_index), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })
+}
+
 impl KeySpec {
     pub const fn notes(self, notes: &'static str) -> Self {
         KeySpec { notes: Some(notes), ..self }

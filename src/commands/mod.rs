@@ -27,6 +27,7 @@ mod persistence;
 pub mod registry;
 pub mod replay;
 mod scan;
+pub mod script;
 mod server;
 mod slow_log;
 pub mod spec;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use smallvec::SmallVec;
 
@@ -27,6 +28,9 @@ use crate::log::record::{Effect, Record};
 use crate::resp::{Protocol, Reply};
 use crate::store::table::CURSOR_END;
 use crate::store::{DbIndex, EntryRef, StringForm};
+
+/// Raised never: replaying waits for slots as long as it takes.
+static PATIENT: AtomicBool = AtomicBool::new(false);
 
 /// Arguments of an effect; most have few.
 type Args<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -109,7 +113,7 @@ impl Replayer {
             && let Some(expiry) = expiry_of(rest)
             && SlotId::of_key(key) == slot
         {
-            space.lock_one(key, Place { slot, hash: keyspace.hasher().hash(key) });
+            space.lock_one(key, Place { slot, hash: keyspace.hasher().hash(key) }, &PATIENT);
             space.set_string(key, value, expiry, StringForm::Auto);
             return Ok(());
         }
@@ -140,7 +144,7 @@ impl Replayer {
         if found.is_empty() || found.iter().any(|key| SlotId::of_key(args[key.index as usize]) != slot) {
             return Err(effect_error("a key is of another slot"));
         }
-        space.lock_some(SmallVec::from_slice(&[slot]));
+        space.lock_some(SmallVec::from_slice(&[slot]), &PATIENT);
         self.session.db = db;
         self.replies.clear();
         let mut cx = Cx {
@@ -151,6 +155,8 @@ impl Replayer {
             session: &mut self.session,
             command,
             in_exec: false,
+            script: None,
+            wants_everything: false,
         };
         (command.spec.handler)(&mut cx, args).map_err(|error| effect_error(&error.text()))
     }

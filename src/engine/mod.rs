@@ -6,6 +6,7 @@ pub mod expiry;
 pub mod gate;
 pub mod persistence;
 pub mod saved;
+pub mod script;
 pub mod session;
 pub mod space;
 pub mod state;

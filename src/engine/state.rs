@@ -10,6 +10,7 @@ use super::clients::{Clients, flag};
 use super::effect::EffectSink;
 use super::gate::Gate;
 use super::persistence::Persistence;
+use super::script::{Libraries, Running, ScriptEngine, Scripts};
 use crate::base::hash::KeyHasher;
 use crate::base::{clock, memory, random};
 use crate::config::{Config, Live};
@@ -114,6 +115,14 @@ pub struct Engine {
     pub pause: Pause,
     pub persistence: Persistence,
     pub shutdown: Shutdown,
+    pub scripts: Scripts,
+    pub libraries: Libraries,
+    /// Scripts that overran their time.
+    pub running: Running,
+    /// Installed before anything is loaded.
+    pub script_engine: OnceLock<Box<dyn ScriptEngine>>,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run what they otherwise may not.
+    pub scripts_run_anything: AtomicBool,
     pub workers: Vec<Arc<WorkerStats>>,
     pub stats: SharedStats,
     pub error_codes: Mutex<std::collections::BTreeMap<String, u64>>,
@@ -152,6 +161,11 @@ impl Engine {
             pause: Pause::default(),
             persistence: Persistence::default(),
             shutdown: Shutdown::default(),
+            scripts: Scripts::default(),
+            libraries: Libraries::default(),
+            running: Running::default(),
+            script_engine: OnceLock::new(),
+            scripts_run_anything: AtomicBool::new(false),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
             stats: SharedStats::default(),
             error_codes: Mutex::default(),

@@ -1,9 +1,10 @@
 //! A worker's own state: what it needs at every batch and shares with nobody.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::effect::EffectSink;
+use super::script::ScriptCache;
 use super::state::Engine;
 use crate::base::clock;
 use crate::config::Config;
@@ -18,6 +19,8 @@ pub struct Worker {
     effects: Option<Arc<dyn EffectSink>>,
     effects_generation: u64,
     changed: Cell<bool>,
+    /// The scripts that the worker ran, ready at hand.
+    pub scripts: RefCell<ScriptCache>,
     /// Wall time of the batch under way, in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -27,8 +30,8 @@ impl Worker {
         let stats = engine.workers[index].clone();
         let (config_generation, config) = (engine.config.generation(), engine.config.load());
         let (effects_generation, effects) = (engine.effects_generation(), engine.effects());
-        let (changed, now_ms) = (Cell::new(false), clock::unix_ms());
-        Worker { engine, index, stats, config, config_generation, effects, effects_generation, changed, now_ms }
+        let (changed, scripts, now_ms) = (Cell::new(false), RefCell::default(), clock::unix_ms());
+        Worker { engine, index, stats, config, config_generation, effects, effects_generation, changed, scripts, now_ms }
     }
 
     /// A worker beside those that serve: it counts for itself, has its own configuration, and nobody follows it.
@@ -41,6 +44,7 @@ impl Worker {
             effects: None,
             effects_generation: 0,
             changed: Cell::new(false),
+            scripts: RefCell::default(),
             now_ms: 0,
             engine,
         }

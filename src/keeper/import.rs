@@ -17,6 +17,7 @@ use crate::commands::{Batch, Executor, Lookup};
 use crate::config::Config;
 use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::saved::entry_of;
+use crate::engine::script::Library;
 use crate::engine::space::{Followers, access_clock};
 use crate::engine::{Engine, Session, Worker};
 use crate::log::settle::Unpaced;
@@ -231,8 +232,15 @@ impl<'e> Importer<'e> {
                 Ok(())
             }
             Event::Key(saved) => self.put(&saved),
+            Event::Library(code) => self.take_library(code),
             Event::Aux { .. } | Event::ResizeDb { .. } | Event::SlotInfo { .. } | Event::End => Ok(()),
         }
+    }
+
+    fn take_library(&mut self, code: &[u8]) -> Result<(), String> {
+        let engine = self.engine.script_engine.get().ok_or("it has functions, and nothing here runs them")?;
+        let library = Library::load(&**engine, code, 0)?;
+        self.engine.libraries.change(|set| set.insert(library))
     }
 
     fn put(&mut self, saved: &SavedKey<'_>) -> Result<(), String> {

@@ -83,6 +83,11 @@ impl<'a> Reply<'a> {
         self.out.truncate(len);
     }
 
+    /// What was written after `len`.
+    pub fn written(&self, len: usize) -> &[u8] {
+        &self.out[len..]
+    }
+
     /// Appends bytes that are a reply already.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
