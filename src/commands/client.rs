@@ -277,16 +277,19 @@ pub fn unpause(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     Ok(())
 }
 
-/// CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. No command blocks yet, so there is never anyone to unblock.
+/// CLIENT UNBLOCK client-id [TIMEOUT | ERROR]
 pub fn unblock(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    match &args[3..] {
-        [] => {}
-        [reason] if reason.eq_ignore_ascii_case(b"timeout") || reason.eq_ignore_ascii_case(b"error") => {}
+    let with_error = match &args[3..] {
+        [] => false,
+        [reason] if reason.eq_ignore_ascii_case(b"timeout") => false,
+        [reason] if reason.eq_ignore_ascii_case(b"error") => true,
         [_] => return Err(ReplyError::of("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
         _ => return Err(cx.unknown_subcommand(args)),
-    }
-    parse_i64(args[2]).ok_or(ReplyError::NotAnInteger)?;
-    cx.reply.integer(0);
+    };
+    let id = parse_i64(args[2]).ok_or(ReplyError::NotAnInteger)?;
+    let client = u64::try_from(id).ok().and_then(|id| cx.engine().clients.get(id));
+    let waiter = client.and_then(|client| client.waiter.lock().clone());
+    cx.reply.integer(i64::from(waiter.is_some_and(|waiter| waiter.unblock(with_error))));
     Ok(())
 }
 

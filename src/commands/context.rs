@@ -9,6 +9,18 @@ use crate::engine::script::Runnable;
 use crate::engine::{Engine, Session, Space, Worker};
 use crate::resp::{Reply, ReplyError};
 
+/// What a command that finds nothing and would have its client wait can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    Allowed,
+    /// It answers as if the time was over: nobody waits inside a transaction, a script or a replay.
+    Denied,
+    /// It runs for a client that waits already.
+    Again,
+    /// The same, and there was nothing again.
+    InVain,
+}
+
 /// One command's surroundings. The fields are separate so that a handler can hold a value borrowed from `space` while
 /// it writes it to `reply`.
 pub struct Cx<'a> {
@@ -24,6 +36,7 @@ pub struct Cx<'a> {
     pub script: Option<Runnable>,
     /// Set by a handler that changed nothing and wrote nothing: it is to run again, with every slot in reach.
     pub wants_everything: bool,
+    pub waits: Waits,
 }
 
 /// What a handler gives back: `Ok` when it wrote its whole reply. With an error, what it wrote is taken back.

@@ -140,8 +140,7 @@ fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
         b"string" => reply.bulk_text("Hello World"),
         b"integer" => reply.integer(12345),
         b"double" => reply.double(SAMPLE_DOUBLE),
-        b"bignum" if is_resp3 => reply.raw(format!("({BIG_NUMBER}\r\n").as_bytes()),
-        b"bignum" => reply.bulk_text(BIG_NUMBER),
+        b"bignum" => reply.big_number(BIG_NUMBER),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);

@@ -34,7 +34,7 @@ pub fn object(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
             entry.address(),
             if is_shared_integer(config, entry) { i64::from(i32::MAX) } else { 1 },
             entry.encoding(),
-            packed_bytes(value_of(entry), config.rdbcompression),
+            packed_bytes(&value_of(entry), config.rdbcompression),
             entry.access(),
             now.wrapping_sub(entry.access()) & ACCESS_CLOCK_MASK
         )
@@ -46,7 +46,7 @@ pub fn object(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
 /// DEBUG SDSLEN key
 pub fn string_lengths(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
     let line = with_entry(cx, key, |entry| {
-        (entry.encoding() != "int").then(|| {
+        (entry.is_string() && entry.encoding() != "int").then(|| {
             let (key, value) = (entry.key().len(), entry.value().len());
             let value_bytes = entry.memory_bytes() - key;
             format!(
@@ -126,19 +126,22 @@ fn add(cx: &mut Cx<'_>, index: DbIndex, key: &[u8], value: &[u8]) {
     let (place, now_ms) = (cx.space.place(key), cx.space.now_ms);
     let hasher = cx.engine().keyspace.hasher();
     let at_once = cx.space.followers().filter(|_| !cx.space.holds_slots());
-    let added = cx.space.with_slot(place.slot, |slot| {
+    let (mut added, mut is_waited_for) = (false, false);
+    cx.space.with_slot(place.slot, |slot| {
         let db = slot.db_mut(index);
         if db.find(place.hash, key).is_some() {
-            return false;
+            return;
         }
         let entry = Entry::new(key, value, None, StringForm::Auto, access_clock(now_ms));
         db.insert(place.hash, entry, hasher);
-        slot.touch(index, key);
+        (added, is_waited_for) = (true, slot.touch(index, key));
         if let Some(followers) = at_once {
             followers.tell(slot, place.slot, index, now_ms, &[b"SET", key, value]);
         }
-        true
     });
+    if is_waited_for {
+        cx.space.note_ready(index, key);
+    }
     if added && cx.space.holds_slots() {
         cx.space.tell(place.slot, index, &[b"SET", key, value]);
     }

@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::account;
-use super::context::Cx;
+use super::blocking;
+use super::context::{Cx, Waits};
 use super::keys::{self, KeyRefs, KeyShape};
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
@@ -32,6 +33,7 @@ use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
 use crate::store::Keyspace;
+use crate::store::waiters::WaitedKey;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
@@ -123,6 +125,19 @@ impl Executor {
 }
 
 impl Executor {
+    /// Serves whoever waits for these keys, which changed where nobody could be served.
+    pub fn serve_waiters(&mut self, keys: Vec<WaitedKey>) {
+        self.worker.refresh();
+        let engine = self.worker.engine.clone();
+        loop {
+            let _passage = engine.gate.enter(self.worker.index);
+            if self.worker.knows_effects() {
+                return blocking::serve_unheld(&self.worker, &self.lookup, keys);
+            }
+            self.worker.refresh_effects();
+        }
+    }
+
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
         Run { worker, engine: &worker.engine, lookup: &self.lookup }
     }
@@ -438,7 +453,7 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let mut exclusive = None;
+        let (mut exclusive, mut unserved) = (None, Vec::new());
         let busy = self.engine.running.busy();
         let failed = {
             // Built in place and locked there: it is large, and moving it would cost more than a lock.
@@ -459,6 +474,7 @@ impl<'e> Run<'e> {
                 in_exec: false,
                 script: None,
                 wants_everything: false,
+                waits: Waits::Allowed,
             };
             // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
             if passage.is_none() && !command.has(ALLOW_BUSY) {
@@ -476,16 +492,20 @@ impl<'e> Run<'e> {
                 Need::Some(slots) => cx.space.lock_some(slots, busy),
                 Need::All => self.lock_all(&mut cx, passage, &mut exclusive),
             };
-            if !locked {
-                refuse_as_busy(&mut cx)
-            } else if !run_handler(&mut cx, args) {
-                cx.wants_everything && self.run_with_everything(&mut cx, args, passage, &mut exclusive)
-            } else {
-                true
+            let mut failed = if locked { run_handler(&mut cx, args) } else { refuse_as_busy(&mut cx) };
+            if cx.wants_everything {
+                failed = self.run_with_everything(&mut cx, args, passage, &mut exclusive);
             }
+            if cx.space.has_ready() {
+                unserved = blocking::serve(&mut cx);
+            }
+            failed
         };
         if exclusive.take().is_some() {
             *passage = self.engine.gate.enter_unless(self.worker.index, busy);
+        }
+        if !unserved.is_empty() {
+            blocking::serve_unheld(self.worker, self.lookup, unserved);
         }
         let ended = clock::ticks();
         account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
@@ -675,7 +695,8 @@ fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
     }
 }
 
-fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
+/// Adds the slots of the keys that a call names.
+pub(super) fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
     match command.shape {
         KeyShape::None => {}
         KeyShape::Special => {

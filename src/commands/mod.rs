@@ -4,6 +4,7 @@ pub mod account;
 pub mod arguments;
 mod bitfield;
 mod bitmap;
+pub mod blocking;
 mod client;
 pub mod command;
 mod config;

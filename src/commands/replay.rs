@@ -6,12 +6,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use smallvec::SmallVec;
 
 use super::Lookup;
-use super::context::Cx;
+use super::context::{Cx, Waits};
 use super::creation::create;
 use super::keys::{self, KeyRefs, KeyShape};
 use super::registry::{self, Command};
@@ -20,17 +19,14 @@ use crate::base::hash::KeyHasher;
 use crate::base::key_slot::SlotId;
 use crate::base::number::parse_i64;
 use crate::config::{Config, Live};
-use crate::engine::clients::{ClientHandle, Peer};
-use crate::engine::space::Place;
+use crate::engine::clients::ClientHandle;
+use crate::engine::space::{PATIENT, Place};
 use crate::engine::{Engine, Expiry, Session, Space, Worker};
 use crate::log::fold::{Interpreter, Meaning, Rebuilder};
 use crate::log::record::{Effect, Record};
 use crate::resp::{Protocol, Reply};
 use crate::store::table::CURSOR_END;
 use crate::store::{DbIndex, EntryRef, StringForm};
-
-/// Raised never: replaying waits for slots as long as it takes.
-static PATIENT: AtomicBool = AtomicBool::new(false);
 
 /// Arguments of an effect; most have few.
 type Args<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -78,11 +74,10 @@ impl Replayer {
     pub fn new(engine: Arc<Engine>) -> Replayer {
         let config =
             Config { proto_max_bulk_len: i64::MAX as u64, cluster_enabled: false, ..(*engine.config.load()).clone() };
-        let handle = ClientHandle::new(0, Peer::Unix { path: "log".into() }, -1, 0, 0);
         Replayer {
             worker: Worker::detached(engine, config),
             lookup: Lookup::plain(),
-            session: Session::new(Arc::new(handle), true),
+            session: Session::new(Arc::new(ClientHandle::nobody()), true),
             replies: Vec::new(),
         }
     }
@@ -157,6 +152,7 @@ impl Replayer {
             in_exec: false,
             script: None,
             wants_everything: false,
+            waits: Waits::Denied,
         };
         (command.spec.handler)(&mut cx, args).map_err(|error| effect_error(&error.text()))
     }

@@ -165,6 +165,14 @@ impl TestServer {
         String::from_utf8_lossy(&self.call_as(client, &args)).into_owned()
     }
 
+    /// What a client that waited for keys was answered since; `None` while it waits.
+    pub fn answer(&mut self, client: usize) -> Option<String> {
+        let session = self.session(client);
+        let reply = session.handle.take_letters()?.answer?;
+        session.waiting = None;
+        Some(String::from_utf8_lossy(&reply).into_owned())
+    }
+
     /// Runs each line and compares its reply.
     #[track_caller]
     pub fn expect(&mut self, lines: &[(&str, &str)]) {

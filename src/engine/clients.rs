@@ -12,6 +12,8 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use super::blocking::Waiter;
+
 /// Where a client's bytes come from.
 #[derive(Clone, Debug)]
 pub enum Peer {
@@ -99,6 +101,8 @@ pub struct ClientHandle {
     pub output_bytes_total: AtomicU64,
     pub commands_total: AtomicU64,
     pub names: Mutex<ClientNames>,
+    /// What the client waits for, if that is keys: CLIENT UNBLOCK ends it.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
     mailbox: Mailbox,
 }
 
@@ -128,6 +132,10 @@ pub struct Letters {
     pub output: Vec<Bytes>,
     /// The connection is to close, unsent output or not.
     pub kill: bool,
+    /// The reply to the command that the client waits in.
+    pub answer: Option<Vec<u8>>,
+    /// A key that the client waits for changed, and nobody served those who wait for it.
+    pub look_again: bool,
     waker: Option<Waker>,
 }
 
@@ -155,8 +163,14 @@ impl ClientHandle {
             output_bytes_total: AtomicU64::new(0),
             commands_total: AtomicU64::new(0),
             names: Mutex::new(ClientNames { user: "default".into(), ..ClientNames::default() }),
+            waiter: Mutex::default(),
             mailbox: Mailbox::default(),
         }
+    }
+
+    /// Stands for a client where commands run that nobody sent.
+    pub fn nobody() -> ClientHandle {
+        ClientHandle::new(0, Peer::Unix { path: String::new() }, -1, 0, 0)
     }
 
     pub fn has_flag(&self, flag: u32) -> bool {
@@ -200,7 +214,13 @@ impl ClientHandle {
         }
         let mut letters = self.mailbox.letters.lock();
         self.mailbox.arrived.store(false, Ordering::Release);
-        Some(Letters { output: std::mem::take(&mut letters.output), kill: letters.kill, waker: None })
+        Some(Letters {
+            output: std::mem::take(&mut letters.output),
+            kill: letters.kill,
+            answer: letters.answer.take(),
+            look_again: std::mem::take(&mut letters.look_again),
+            waker: None,
+        })
     }
 
     /// Output that waits in the mailbox, in bytes.

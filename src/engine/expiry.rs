@@ -10,6 +10,7 @@ use crate::store::slot::{DbIndex, NEVER_MS};
 use crate::store::table::CURSOR_END;
 use crate::store::{EntryRef, SlotGuard};
 
+use super::blocking;
 use super::effect::removal_bytes;
 use super::gate::Passage;
 use super::space::Followers;
@@ -137,7 +138,9 @@ fn remove_all(
         let db = slot.db_mut(index);
         if let Some(at) = db.find(hasher.hash(key), key) {
             drop(db.remove(at, hasher));
-            slot.touch(index, key);
+            if slot.touch(index, key) {
+                blocking::nudge(slot, index, key);
+            }
             if let Some(followers) = followers {
                 followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
             }

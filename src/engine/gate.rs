@@ -71,7 +71,7 @@ impl Gate {
                 return Some(Passage { seat, taken });
             }
             seat.store(taken + 1, Ordering::SeqCst);
-            self.wait_for_taker(give_up)?;
+            drop(self.wait_for_taker(give_up)?);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
+use super::blocking::Waiter;
 use super::clients::{ClientHandle, flag};
 use crate::base::key_slot::SlotId;
 use crate::resp::Protocol;
@@ -31,12 +32,13 @@ pub enum Fate {
 }
 
 /// What a client waits for: its next request runs only then. The connection polls it, and writes the reply.
-#[derive(Debug)]
 pub enum Waiting {
     /// The end of a job; the outcome is there when the client is woken.
     Job(Arc<Mutex<Option<bool>>>),
     /// What it wrote is to be durable here, and on so many replicas.
     Durable { ticket: u64, locally: bool, replicas: u64, until_ms: Option<u64> },
+    /// Something to come under a key; whoever puts it there answers for the client.
+    Keys(Arc<Waiter>),
 }
 
 /// A command kept for EXEC.

@@ -6,6 +6,7 @@
 //! A replay of effects sees the keyspace through a space without a sink whose time is 0, so that nothing expires but by
 //! an effect.
 
+mod collections;
 mod whole;
 
 use std::sync::atomic::AtomicBool;
@@ -13,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use smallvec::SmallVec;
 
 use super::effect::{self, Effect, EffectSink};
+use super::notify::KeyEvents;
 use crate::base::clock;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
@@ -21,8 +23,10 @@ use crate::log::transaction::{Change, Parts};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
+use crate::store::reclaim;
 use crate::store::table::{At, CURSOR_END};
-use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm};
+use crate::store::waiters::WaitedKey;
+use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm, ValueType};
 
 /// What becomes of a key's expiry when its value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,9 @@ enum Held<'a> {
     },
 }
 
+/// Raised never, for those who wait for slots as long as it takes.
+pub static PATIENT: AtomicBool = AtomicBool::new(false);
+
 /// Where a key lives.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -71,12 +78,18 @@ pub struct Space<'a> {
     pub changes: u64,
     /// What the command under way did.
     pub effect: Effect,
+    /// Whether the last edit left nothing of its collection, so that its key went.
+    pub spent: bool,
+    /// What it did to keys, for those who listen.
+    pub events: KeyEvents,
     followers: Option<Followers<'a>>,
     /// Space in the log that the effects of the command were promised, beyond what every request is.
     reserved_bytes: usize,
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    /// Keys that changed and that somebody waits for, in the order in which they changed.
+    ready: Vec<WaitedKey>,
 }
 
 impl Followers<'_> {
@@ -145,9 +158,12 @@ impl<'a> Space<'a> {
             access_now: access_clock(now_ms),
             changes: 0,
             effect: Effect::default(),
+            spent: false,
+            events: KeyEvents::default(),
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            ready: Vec::new(),
         }
     }
 
@@ -181,17 +197,6 @@ impl<'a> Space<'a> {
         }
         self.held = Held::Some(guards);
         true
-    }
-
-    /// Whether a slot is in reach.
-    #[inline]
-    pub fn holds(&self, id: SlotId) -> bool {
-        match &self.held {
-            Held::Nothing => false,
-            Held::One(held, _) => *held == id,
-            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).is_ok(),
-            Held::All { .. } => true,
-        }
     }
 
     pub fn holds_all(&self) -> bool {
@@ -294,8 +299,10 @@ impl<'a> Space<'a> {
         }
         let (index, hasher) = (self.db, self.keyspace.hasher());
         let slot = self.slot(place.slot);
-        drop(slot.db_mut(index).remove(at, hasher));
-        slot.touch(index, key);
+        reclaim::discard(slot.db_mut(index).remove(at, hasher));
+        if slot.touch(index, key) {
+            self.note_ready(index, key);
+        }
         self.stats.expired_keys.add(1);
         self.tell(place.slot, index, &[b"DEL", key]);
     }
@@ -438,7 +445,10 @@ impl<'a> Space<'a> {
     /// The string under `key` for a reading command.
     #[inline]
     pub fn read_string(&mut self, key: &[u8]) -> Result<Option<&[u8]>, ReplyError> {
-        Ok(self.read(key).map(|entry| entry.value()))
+        match self.read(key) {
+            Some(entry) if !entry.is_string() => Err(ReplyError::WrongType),
+            entry => Ok(entry.map(|entry| entry.value())),
+        }
     }
 
     /// The string under `key` for a command that is about to change it.
@@ -447,7 +457,8 @@ impl<'a> Space<'a> {
         let (place, at) = self.find(key);
         let Some(at) = at else { return Ok(None) };
         self.touch_access(place, at);
-        Ok(Some(self.entry(place, at).value()))
+        let entry = self.entry(place, at);
+        if entry.is_string() { Ok(Some(entry.value())) } else { Err(ReplyError::WrongType) }
     }
 
     // ---- changing -----------------------------------------------------------------------------------------------
@@ -456,7 +467,9 @@ impl<'a> Space<'a> {
     fn changed(&mut self, place: Place, key: &[u8]) {
         self.changes += 1;
         let index = self.db;
-        self.slot(place.slot).touch(index, key);
+        if self.slot(place.slot).touch(index, key) {
+            self.note_ready(index, key);
+        }
     }
 
     /// Sets a string, whatever the key held.
@@ -498,7 +511,11 @@ impl<'a> Space<'a> {
         let (place, at) = self.find(key);
         let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
-        let value = rewrite(at.map(|at| db.entry(at).value()))?;
+        let old = at.map(|at| db.entry(at));
+        if old.is_some_and(|entry| !entry.is_string()) {
+            return Err(ReplyError::WrongType);
+        }
+        let value = rewrite(old.map(|entry| entry.value()))?;
         match at {
             Some(at) => db.update(at, |entry| {
                 entry.set_value(value.as_ref(), form);
@@ -524,7 +541,11 @@ impl<'a> Space<'a> {
         let (place, at) = self.find(key);
         let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
-        let old_len = at.map_or(0, |at| db.entry(at).value().len());
+        let old = at.map(|at| db.entry(at));
+        if old.is_some_and(|entry| !entry.is_string()) {
+            return Err(ReplyError::WrongType);
+        }
+        let old_len = old.map_or(0, |entry| entry.value().len());
         let grew = at.is_none() || old_len < len;
         let at =
             at.unwrap_or_else(|| db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, access), hasher));
@@ -571,6 +592,57 @@ impl<'a> Space<'a> {
         }
         self.changed(place, key);
         true
+    }
+
+    // ---- keys waited for ----------------------------------------------------------------------------------------
+
+    /// Told of a change of a key that somebody waits for.
+    #[cold]
+    pub fn note_ready(&mut self, db: DbIndex, key: &[u8]) {
+        if self.ready.last().is_none_or(|last| last.db != db || *last.key != *key) {
+            self.ready.push(WaitedKey { db, key: key.into() });
+        }
+    }
+
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The keys that changed and are waited for.
+    pub fn take_ready(&mut self) -> Vec<WaitedKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Whether a slot is locked until the command ends.
+    pub fn holds(&self, id: SlotId) -> bool {
+        match &self.held {
+            Held::Nothing => false,
+            Held::One(held, _) => *held == id,
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).is_ok(),
+            Held::All { .. } => true,
+        }
+    }
+
+    /// What kind of value stands under a key of a held slot. Nothing is counted, touched or removed.
+    pub fn kind(&mut self, db: DbIndex, key: &[u8]) -> Option<ValueType> {
+        let (slot, hash) = (SlotId::of_key(key), self.keyspace.hasher().hash(key));
+        let now_ms = self.now_ms;
+        let db = self.slot(slot).db(db)?;
+        let entry = db.entry(db.find(hash, key)?);
+        (!entry.is_expired(now_ms)).then(|| entry.value_type())
+    }
+
+    /// Has the space serve another client's command under the same locks. What was told before is handed on.
+    pub fn serve(&mut self, db: DbIndex, touch: bool) {
+        self.known = None;
+        self.db = db;
+        self.access = touch.then_some(self.access_now);
+        self.effect = Effect::default();
+        self.reserved_bytes = 0;
+        if let Some(followers) = &mut self.followers {
+            followers.writes = true;
+        }
     }
 
     // ---- the whole database ---------------------------------------------------------------------------------------

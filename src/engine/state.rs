@@ -113,6 +113,8 @@ pub struct Engine {
     pub clients: Clients,
     pub gate: Gate,
     pub pause: Pause,
+    /// Tickets given to clients that wait for keys.
+    wait_tickets: AtomicU64,
     pub persistence: Persistence,
     pub shutdown: Shutdown,
     pub scripts: Scripts,
@@ -159,6 +161,7 @@ impl Engine {
             // One more seat for who works beside the workers.
             gate: Gate::new(workers + 1),
             pause: Pause::default(),
+            wait_tickets: AtomicU64::new(0),
             persistence: Persistence::default(),
             shutdown: Shutdown::default(),
             scripts: Scripts::default(),
@@ -182,6 +185,12 @@ impl Engine {
             startup_memory_bytes: AtomicU64::new(memory::allocated_bytes()),
             active_expiry: AtomicBool::new(true),
         }
+    }
+
+    /// A ticket for a client that begins to wait, larger than all before. The slots of what it waits for are locked, so
+    /// that their lines stay sorted.
+    pub fn next_wait_ticket(&self) -> u64 {
+        self.wait_tickets.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The lane of effects for what happens beside the workers; only the background thread uses it.

@@ -21,6 +21,9 @@ use crate::engine::{Engine, Worker};
 /// What one read may bring. Larger requests are collected in the connection's own buffer.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 
+/// A worker's stack. Values that scripts build may be nested a thousandfold.
+const STACK_BYTES: usize = 8 << 20;
+
 /// A connection on its way to its worker.
 pub struct Arrival {
     pub socket: Accepted,
@@ -73,7 +76,7 @@ pub fn start(
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = connections.clone();
     let (ready, started) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+    let thread = std::thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK_BYTES).spawn(move || {
         if let Some(cpu) = cpu
             && let Err(error) = process::pin_to_cpu(cpu)
         {
