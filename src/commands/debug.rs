@@ -79,7 +79,12 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             Ok(())
         }
         (b"client-eviction", []) => Err(ReplyError::of("ERR maxmemory-clients is disabled.")),
-        (b"reload" | b"loadaof", _) => {
+        (b"reload" | b"loadaof", options) => {
+            let given = |word: &[u8]| options.iter().any(|option| option.eq_ignore_ascii_case(word));
+            // What is kept would be there twice, unless it may take the place of what is there.
+            if given(b"noflush") && !given(b"merge") && cx.engine().libraries.current().function_count() > 0 {
+                return Err(ReplyError::of("ERR Error trying to load the RDB dump, check server logs."));
+            }
             let asked = cx.engine().persistence.ask_and_wait(JobKind::Reload, &cx.session.handle);
             let outcome = asked.map_err(|Busy| ReplyError::of("ERR the data set is being loaded again already"))?;
             cx.session.waiting = Some(Waiting::Job(outcome));

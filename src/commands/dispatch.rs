@@ -81,6 +81,8 @@ pub struct Executor {
     lookup: Arc<Lookup>,
     /// The requests of the batch under way; kept for its allocation.
     resolved: Vec<Resolved>,
+    /// Runs commands while a script of the same thread, late as it is, has the worker's seat at the gate.
+    beside_script: bool,
 }
 
 /// A request looked up.
@@ -99,7 +101,12 @@ enum Need {
 
 impl Executor {
     pub fn new(worker: Worker, lookup: Arc<Lookup>) -> Executor {
-        Executor { worker, lookup, resolved: Vec::with_capacity(BATCH_REQUESTS_MAX) }
+        Executor { worker, lookup, resolved: Vec::with_capacity(BATCH_REQUESTS_MAX), beside_script: false }
+    }
+
+    /// For what is served while a late script keeps the worker's own executor: nothing that needs the data set.
+    pub fn beside_script(worker: Worker, lookup: Arc<Lookup>) -> Executor {
+        Executor { beside_script: true, ..Executor::new(worker, lookup) }
     }
 
     pub fn lookup(&self) -> &Lookup {
@@ -139,7 +146,7 @@ impl Executor {
     }
 
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
-        Run { worker, engine: &worker.engine, lookup: &self.lookup }
+        Run { worker, engine: &worker.engine, lookup: &self.lookup, beside_script: self.beside_script }
     }
 }
 
@@ -149,6 +156,7 @@ struct Run<'e> {
     worker: &'e Worker,
     engine: &'e Engine,
     lookup: &'e Lookup,
+    beside_script: bool,
 }
 
 impl<'e> Run<'e> {
@@ -162,8 +170,7 @@ impl<'e> Run<'e> {
     ) -> Option<Progress> {
         let first_byte = out.len();
         // A late script keeps the gate closed, and those who wait there answer that.
-        let busy = self.engine.running.busy();
-        let mut passage = self.engine.gate.enter_unless(self.worker.index, busy);
+        let mut passage = self.enter();
         if passage.is_some() && !self.worker.knows_effects() {
             return None;
         }
@@ -430,6 +437,10 @@ impl<'e> Run<'e> {
 
     fn abort_transaction(self, session: &mut Session) {
         session.take_transaction();
+        if self.beside_script {
+            // The script may hold the slots of watched keys. They stay watched.
+            return;
+        }
         let keyspace = &self.engine.keyspace;
         session.unwatch(|id, work| work(&mut keyspace.lock(id)));
     }
@@ -478,7 +489,7 @@ impl<'e> Run<'e> {
             };
             // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
             if passage.is_none() && !command.has(ALLOW_BUSY) {
-                *passage = self.engine.gate.enter_unless(self.worker.index, busy);
+                *passage = self.enter();
             }
             let needed = if command.has(RUNS_SCRIPT) {
                 need_of_script(&mut cx, args)
@@ -502,7 +513,7 @@ impl<'e> Run<'e> {
             failed
         };
         if exclusive.take().is_some() {
-            *passage = self.engine.gate.enter_unless(self.worker.index, busy);
+            *passage = self.enter();
         }
         if !unserved.is_empty() {
             blocking::serve_unheld(self.worker, self.lookup, unserved);
@@ -514,6 +525,15 @@ impl<'e> Run<'e> {
 }
 
 impl<'e> Run<'e> {
+    /// Passes the gate, unless a late script keeps it closed.
+    #[inline]
+    fn enter(self) -> Option<Passage<'e>> {
+        if self.beside_script {
+            return None;
+        }
+        self.engine.gate.enter_unless(self.worker.index, self.engine.running.busy())
+    }
+
     /// Closes the gate and brings every slot in reach; false when a late script holds others up.
     #[cold]
     fn lock_all(

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::functions;
 use super::kept_log::{KeptLog, LogOptions, Measures, discard};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
@@ -17,7 +18,6 @@ use crate::commands::{Batch, Executor, Lookup};
 use crate::config::Config;
 use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::saved::entry_of;
-use crate::engine::script::Library;
 use crate::engine::space::{Followers, access_clock};
 use crate::engine::{Engine, Session, Worker};
 use crate::log::settle::Unpaced;
@@ -129,6 +129,7 @@ pub fn into_fresh_log(origin: Origin, path: &Path, engine: &Arc<Engine>) -> Resu
         measures: Measures::default(),
     };
     let log = KeptLog::begin_fresh(path, engine, &options)?;
+    functions::keep(engine, Some(path))?;
     engine.persistence.begin_loading(origin.bytes());
     engine.follow(Some(log.journal.clone()), None);
     let moved = read(origin, engine).and_then(|imported| {
@@ -138,6 +139,7 @@ pub fn into_fresh_log(origin: Origin, path: &Path, engine: &Arc<Engine>) -> Resu
         Ok(imported)
     });
     engine.follow(None, None);
+    functions::keep(engine, None)?;
     engine.persistence.end_loading();
     // Its threads make files.
     drop(log);
@@ -237,15 +239,9 @@ impl<'e> Importer<'e> {
                 Ok(())
             }
             Event::Key(saved) => self.put(saved),
-            Event::Library(code) => self.take_library(code),
+            Event::Library(code) => functions::take(self.engine, code),
             Event::Aux { .. } | Event::ResizeDb { .. } | Event::SlotInfo { .. } | Event::End => Ok(()),
         }
-    }
-
-    fn take_library(&mut self, code: &[u8]) -> Result<(), String> {
-        let engine = self.engine.script_engine.get().ok_or("it has functions, and nothing here runs them")?;
-        let library = Library::load(&**engine, code, 0)?;
-        self.engine.libraries.change(|set| set.insert(library))
     }
 
     fn put(&mut self, saved: SavedKey<'_>) -> Result<(), String> {

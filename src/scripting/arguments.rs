@@ -113,11 +113,19 @@ pub fn bad_argument(function: &str, index: usize, reason: &str) -> Failure {
     Failure::Text(format!("bad argument #{} to '{function}' ({reason})", index + 1))
 }
 
+/// A number, or a text that reads as one.
 pub fn as_number(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => read_number(&text.as_bytes()),
+        _ => plain_number(value),
+    }
+}
+
+/// A number, and nothing else. Whole ones come as integers.
+pub fn plain_number(value: &Value) -> Option<f64> {
     match value {
         Value::Integer(number) => Some(*number as f64),
         Value::Number(number) => Some(*number),
-        Value::String(text) => read_number(&text.as_bytes()),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@
 
 use mlua::{IntoLua, Lua, Table, Value};
 
-use super::arguments::error_table;
+use super::arguments::{error_table, plain_number};
 use crate::base::number::parse_i64;
 use crate::resp::{Protocol, Reply};
 
@@ -172,7 +172,7 @@ fn answer_table(reply: &mut Reply<'_>, table: &Table, chosen: Protocol, depth: u
         let text = String::from_utf8_lossy(&text.as_bytes()).replace(['\r', '\n'], " ");
         return reply.simple(&text);
     }
-    if let Some(number) = field("double").as_f64() {
+    if let Some(number) = plain_number(&field("double")) {
         return reply.double(number);
     }
     if let Value::String(text) = field("big_number") {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::{Function, Lua, Table, Value};
 
+use super::arguments::plain_number;
 use super::convert;
 use super::state::{State, plain};
 use crate::engine::script::library::LibraryCode;
@@ -144,7 +145,7 @@ fn raised(failure: &Value, name: &str) -> Ended {
     };
     let (mut text, counted) = convert::error_of(failure).unwrap_or((b"ERR execution failure".to_vec(), false));
     let source = convert::text_field(table, "source");
-    let line = table.raw_get::<Value>("line").ok().and_then(|line| line.as_f64());
+    let line = table.raw_get::<Value>("line").ok().and_then(|line| plain_number(&line));
     if let (Some(source), Some(line)) = (source, line) {
         let place = format!(" script: {name}, on {}:{line}.", String::from_utf8_lossy(&source));
         text.extend_from_slice(place.as_bytes());

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use mlua::{IntoLua, Lua, Table, Value};
 
-use super::arguments::{Args, Failure, as_bytes, bad_argument, native, number_text, one};
+use super::arguments::{Args, Failure, as_bytes, bad_argument, native, number_text, one, plain_number};
 use super::json_reader;
 
 /// What is done about numbers that JSON does not have.
@@ -183,11 +183,7 @@ fn encode(out: &mut Vec<u8>, value: &Value, depth: usize, options: &Options) -> 
 fn array_length(table: &Table, value: &Value, options: &Options) -> Result<Option<usize>, Failure> {
     let (mut longest, mut items) = (0.0_f64, 0);
     for pair in table.pairs::<Value, Value>() {
-        let index = match pair?.0 {
-            Value::Integer(number) => number as f64,
-            Value::Number(number) => number,
-            _ => return Ok(None),
-        };
+        let Some(index) = plain_number(&pair?.0) else { return Ok(None) };
         if index < 1.0 || index != index.floor() {
             return Ok(None);
         }
@@ -233,8 +229,7 @@ fn encode_object(out: &mut Vec<u8>, table: &Table, depth: usize, options: &Optio
             Value::String(text) => encode_string(out, &text.as_bytes()),
             Value::Integer(_) | Value::Number(_) => {
                 out.push(b'"');
-                let number = if let Value::Integer(number) = key { number as f64 } else { key.as_f64().unwrap_or(0.0) };
-                encode_number(out, number, &key, options)?;
+                encode_number(out, plain_number(&key).unwrap_or_default(), &key, options)?;
                 out.push(b'"');
             }
             _ => return Err(cannot(&Value::Table(table.clone()), "table key must be a number or string")),

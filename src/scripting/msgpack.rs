@@ -3,7 +3,7 @@
 
 use mlua::{IntoLua, Lua, MultiValue, Table, Value};
 
-use super::arguments::{Args, Failure, bad_argument, native, one};
+use super::arguments::{Args, Failure, bad_argument, native, one, plain_number};
 
 /// Tables inside tables beyond this are written as nil.
 const DEPTH_MAX: usize = 16;
@@ -117,11 +117,7 @@ fn write_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> Result<(), Fai
     // An array's keys are the numbers from 1 on without a gap.
     let mut last = 0;
     let is_array = pairs.iter().all(|(key, _)| {
-        let index = match key {
-            Value::Integer(number) => *number as f64,
-            Value::Number(number) => *number,
-            _ => return false,
-        };
+        let Some(index) = plain_number(key) else { return false };
         last = last.max(index as usize);
         index >= 1.0 && index == index.trunc()
     });

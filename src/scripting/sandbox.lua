@@ -7,7 +7,8 @@
 
 local natives, constants, deprecated = ...
 
-local error, type, tostring, select, unpack, next, pairs = error, type, tostring, select, unpack, next, pairs
+local error, type, tostring, tonumber, select = error, type, tostring, tonumber, select
+local unpack, next, pairs = unpack, next, pairs
 local pcall, xpcall, setmetatable, getmetatable, rawset, rawget = pcall, xpcall, setmetatable, getmetatable, rawset, rawget
 local setfenv, getfenv, loadstring, byte, concat, insert = setfenv, getfenv, loadstring, string.byte, table.concat, table.insert
 local resume = coroutine.resume
@@ -89,8 +90,21 @@ local general = {
     tonumber = tonumber,
     tostring = tostring,
     type = type,
-    unpack = unpack,
 }
+
+-- What Lua's own stack takes. Its unpack counts in numbers that overflow.
+local RESULTS_MAX = 7999
+
+function general.unpack(list, first, last)
+    need_table(list, "unpack")
+    local from, to = tonumber(first) or 1, tonumber(last) or #list
+    if to - from >= RESULTS_MAX then
+        error("too many results to unpack", 2)
+    elseif from > to then
+        return
+    end
+    return unpack(list, first, last)
+end
 
 function general.pairs(table)
     need_table(table, "pairs")

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Status;
 use super::progress::Progress;
+use crate::scripting::LuaEngine;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::SlotId;
 use crate::commands::registry;
@@ -53,6 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<Status, String> {
     let is_made = !arguments.into.exists();
     let hasher = KeyHasher::from_entropy();
     let engine = Arc::new(Engine::new(Live::new(config, None), 1, registry::count(), hasher));
+    // Nobody else installs one.
+    let _ = engine.script_engine.set(Box::new(LuaEngine::new(true)));
     let imported = load(origin, &arguments.into.join(LOG_DIRECTORY), &engine).inspect_err(|_| {
         if is_made {
             // There only if something was begun, and then empty.

@@ -17,8 +17,7 @@ pub fn may_run_beside_script(session: &Session, command: &Command, args: &[&[u8]
     match command.spec.name {
         "shutdown" => args[1..].iter().any(|word| word.eq_ignore_ascii_case(b"nosave")),
         "watch" => false,
-        "unwatch" | "discard" => session.watched().len() == 0 && command.has(ALLOW_BUSY),
-        _ => command.has(ALLOW_BUSY),
+        _ => command.has(ALLOW_BUSY) && session.watched().len() == 0,
     }
 }
 
