@@ -56,7 +56,8 @@ static SECTIONS: &[Section] = &[
 
 /// INFO [section ...]
 pub fn info(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let mut text = Text { lines: String::with_capacity(8 * 1024), counts: None };
+    let used_bytes = crate::base::memory::used_bytes();
+    let mut text = Text { lines: String::with_capacity(8 * 1024), counts: None, used_bytes };
     for section in SECTIONS.iter().filter(|section| is_wanted(section, &args[1..])) {
         if !text.lines.is_empty() {
             text.lines.push_str("\r\n");
@@ -79,6 +80,8 @@ struct Text {
     lines: String,
     /// What several sections tell of; a walk over all slots, so it is made once.
     counts: Option<Vec<DbCounts>>,
+    /// What the process used before the text took its part.
+    used_bytes: u64,
 }
 
 impl Text {
@@ -213,7 +216,7 @@ impl Waits {
 
 fn memory(cx: &mut Cx<'_>, text: &mut Text) {
     let counts = text.counts.get_or_insert_with(|| cx.space.counts());
-    let overview = Overview::take(cx, counts);
+    let overview = Overview::take(cx, counts, text.used_bytes);
     let config = cx.config();
     text.heading("Memory");
     text.bytes("used_memory", overview.used_bytes);

@@ -98,6 +98,8 @@ pub struct ClientHandle {
     pub queue_bytes: AtomicUsize,
     pub watched_bytes: AtomicUsize,
     pub output_bytes: AtomicUsize,
+    /// Of the output buffer, what holds nothing that is still to be sent.
+    pub output_free_bytes: AtomicUsize,
     /// Its share of [`Clients::memory_bytes`].
     pub(super) counted_bytes: AtomicUsize,
     pub input_bytes_total: AtomicU64,
@@ -163,6 +165,7 @@ impl ClientHandle {
             queue_bytes: AtomicUsize::new(0),
             watched_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_free_bytes: AtomicUsize::new(0),
             counted_bytes: AtomicUsize::new(0),
             input_bytes_total: AtomicU64::new(0),
             output_bytes_total: AtomicU64::new(0),
@@ -240,6 +243,7 @@ impl ClientHandle {
             + load(&self.query_buffer_bytes)
             + load(&self.query_buffer_free_bytes)
             + load(&self.output_bytes)
+            + load(&self.output_free_bytes)
             + load(&self.queue_bytes)
             + load(&self.watched_bytes)
     }

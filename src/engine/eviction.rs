@@ -12,7 +12,7 @@ use super::effect::{EffectSink, removal_bytes};
 use super::space::Followers;
 use super::state::Engine;
 use crate::base::clock::{self, Ticks};
-use crate::base::key_slot::SlotId;
+use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::{memory, random};
 use crate::config::Config;
 use crate::config::choices::MaxmemoryPolicy;
@@ -71,16 +71,26 @@ fn limit_ns(tenacity: u32) -> u64 {
     }
 }
 
-/// Where keys are, as of the last count.
-#[derive(Default)]
-struct Weights {
+/// Where keys are, as of the last count. All evictors share one, made before it is needed: what it takes must not come
+/// on top when memory is full.
+pub struct Weights {
     /// By slot: keys in it and in all before it.
     ends: Vec<u32>,
     volatile: bool,
     counted_ms: u64,
 }
 
+impl Default for Weights {
+    fn default() -> Weights {
+        Weights { ends: Vec::with_capacity(SLOT_COUNT), volatile: false, counted_ms: 0 }
+    }
+}
+
 impl Weights {
+    fn are_old(&self, volatile: bool, now_ms: u64) -> bool {
+        self.volatile != volatile || now_ms.abs_diff(self.counted_ms) > WEIGHTS_LAST_MS
+    }
+
     fn count(&mut self, engine: &Engine, volatile: bool, now_ms: u64) {
         let mut sum = 0u32;
         self.ends.clear();
@@ -107,7 +117,6 @@ fn weight(db: &Db, volatile: bool) -> usize {
 
 #[derive(Default)]
 pub struct Evictor {
-    weights: Weights,
     candidates: Candidates,
     policy: Option<MaxmemoryPolicy>,
 }
@@ -186,25 +195,36 @@ impl Evictor {
     fn choose(&mut self, attempt: &Attempt<'_>) -> Option<Candidate> {
         let policy = attempt.config.maxmemory_policy;
         let volatile = is_volatile(policy);
-        let weights = &self.weights;
-        if weights.volatile != volatile || attempt.now_ms.abs_diff(weights.counted_ms) > WEIGHTS_LAST_MS {
-            self.weights.count(attempt.engine, volatile, attempt.now_ms);
-        }
+        let weights = &attempt.engine.eviction_weights;
+        let count = |recounted: bool| {
+            let mut weights = weights.write();
+            if recounted || weights.are_old(volatile, attempt.now_ms) {
+                weights.count(attempt.engine, volatile, attempt.now_ms);
+            }
+        };
+        let draw = || {
+            let weights = weights.read();
+            (!weights.are_old(volatile, attempt.now_ms)).then(|| weights.draw())
+        };
+        let mut recounted = false;
         let is_random = matches!(policy, MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom);
         let wanted = if is_random { 1 } else { attempt.config.maxmemory_samples };
         let (mut found, mut in_vain) = (0, 0);
         while found < wanted {
-            match self.weights.draw().map(|id| attempt.sample(id, volatile, &mut self.candidates)) {
-                Some(true) => found += 1,
-                _ if found > 0 && in_vain >= DRAWS_IN_VAIN_MAX => break,
-                Some(false) if in_vain < DRAWS_IN_VAIN_MAX => in_vain += 1,
-                _ if self.weights.counted_ms == 0 => break,
-                _ => {
-                    self.weights.count(attempt.engine, volatile, attempt.now_ms);
-                    // Another count would find the same.
-                    self.weights.counted_ms = 0;
-                    in_vain = 0;
-                }
+            let Some(drawn) = draw() else {
+                count(false);
+                continue;
+            };
+            if drawn.is_some_and(|id| attempt.sample(id, volatile, &mut self.candidates)) {
+                found += 1;
+            } else if drawn.is_some() && in_vain < DRAWS_IN_VAIN_MAX {
+                in_vain += 1;
+            } else if found > 0 || recounted {
+                break;
+            } else {
+                // Keys went since they were counted, or there is nothing to evict.
+                count(true);
+                (recounted, in_vain) = (true, 0);
             }
         }
         self.candidates.take_best()
@@ -289,6 +309,10 @@ impl Attempt<'_> {
         }
         let entry = slot.db_mut(victim.db).remove(at, hasher);
         let background_bytes = reclaim::discard(entry);
+        if slot.db(victim.db).is_some_and(Db::is_empty) {
+            // Tables of a key each would take what evicting keys frees.
+            drop(slot.take_db(victim.db));
+        }
         if slot.touch(victim.db, &victim.key) {
             blocking::nudge(&slot, victim.db, &victim.key);
         }

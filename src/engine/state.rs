@@ -4,11 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::clients::{Clients, flag};
 use super::effect::EffectSink;
-use super::eviction::{self, Pressure};
+use super::eviction::{self, Pressure, Weights};
 use super::gate::Gate;
 use super::persistence::Persistence;
 use crate::acl::Users;
@@ -122,6 +122,7 @@ pub struct Engine {
     wait_tickets: AtomicU64,
     pub persistence: Persistence,
     pub eviction_pressure: Pressure,
+    pub eviction_weights: RwLock<Weights>,
     pub shutdown: Shutdown,
     pub workers: Vec<Arc<WorkerStats>>,
     pub stats: SharedStats,
@@ -167,6 +168,7 @@ impl Engine {
             wait_tickets: AtomicU64::new(0),
             persistence: Persistence::default(),
             eviction_pressure: Pressure::default(),
+            eviction_weights: RwLock::default(),
             shutdown: Shutdown::default(),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
             stats: SharedStats::default(),

@@ -169,7 +169,7 @@ impl Connection {
                 if self.send_unsent(cx).is_err() {
                     return Poll::Ready(End::Closed);
                 }
-                self.limit_memory(shared);
+                self.publish_output(shared);
             }
             if self.over_output_limit(shared) || self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
@@ -227,7 +227,9 @@ impl Connection {
         let missing = self.needed.saturating_sub(self.input.len());
         // A large argument gets a buffer of just its size, and one of unusual size grows as it comes.
         let step = missing.min(INPUT_GROWTH_BYTES_MAX.max(self.input.len() / 4));
-        if step > super::worker::READ_BUFFER_BYTES {
+        if self.input.capacity() - self.input.len() >= missing {
+            // There is room.
+        } else if step > super::worker::READ_BUFFER_BYTES {
             self.input.reserve_exact(step);
         } else {
             self.input.reserve(super::worker::READ_BUFFER_BYTES);
@@ -407,14 +409,10 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => self.unsent.sent += count,
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
-                    return Ok(());
-                }
+                Poll::Pending => return Ok(()),
             }
         }
         self.unsent = Unsent::default();
-        self.handle.output_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -610,7 +608,14 @@ impl Connection {
         let waiting = self.input.len().saturating_sub(if is_large { self.argument_at } else { 0 });
         handle.query_buffer_bytes.store(waiting, Ordering::Relaxed);
         handle.query_buffer_free_bytes.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
-        handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
+        self.publish_output(shared);
+    }
+
+    /// The same of the output.
+    fn publish_output(&self, shared: &Shared) {
+        let (unsent, handle) = (&self.unsent, &self.handle);
+        handle.output_bytes.store(unsent.len(), Ordering::Relaxed);
+        handle.output_free_bytes.store(unsent.bytes.capacity() - unsent.len(), Ordering::Relaxed);
         self.limit_memory(shared);
     }
 
