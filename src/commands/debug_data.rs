@@ -8,9 +8,11 @@ use crate::base::number::parse_i64;
 use crate::engine::saved::value_of;
 use crate::rdb::value::packed_bytes;
 use crate::resp::ReplyError;
+use crate::store::member_table::MemberTable;
+use crate::store::set::SetRef;
 use crate::store::slot::NEVER_MS;
 use crate::store::table::CURSOR_END;
-use crate::store::{DbIndex, Entry, EntryRef, StringForm, digest};
+use crate::store::{DbIndex, Entry, EntryRef, StringForm, ValueType, digest};
 
 /// Looks at the entry of a key, expired or not.
 fn with_entry<R>(cx: &mut Cx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
@@ -174,6 +176,28 @@ pub fn table_stats(cx: &mut Cx<'_>, db: &[u8]) -> Outcome {
         ),
     );
     Ok(())
+}
+
+/// DEBUG HTSTATS-KEY key
+pub fn collection_stats(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
+    let stats = with_entry(cx, key, |entry| match entry.value_type() {
+        ValueType::Set => match SetRef::of(entry) {
+            SetRef::Large(set) => Some(member_table_stats(set.table())),
+            _ => None,
+        },
+        _ => None,
+    });
+    let not_one = ReplyError::of("ERR The value stored at the specified key is not represented using an hash table");
+    cx.reply.verbatim("txt", &stats.ok_or(ReplyError::NoSuchKey)?.ok_or(not_one)?);
+    Ok(())
+}
+
+fn member_table_stats<T>(table: &MemberTable<T>) -> String {
+    let ((places, segments), bytes) = (table.capacity(), table.memory_bytes());
+    format!(
+        "[Dictionary HT]\nnumber of elements: {}\nplaces: {places}\nsegments: {segments}\ntable bytes: {bytes}\n",
+        table.len()
+    )
 }
 
 #[cfg(test)]

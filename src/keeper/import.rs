@@ -25,6 +25,7 @@ use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
 use crate::rdb::{Event, RdbReader, ReadOptions, SavedKey};
 use crate::store::DbIndex;
 use crate::store::access::AccessClock;
+use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::limits::Limits;
 
 /// Where a Redis data set lies.
@@ -250,6 +251,7 @@ impl<'e> Importer<'e> {
         let (keyspace, id) = (&self.engine.keyspace, SlotId::of_key(saved.key));
         let access = AccessClock::at(used_ms, keyspace.frequency()).fresh();
         let entry = entry_of(saved.key, saved.value, saved.expiry_ms, access);
+        let expiries_ms = [saved.expiry_ms, soonest_field_expiry_ms(entry.view())];
         let hash = keyspace.hasher().hash(saved.key);
         let followers = self.executor.worker.effects().map(|sink| Followers {
             sink,
@@ -269,7 +271,7 @@ impl<'e> Importer<'e> {
         }
         db.insert(hash, entry, keyspace.hasher());
         drop(slot);
-        if let Some(expiry_ms) = saved.expiry_ms {
+        for expiry_ms in expiries_ms.into_iter().flatten() {
             keyspace.note_expiry(expiry_ms);
         }
         self.imported.keys += 1;

@@ -23,9 +23,10 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use crate::base::memory::size_class;
+pub use crate::base::memory::size_class;
 
 use super::collection::{Form, Large, ValueType};
+use super::set::SetRef;
 
 /// Longest value kept inside the entry, in bytes. Longer ones grow in a vector of their own.
 pub const INLINE_VALUE_BYTES_MAX: usize = 4096;
@@ -257,6 +258,14 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
+            ValueType::Set => SetRef::of(self).encoding(),
+            ValueType::Zset if self.is_large() => "skiplist",
+            ValueType::Hash => match self.collection_form() {
+                Form::Packed => "listpack",
+                Form::PackedOther => "listpackex",
+                Form::Large => "hashtable",
+            },
+            ValueType::Stream => "stream",
             _ => "listpack",
         }
     }

@@ -5,11 +5,26 @@ mod acl;
 mod bitmap;
 mod connection;
 mod generic;
+mod hyperloglog;
 mod server;
+mod set;
+mod sorted_set;
+mod stream;
 mod string;
 mod transactions;
 
 use super::spec::CommandSpec;
 
-pub static GROUPS: &[&[CommandSpec]] =
-    &[acl::ROWS, bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, string::ROWS, transactions::ROWS];
+pub static GROUPS: &[&[CommandSpec]] = &[
+    acl::ROWS,
+    bitmap::ROWS,
+    connection::ROWS,
+    generic::ROWS,
+    hyperloglog::ROWS,
+    server::ROWS,
+    set::ROWS,
+    sorted_set::ROWS,
+    stream::ROWS,
+    string::ROWS,
+    transactions::ROWS,
+];
