@@ -15,10 +15,19 @@ const SAME_OBJECT: ReplyError = ReplyError::of("ERR source and destination objec
 
 /// DEL key [key ...]
 pub fn del(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let lazily = cx.config().lazyfree_lazy_user_del;
+    remove_all(cx, args, lazily)
+}
+
+fn remove_all(cx: &mut Cx<'_>, args: &[&[u8]], lazily: bool) -> Outcome {
     let mut removed = 0;
     for key in &args[1..] {
         if let Some(entry) = cx.space.remove(key) {
-            reclaim::discard(entry);
+            if lazily {
+                reclaim::discard_lazily(entry);
+            } else {
+                reclaim::discard(entry);
+            }
             removed += 1;
         }
     }
@@ -28,8 +37,7 @@ pub fn del(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// UNLINK key [key ...]
 pub fn unlink(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    // No value takes long to free: DEL hands the large ones over as well.
-    del(cx, args)
+    remove_all(cx, args, true)
 }
 
 /// EXISTS key [key ...]

@@ -36,6 +36,8 @@ use crate::store::waiters::WaitedKey;
 const SEND_BYTES: usize = 64 * 1024;
 /// An empty input buffer larger than this is given back.
 const KEPT_INPUT_BYTES_MAX: usize = 32 * 1024;
+/// Room for so many arguments is kept from one batch to the next.
+const KEPT_ARGUMENTS_MAX: usize = 8 * 1024;
 /// What an input buffer grows by at once, unless it is much larger.
 const INPUT_GROWTH_BYTES_MAX: usize = 16 << 20;
 /// Of an argument of this size that comes in part, what precedes it is not counted as waiting input.
@@ -319,7 +321,15 @@ impl Connection {
                 at += parsed.request_ends[..progress.requests].last().copied().unwrap_or(0);
                 let stopped = progress.requests < ends.len() || progress.hold.is_some();
                 consumed = at;
-                if output.len() >= SEND_BYTES || stopped {
+                let hard_bytes = self.output_limit(&executor.worker).hard_bytes;
+                if hard_bytes > 0 && (self.unsent.len() + output.len()) as u64 > hard_bytes {
+                    self.note_over_limit(&executor.worker);
+                    self.handle.set_flag(flag::CLOSE_ASAP, true);
+                    output.clear();
+                    break Ran::all_of(data);
+                }
+                // Under a limit everything that one read asked for counts, though the socket might take some of it.
+                if output.len() >= SEND_BYTES && hard_bytes == 0 || stopped {
                     self.send(cx, output, executor);
                 }
                 if self.session.fate != Fate::Stay {
@@ -423,8 +433,7 @@ impl Connection {
         }
         let worker = &mut shared.executor.worker;
         worker.refresh();
-        let limits = &worker.config().client_output_buffer_limit;
-        let limit: &OutputLimit = if self.session.monitor { &limits.replica } else { &limits.normal };
+        let limit = self.output_limit(worker);
         let bytes = self.unsent.len() as u64;
         let now_ms = worker.now_ms;
         let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
@@ -440,14 +449,24 @@ impl Connection {
         let unasked = self.session.must_log_in() && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
         let over = over_hard || soft_too_long || unasked;
         if over {
-            tracing::warn!(
-                "Client id={} addr={} closed for overcoming of output buffer limits.",
-                self.handle.id,
-                self.handle.peer.address()
-            );
-            worker.engine.stats.output_buffer_limit_disconnections.add(1);
+            self.note_over_limit(&shared.executor.worker);
         }
         over
+    }
+
+    /// What the client may pile up unsent, by its class.
+    fn output_limit(&self, worker: &Worker) -> OutputLimit {
+        let limits = &worker.config().client_output_buffer_limit;
+        if self.session.monitor { limits.replica } else { limits.normal }
+    }
+
+    fn note_over_limit(&self, worker: &Worker) {
+        tracing::warn!(
+            "Client id={} addr={} closed for overcoming of output buffer limits.",
+            self.handle.id,
+            self.handle.peer.address()
+        );
+        worker.engine.stats.output_buffer_limit_disconnections.add(1);
     }
 
     fn check_query_buffer(&mut self, shared: &Shared) {
@@ -731,5 +750,6 @@ fn parse_batch<'a>(
 /// An empty vector with the allocation of `arguments`, for borrows of another lifetime.
 fn recycle(mut arguments: Vec<&[u8]>) -> Vec<&'static [u8]> {
     arguments.clear();
+    arguments.shrink_to(KEPT_ARGUMENTS_MAX);
     arguments.into_iter().map(|_| -> &'static [u8] { &[] }).collect()
 }

@@ -205,6 +205,11 @@ impl<'a> EntryRef<'a> {
         unsafe { &*self.large_pointer() }
     }
 
+    /// How many items a large collection has; 0 of everything else.
+    pub fn large_len(self) -> usize {
+        if self.is_large() { self.any_large().len() } else { 0 }
+    }
+
     /// A large collection.
     ///
     /// # Panics
