@@ -6,10 +6,13 @@
 //! A replay of effects sees the keyspace through a space without a sink whose time is 0, so that nothing expires but by
 //! an effect.
 
+mod news;
 mod whole;
 
 use smallvec::SmallVec;
 
+pub use self::news::{Changed, News};
+use super::notify;
 use super::effect::{self, Effect, EffectSink};
 use crate::base::clock;
 use crate::base::hash::KeyHasher;
@@ -75,6 +78,7 @@ pub struct Space<'a> {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    news: News,
 }
 
 impl Followers<'_> {
@@ -146,6 +150,7 @@ impl<'a> Space<'a> {
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            news: News::default(),
         }
     }
 
@@ -242,6 +247,7 @@ impl<'a> Space<'a> {
         drop(slot.db_mut(index).remove(at, hasher));
         slot.touch(index, key);
         self.stats.expired_keys.add(1);
+        self.note_expired(key);
         self.tell(place.slot, index, &[b"DEL", key]);
     }
 
@@ -337,12 +343,18 @@ impl<'a> Space<'a> {
         self.find(key).1.is_some()
     }
 
+    #[inline]
+    fn miss(&mut self, key: &[u8]) {
+        self.stats.keyspace_misses.add(1);
+        self.notify(notify::KEY_MISS, "keymiss", key);
+    }
+
     /// The key's entry for a reading command: counts a hit or a miss and touches the access time.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let (place, at) = self.find(key);
         let Some(at) = at else {
-            self.stats.keyspace_misses.add(1);
+            self.miss(key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -354,7 +366,7 @@ impl<'a> Space<'a> {
     pub fn look(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let (place, at) = self.find(key);
         let Some(at) = at else {
-            self.stats.keyspace_misses.add(1);
+            self.miss(key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -402,6 +414,7 @@ impl<'a> Space<'a> {
         self.changes += 1;
         let index = self.db;
         self.slot(place.slot).touch(index, key);
+        self.note_changed(key, false);
     }
 
     /// Sets a string, whatever the key held.
@@ -423,6 +436,7 @@ impl<'a> Space<'a> {
             None => {
                 let expiry_ms = if let Expiry::At(expiry_ms) = expiry { Some(expiry_ms) } else { None };
                 db.insert(place.hash, Entry::new(key, value, expiry_ms, form, access), hasher);
+                self.notify(notify::NEW, "new", key);
             }
         }
         if let Expiry::At(expiry_ms) = expiry {
@@ -451,6 +465,7 @@ impl<'a> Space<'a> {
             }),
             None => {
                 db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, access), hasher);
+                self.notify(notify::NEW, "new", key);
             }
         }
         self.changed(place, key);
@@ -470,10 +485,13 @@ impl<'a> Space<'a> {
         let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
         let old_len = at.map_or(0, |at| db.entry(at).value().len());
-        let grew = at.is_none() || old_len < len;
+        let (is_new, grew) = (at.is_none(), at.is_none() || old_len < len);
         let at =
             at.unwrap_or_else(|| db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, access), hasher));
         let (changes, result) = db.update(at, |entry| edit(entry.edit_value(len.max(old_len)), grew));
+        if is_new {
+            self.notify(notify::NEW, "new", key);
+        }
         if grew || changes > 0 {
             self.changed(place, key);
             self.changes += changes.saturating_sub(1);
@@ -501,6 +519,9 @@ impl<'a> Space<'a> {
         db.insert(place.hash, entry, hasher);
         if let Some(expiry_ms) = expiry_ms {
             self.keyspace.note_expiry(expiry_ms);
+        }
+        if replaced.is_none() {
+            self.notify(notify::NEW, "new", &key);
         }
         self.changed(place, &key);
         replaced

@@ -10,6 +10,8 @@ use super::clients::{Clients, flag};
 use super::effect::EffectSink;
 use super::gate::Gate;
 use super::persistence::Persistence;
+use super::pubsub::PubSub;
+use super::tracking::Tracking;
 use crate::base::hash::KeyHasher;
 use crate::base::{clock, memory, random};
 use crate::config::{Config, Live};
@@ -110,6 +112,8 @@ pub struct Engine {
     /// Installed by the server once it serves.
     pub config_hook: OnceLock<ConfigHook>,
     pub clients: Clients,
+    pub pubsub: PubSub,
+    pub tracking: Tracking,
     pub gate: Gate,
     pub pause: Pause,
     pub persistence: Persistence,
@@ -147,6 +151,8 @@ impl Engine {
             config,
             config_hook: OnceLock::new(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             // One more seat for who works beside the workers.
             gate: Gate::new(workers + 1),
             pause: Pause::default(),
@@ -201,7 +207,7 @@ impl Engine {
         self.pause.clear();
         for client in self.clients.all() {
             if client.has_flag(flag::BLOCKED) {
-                client.send(|_| {});
+                client.wake();
             }
         }
     }

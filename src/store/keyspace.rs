@@ -18,6 +18,9 @@ pub struct Keyspace {
     /// Whether there is an observer; saves the lock.
     observed: AtomicBool,
     observer: RwLock<Option<Arc<dyn SlotObserver>>>,
+    /// Whether any client wants to hear of changed keys. It is read under the lock of the key's slot, where the client's
+    /// read was noted.
+    tracked: AtomicBool,
 }
 
 /// Sees each slot once, as it was when the observer was installed: whoever locks slots shows them before they change.
@@ -46,6 +49,7 @@ impl Keyspace {
             soonest_expiry_ms: AtomicU64::new(NEVER_MS),
             observed: AtomicBool::new(false),
             observer: RwLock::default(),
+            tracked: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +65,15 @@ impl Keyspace {
     #[inline]
     pub fn is_observed(&self) -> bool {
         self.observed.load(Ordering::Acquire)
+    }
+
+    pub fn set_tracked(&self, tracked: bool) {
+        self.tracked.store(tracked, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked.load(Ordering::Relaxed)
     }
 
     /// Shows a locked slot to the observer, before anything in it changes.
