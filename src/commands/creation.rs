@@ -1,9 +1,11 @@
-//! The commands that make a key what it is: for effects that cross slots, for compacted logs and for data sets that move
+//! The commands that make a key what it is, in one or more steps: for effects that cross slots, for compacted logs and for data sets that move
 //! in.
 
 use super::context::Cx;
 use crate::base::number::Decimal;
+use crate::engine::saved::value_of;
 use crate::log::record;
+use crate::rdb::payload;
 use crate::store::{DbIndex, EntryRef, ValueType};
 
 /// Runs `emit` with each command that is needed to make the entry, under `key`, where there is none of that name or one
@@ -16,6 +18,11 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             }
             None => emit(&[b"SET", key, entry.value()]),
         },
+        _ => {
+            let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
+            let payload = payload::encode(value_of(entry), true);
+            emit(&[b"RESTORE", key, expiry.as_bytes(), &payload, b"REPLACE", b"ABSTTL"]);
+        }
     }
 }
 

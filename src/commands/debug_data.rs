@@ -34,7 +34,7 @@ pub fn object(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
             entry.address(),
             if is_shared_integer(config, entry) { i64::from(i32::MAX) } else { 1 },
             entry.encoding(),
-            packed_bytes(value_of(entry), config.rdbcompression),
+            packed_bytes(&value_of(entry), config.rdbcompression),
             entry.access(),
             now.wrapping_sub(entry.access()) & ACCESS_CLOCK_MASK
         )
@@ -46,7 +46,7 @@ pub fn object(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
 /// DEBUG SDSLEN key
 pub fn string_lengths(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
     let line = with_entry(cx, key, |entry| {
-        (entry.encoding() != "int").then(|| {
+        (entry.is_string() && entry.encoding() != "int").then(|| {
             let (key, value) = (entry.key().len(), entry.value().len());
             let value_bytes = entry.memory_bytes() - key;
             format!(

@@ -13,11 +13,12 @@ use smallvec::SmallVec;
 use super::account;
 use super::context::Cx;
 use super::keys::{self, KeyRefs, KeyShape};
+use super::listeners;
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
 use super::spec::{
-    ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE,
-    WALKS_SLOTS, WRITE,
+    ADMIN, ALL_SLOTS, DENYOOM, LISTENERS_MAY, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED,
+    RUNS_QUEUE, WALKS_SLOTS, WRITE,
 };
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
@@ -116,6 +117,7 @@ impl Executor {
         };
         resolved.clear();
         self.resolved = resolved;
+        self.worker.tell_listeners();
         progress
     }
 }
@@ -289,6 +291,9 @@ impl<'e> Run<'e> {
             }
             ReplyMode::Off => out.truncate(before),
         }
+        if !session.pushes.is_empty() {
+            out.append(&mut session.pushes);
+        }
         ended
     }
 
@@ -327,6 +332,14 @@ impl<'e> Run<'e> {
         }
         if self.engine.persistence.obstacles() & !obstacle::PRESSURE != 0 {
             self.admit_past_obstacles(session, command, args)?;
+        }
+        if session.only_listens && !command.has(LISTENERS_MAY) {
+            let name = command.full_name.as_str();
+            let text = format!(
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
+                 in this context"
+            );
+            return Err(ReplyError::Text(text.into()));
         }
         Ok(command)
     }
@@ -450,6 +463,7 @@ impl<'e> Run<'e> {
                 command,
                 in_exec: false,
             };
+            cx.space.events.wanted = self.worker.wanted_events();
             match need(self.engine, cx.session, command, place, args) {
                 Need::Nothing => {}
                 Need::One(place) => cx.space.lock_one(key_of(command, args), place),
@@ -483,6 +497,12 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
         && let Err(stopped) = account::hand_on_effect(cx, db, args, changes)
     {
         result = Err(stopped);
+    }
+    if cx.space.has_news() {
+        listeners::tell(cx);
+    }
+    if cx.session.tracking.is_some() {
+        listeners::note_reads(cx, args);
     }
     match result {
         Ok(()) => false,

@@ -8,6 +8,7 @@ use crate::engine::saved::{entry_of, value_of};
 use crate::engine::space::access_clock;
 use crate::rdb::payload::{self, PayloadBuffer, PayloadError};
 use crate::resp::ReplyError;
+use crate::store::limits::Limits;
 use crate::store::reclaim;
 
 const TARGET_EXISTS: ReplyError = ReplyError::of("BUSYKEY Target key name already exists.");
@@ -98,7 +99,7 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         reader.fail(ReplyError::of("ERR Invalid TTL value, must be >= 0"));
     }
     reader.finish()?;
-    let mut buffer = PayloadBuffer::default();
+    let mut buffer = PayloadBuffer::with_limits(Limits::of(cx.config()));
     let value = payload::decode(args[3], cx.config().proto_max_bulk_len, &mut buffer).map_err(refused)?;
 
     // Beyond the end of time it wraps into the past, as in Redis.

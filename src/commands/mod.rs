@@ -19,11 +19,13 @@ mod generic;
 mod info;
 pub mod keys;
 mod latency;
+pub mod listeners;
 mod lolwut;
 pub mod lookup;
 mod memory;
 mod object;
 mod persistence;
+mod pubsub;
 pub mod registry;
 pub mod replay;
 mod scan;
@@ -37,6 +39,7 @@ mod string_tests;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tracking;
 mod transactions;
 
 pub use context::{Cx, Handler, Outcome};

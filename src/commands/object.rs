@@ -29,6 +29,7 @@ fn counts_uses(policy: MaxmemoryPolicy) -> bool {
 pub fn is_shared_integer(config: &Config, entry: EntryRef<'_>) -> bool {
     let sharing = config.maxmemory == 0 || !counts_uses(config.maxmemory_policy);
     sharing
+        && entry.is_string()
         && entry.encoding() == "int"
         && parse_i64(entry.value()).is_some_and(|value| (0..SHARED_INTEGERS).contains(&value))
 }

@@ -102,8 +102,7 @@ mod tests {
         for line in commands {
             server.run(line);
         }
-        let lines = server.session(1).handle.take_letters().unwrap().output;
-        let lines: Vec<String> = String::from_utf8(lines.concat()).unwrap().lines().map(str::to_owned).collect();
+        let lines: Vec<String> = server.mail(1).lines().map(str::to_owned).collect();
         let ends = [
             r#" [0 127.0.0.1:1] "SET" "k" "a\"\r\n\x01""#,
             r#" [9 127.0.0.1:1] "SELECT" "9""#,

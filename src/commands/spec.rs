@@ -53,6 +53,8 @@ pub const WALKS_SLOTS: Flags = 1 << 33;
 pub const NEVER_QUEUED: Flags = 1 << 34;
 /// Cairn's own: runs the queue, so it needs what the queued commands need.
 pub const RUNS_QUEUE: Flags = 1 << 35;
+/// Cairn's own: a RESP2 client that has subscriptions may call it.
+pub const LISTENERS_MAY: Flags = 1 << 36;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -146,6 +148,7 @@ pub enum Group {
     Bitmap,
     Connection,
     Generic,
+    PubSub,
     Server,
     String,
     Transactions,
@@ -157,6 +160,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::PubSub => "pubsub",
             Group::Server => "server",
             Group::String => "string",
             Group::Transactions => "transactions",

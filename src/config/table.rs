@@ -258,7 +258,7 @@ section "Clients" {
     /// The longest single argument that a client may send.
     proto_max_bulk_len: u64 = 512 << 20, "proto-max-bulk-len", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// How many keys the table of client-side caching remembers before it evicts some. 0 means no limit.
-    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Accepted("Client-side caching is not there yet.");
+    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Honoured;
 }
 
 section "Memory" {

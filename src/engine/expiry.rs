@@ -12,6 +12,8 @@ use crate::store::{EntryRef, SlotGuard};
 
 use super::effect::removal_bytes;
 use super::gate::Passage;
+use super::listeners::Listeners;
+use super::notify;
 use super::space::Followers;
 use super::state::Engine;
 
@@ -37,6 +39,7 @@ impl ExpiryCycle {
         if sink.as_ref().is_some_and(|sink| !sink.is_running()) || !engine.keyspace.take_due(now_ms) {
             return;
         }
+        let mut listeners = Listeners::of(engine);
         let slots = SlotId::all().count();
         let (mut removed, mut soonest_ms) = (0, NEVER_MS);
         for step in 0..slots {
@@ -45,7 +48,7 @@ impl ExpiryCycle {
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 {
                 now_ms = clock::unix_ms();
             }
-            let (removed_here, soonest_here_ms) = sweep_slot(engine, followers, id, now_ms);
+            let (removed_here, soonest_here_ms) = sweep_slot(engine, followers, &mut listeners, id, now_ms);
             removed += removed_here;
             soonest_ms = soonest_ms.min(soonest_here_ms);
             if sink.as_ref().is_some_and(|sink| !sink.is_running()) {
@@ -81,7 +84,13 @@ fn hold(engine: &Engine, id: SlotId) -> (Passage<'_>, SlotGuard<'_>) {
 
 /// Removes the expired keys of one slot, where its bounds say that there are any; gives their number, and a bound of
 /// the expiries that are left.
-fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now_ms: u64) -> (u64, u64) {
+fn sweep_slot(
+    engine: &Engine,
+    followers: Option<Followers<'_>>,
+    listeners: &mut Listeners<'_>,
+    id: SlotId,
+    now_ms: u64,
+) -> (u64, u64) {
     let mut removed = 0;
     let mut held = hold(engine, id);
     let due: smallvec::SmallVec<[DbIndex; 4]> =
@@ -110,7 +119,10 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
                 return (removed, 0);
             }
             removed += expired.len() as u64;
-            remove_all(engine, followers, &mut held.1, id, index, &expired, now_ms);
+            for key in &expired {
+                remove(engine, followers, &mut held.1, id, index, key, now_ms);
+                listeners.tell_removed(notify::EXPIRED, "expired", index, key);
+            }
             if cursor < CURSOR_END {
                 drop(held);
                 held = hold(engine, id);
@@ -123,24 +135,22 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
     (removed, soonest_ms.unwrap_or(NEVER_MS))
 }
 
-fn remove_all(
+fn remove(
     engine: &Engine,
     followers: Option<Followers<'_>>,
     slot: &mut SlotGuard<'_>,
     id: SlotId,
     index: DbIndex,
-    keys: &[Vec<u8>],
+    key: &[u8],
     now_ms: u64,
 ) {
     let hasher = engine.keyspace.hasher();
-    for key in keys {
-        let db = slot.db_mut(index);
-        if let Some(at) = db.find(hasher.hash(key), key) {
-            drop(db.remove(at, hasher));
-            slot.touch(index, key);
-            if let Some(followers) = followers {
-                followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
-            }
+    let db = slot.db_mut(index);
+    if let Some(at) = db.find(hasher.hash(key), key) {
+        drop(db.remove(at, hasher));
+        slot.touch(index, key);
+        if let Some(followers) = followers {
+            followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
         }
     }
 }

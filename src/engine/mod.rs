@@ -4,6 +4,7 @@ pub mod clients;
 pub mod effect;
 pub mod expiry;
 pub mod gate;
+pub mod listeners;
 pub mod mailbox;
 pub mod notify;
 pub mod persistence;

@@ -6,14 +6,15 @@
 //! A replay of effects sees the keyspace through a space without a sink whose time is 0, so that nothing expires but by
 //! an effect.
 
+mod collections;
 mod news;
 mod whole;
 
 use smallvec::SmallVec;
 
 pub use self::news::{Changed, News};
-use super::notify;
 use super::effect::{self, Effect, EffectSink};
+use super::notify::{self, KeyEvents};
 use crate::base::clock;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
@@ -22,6 +23,7 @@ use crate::log::transaction::{Change, Parts};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
+use crate::store::reclaim;
 use crate::store::table::{At, CURSOR_END};
 use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm};
 
@@ -72,6 +74,10 @@ pub struct Space<'a> {
     pub changes: u64,
     /// What the command under way did.
     pub effect: Effect,
+    /// Whether the last edit left nothing of its collection, so that its key went.
+    pub spent: bool,
+    /// What it did to keys, for those who listen.
+    pub events: KeyEvents,
     followers: Option<Followers<'a>>,
     /// Space in the log that the effects of the command were promised, beyond what every request is.
     reserved_bytes: usize,
@@ -147,6 +153,8 @@ impl<'a> Space<'a> {
             access_now: access_clock(now_ms),
             changes: 0,
             effect: Effect::default(),
+            spent: false,
+            events: KeyEvents::default(),
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
@@ -244,7 +252,7 @@ impl<'a> Space<'a> {
         }
         let (index, hasher) = (self.db, self.keyspace.hasher());
         let slot = self.slot(place.slot);
-        drop(slot.db_mut(index).remove(at, hasher));
+        reclaim::discard(slot.db_mut(index).remove(at, hasher));
         slot.touch(index, key);
         self.stats.expired_keys.add(1);
         self.note_expired(key);
@@ -395,7 +403,10 @@ impl<'a> Space<'a> {
     /// The string under `key` for a reading command.
     #[inline]
     pub fn read_string(&mut self, key: &[u8]) -> Result<Option<&[u8]>, ReplyError> {
-        Ok(self.read(key).map(|entry| entry.value()))
+        match self.read(key) {
+            Some(entry) if !entry.is_string() => Err(ReplyError::WrongType),
+            entry => Ok(entry.map(|entry| entry.value())),
+        }
     }
 
     /// The string under `key` for a command that is about to change it.
@@ -404,7 +415,8 @@ impl<'a> Space<'a> {
         let (place, at) = self.find(key);
         let Some(at) = at else { return Ok(None) };
         self.touch_access(place, at);
-        Ok(Some(self.entry(place, at).value()))
+        let entry = self.entry(place, at);
+        if entry.is_string() { Ok(Some(entry.value())) } else { Err(ReplyError::WrongType) }
     }
 
     // ---- changing -----------------------------------------------------------------------------------------------
@@ -457,7 +469,11 @@ impl<'a> Space<'a> {
         let (place, at) = self.find(key);
         let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
-        let value = rewrite(at.map(|at| db.entry(at).value()))?;
+        let old = at.map(|at| db.entry(at));
+        if old.is_some_and(|entry| !entry.is_string()) {
+            return Err(ReplyError::WrongType);
+        }
+        let value = rewrite(old.map(|entry| entry.value()))?;
         match at {
             Some(at) => db.update(at, |entry| {
                 entry.set_value(value.as_ref(), form);
@@ -484,7 +500,11 @@ impl<'a> Space<'a> {
         let (place, at) = self.find(key);
         let (access, hasher) = (self.access_now, self.keyspace.hasher());
         let db = self.db_of(place);
-        let old_len = at.map_or(0, |at| db.entry(at).value().len());
+        let old = at.map(|at| db.entry(at));
+        if old.is_some_and(|entry| !entry.is_string()) {
+            return Err(ReplyError::WrongType);
+        }
+        let old_len = old.map_or(0, |entry| entry.value().len());
         let (is_new, grew) = (at.is_none(), at.is_none() || old_len < len);
         let at =
             at.unwrap_or_else(|| db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, access), hasher));

@@ -203,7 +203,8 @@ impl Tracking {
             for client in group.values() {
                 let others: Vec<&[u8]>;
                 let told = if client.has_flag(flag::TRACKING_NO_LOOP) {
-                    others = matching().filter(|(_, changer)| **changer != client.id).map(|(key, _)| &key[..]).collect();
+                    others =
+                        matching().filter(|(_, changer)| **changer != client.id).map(|(key, _)| &key[..]).collect();
                     &others
                 } else {
                     &all

@@ -1,10 +1,13 @@
 //! A worker's own state: what it needs at every batch and shares with nobody.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::effect::EffectSink;
+use super::mailbox::Wakes;
+use super::notify;
 use super::state::Engine;
+use super::tracking::ChangedKeys;
 use crate::base::clock;
 use crate::config::Config;
 use crate::metrics::WorkerStats;
@@ -18,6 +21,12 @@ pub struct Worker {
     effects: Option<Arc<dyn EffectSink>>,
     effects_generation: u64,
     changed: Cell<bool>,
+    /// Whom the batch sent messages.
+    pub wakes: RefCell<Wakes>,
+    /// What the batch changed, for those who track keys by prefix.
+    pub changed_keys: RefCell<ChangedKeys>,
+    /// Classes of keyspace events that are published.
+    wanted_events: u32,
     /// Wall time of the batch under way, in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -27,8 +36,20 @@ impl Worker {
         let stats = engine.workers[index].clone();
         let (config_generation, config) = (engine.config.generation(), engine.config.load());
         let (effects_generation, effects) = (engine.effects_generation(), engine.effects());
-        let (changed, now_ms) = (Cell::new(false), clock::unix_ms());
-        Worker { engine, index, stats, config, config_generation, effects, effects_generation, changed, now_ms }
+        Worker {
+            index,
+            stats,
+            wanted_events: notify::wanted(config.notify_keyspace_events),
+            config,
+            config_generation,
+            effects,
+            effects_generation,
+            changed: Cell::new(false),
+            wakes: RefCell::default(),
+            changed_keys: RefCell::default(),
+            now_ms: clock::unix_ms(),
+            engine,
+        }
     }
 
     /// A worker beside those that serve: it counts for itself, has its own configuration, and nobody follows it.
@@ -41,6 +62,9 @@ impl Worker {
             effects: None,
             effects_generation: 0,
             changed: Cell::new(false),
+            wakes: RefCell::default(),
+            changed_keys: RefCell::default(),
+            wanted_events: 0,
             now_ms: 0,
             engine,
         }
@@ -54,7 +78,31 @@ impl Worker {
         if generation != self.config_generation {
             self.config_generation = generation;
             self.config = self.engine.config.load();
+            self.wanted_events = notify::wanted(self.config.notify_keyspace_events);
         }
+    }
+
+    /// Classes of keyspace events that are published, as of the batch's start.
+    #[inline]
+    pub fn wanted_events(&self) -> u32 {
+        self.wanted_events
+    }
+
+    /// Ends a batch: those who track keys by prefix are told what changed, and whoever got messages is woken.
+    #[inline]
+    pub fn tell_listeners(&mut self) {
+        let (wakes, changed) = (self.wakes.get_mut(), self.changed_keys.get_mut());
+        if !changed.is_empty() {
+            self.engine.tracking.broadcast(changed, wakes, &self.engine.clients);
+        }
+        if self.engine.keyspace.is_tracked() {
+            // The batch itself may have set it.
+            let is_old = self.engine.config.generation() != self.config_generation;
+            let fresh = is_old.then(|| self.engine.config.load());
+            let keys_max = fresh.as_ref().unwrap_or(&self.config).tracking_table_max_keys;
+            self.engine.tracking.shrink(&self.engine.clients, keys_max, wakes);
+        }
+        wakes.pay();
     }
 
     /// Whether [`Worker::effects`] is up to date; asked inside the gate, so that a new follower misses nothing.

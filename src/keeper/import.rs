@@ -24,6 +24,7 @@ use crate::log::sync::Policy;
 use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
 use crate::rdb::{Event, RdbReader, ReadOptions, SavedKey};
 use crate::store::DbIndex;
+use crate::store::limits::Limits;
 
 /// Where a Redis data set lies.
 pub enum Origin {
@@ -44,7 +45,11 @@ pub struct Imported {
 
 /// How reading a configuration's files is done.
 fn read_options(config: &Config) -> ReadOptions {
-    ReadOptions { checksum: config.rdbchecksum, string_bytes_max: config.proto_max_bulk_len.max(512 << 20) }
+    ReadOptions {
+        limits: Limits::of(config),
+        checksum: config.rdbchecksum,
+        string_bytes_max: config.proto_max_bulk_len.max(512 << 20),
+    }
 }
 
 /// Looks for a data set of Redis in a directory, as its configuration names it. An append-only directory goes before a
@@ -230,12 +235,12 @@ impl<'e> Importer<'e> {
                     db.ok_or(format!("it has a database {number}, and there are {databases}: raise \"databases\""))?;
                 Ok(())
             }
-            Event::Key(saved) => self.put(&saved),
+            Event::Key(saved) => self.put(saved),
             Event::Aux { .. } | Event::ResizeDb { .. } | Event::SlotInfo { .. } | Event::End => Ok(()),
         }
     }
 
-    fn put(&mut self, saved: &SavedKey<'_>) -> Result<(), String> {
+    fn put(&mut self, saved: SavedKey<'_>) -> Result<(), String> {
         if saved.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
             self.imported.expired += 1;
             return Ok(());

@@ -19,6 +19,7 @@ use crate::log::slot_reader::SlotFault;
 use crate::log::tables::Version;
 use crate::rdb::payload::{self, PayloadBuffer};
 use crate::store::DbIndex;
+use crate::store::limits::Limits;
 use crate::store::table::CURSOR_END;
 
 /// Slots that a reader takes at a time.
@@ -115,7 +116,7 @@ fn load_slot(
 /// Makes every entry anew of what a snapshot would say of it. The caller has closed the gate.
 pub fn recode(engine: &Engine) -> Result<(), String> {
     let hasher = engine.keyspace.hasher();
-    let mut values = PayloadBuffer::default();
+    let mut values = PayloadBuffer::with_limits(Limits::of(&engine.config.load()));
     for slot in SlotId::all() {
         let mut guard = engine.keyspace.lock(slot);
         let databases = guard.dbs().count() as DbIndex;

@@ -44,7 +44,7 @@ pub mod opcode {
 }
 
 /// A key with its value and all that a file says about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct SavedKey<'a> {
     pub key: &'a [u8],
     pub value: Value<'a>,

@@ -10,6 +10,7 @@ use super::packed::Packer;
 use super::source::Source;
 use super::value::{self, Value, ValueBuffer};
 use crate::base::crc64::crc64;
+use crate::store::limits::Limits;
 
 const VERSION_BYTES: usize = 2;
 
@@ -26,10 +27,17 @@ pub enum PayloadError {
 #[derive(Default)]
 pub struct PayloadBuffer(ValueBuffer);
 
+impl PayloadBuffer {
+    /// A buffer for values whose collections are kept within these limits.
+    pub fn with_limits(limits: Limits) -> PayloadBuffer {
+        PayloadBuffer(ValueBuffer::with_limits(limits))
+    }
+}
+
 /// The payload of a value.
 pub fn encode(value: Value<'_>, compressing: bool) -> Vec<u8> {
     let mut packer = Packer::new(vec![value.type_byte()], compressing);
-    value::write(&mut packer, value).expect("memory takes what is written to it");
+    value::write(&mut packer, &value).expect("memory takes what is written to it");
     let mut payload = packer.to;
     payload.extend_from_slice(&VERSION_WRITTEN.to_le_bytes());
     payload.extend_from_slice(&crc64(0, &payload).to_le_bytes());
@@ -72,7 +80,10 @@ mod tests {
     }
 
     fn decoded(payload: &[u8]) -> Result<Vec<u8>, PayloadError> {
-        decode(payload, 1000, &mut PayloadBuffer::default()).map(|Value::String(bytes)| bytes.to_vec())
+        decode(payload, 1000, &mut PayloadBuffer::default()).map(|value| match value {
+            Value::String(bytes) => bytes.to_vec(),
+            _ => panic!("not a string"),
+        })
     }
 
     #[test]

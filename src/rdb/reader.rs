@@ -11,9 +11,12 @@ use super::format::{CHECKSUM_BYTES, MAGIC, SavedKey, VERSION_DIGITS, VERSION_MAX
 use super::source::Source;
 use super::value::{self, ValueBuffer};
 use crate::base::number::parse_u64;
+use crate::store::limits::Limits;
 
 #[derive(Clone, Copy, Debug)]
 pub struct ReadOptions {
+    /// How collections that are read are kept.
+    pub limits: Limits,
     /// `rdbchecksum`. A file that was written without a checksum is read either way.
     pub checksum: bool,
     /// The longest string that is taken for one, so that a damaged length does not take the memory of all that follows.
@@ -23,11 +26,11 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        ReadOptions { checksum: true, string_bytes_max: 512 << 20 }
+        ReadOptions { checksum: true, string_bytes_max: 512 << 20, limits: Limits::default() }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub enum Event<'a> {
     /// Something about the file. Unknown names are to be ignored.
     Aux {
@@ -98,7 +101,8 @@ impl<R: Read> RdbReader<R> {
         if version == 0 || version > VERSION_MAX {
             return Err(RdbError { offset, fault: Fault::Version(version) });
         }
-        let (name, aux, value) = (Vec::new(), Vec::new(), ValueBuffer::default());
+        let (name, aux) = (Vec::new(), Vec::new());
+        let value = ValueBuffer::with_limits(options.limits);
         Ok(RdbReader { source, options, version, done: false, name, aux, value })
     }
 
@@ -212,7 +216,7 @@ mod tests {
             lines.push(match reader.next() {
                 Ok(Event::Aux { name, value }) => format!("{} = {}", name.escape_ascii(), value.escape_ascii()),
                 Ok(Event::Key(saved)) => {
-                    let Value::String(value) = saved.value;
+                    let Value::String(value) = saved.value else { panic!("not a string") };
                     let mut line = format!("{}: {}", saved.key.escape_ascii(), value.escape_ascii());
                     line += &saved.expiry_ms.map_or(String::new(), |expiry_ms| format!(" until {expiry_ms}"));
                     line += &saved.idle_seconds.map_or(String::new(), |idle| format!(" idle {idle}"));

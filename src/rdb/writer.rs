@@ -81,7 +81,7 @@ impl<W: Write> RdbWriter<W> {
         }
         packer.byte(saved.value.type_byte())?;
         packer.string(saved.key)?;
-        value::write(packer, saved.value)
+        value::write(packer, &saved.value)
     }
 
     /// Bytes that the file has so far.

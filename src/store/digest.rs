@@ -1,6 +1,7 @@
 //! Digests of values and of whole entries, for comparing data sets.
 
-use super::entry::{EntryRef, ValueType};
+use super::collection::ValueType;
+use super::entry::EntryRef;
 use super::slot::DbIndex;
 use crate::base::digest::Digest;
 
@@ -10,6 +11,7 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));
     digest

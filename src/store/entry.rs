@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! 0    3 bytes  access clock: seconds (LRU) or minutes and counter (LFU)
-//! 3    1 byte   type (bits 0-2), HAS_EXPIRY, LONG_KEY, EXTERNAL, string form (bits 6-7)
+//! 3    1 byte   type (bits 0-2), HAS_EXPIRY, LONG_KEY, EXTERNAL, form of the string or collection (bits 6-7)
 //! 4    2 bytes  key length; with LONG_KEY unused
 //! 6    2 bytes  value length; with EXTERNAL unused
 //! 8    8 bytes  only with HAS_EXPIRY: expiry in Unix milliseconds
 //! ..   key      the key, or with LONG_KEY its pointer and length (16 bytes)
-//! ..   value    the value, or with EXTERNAL the pointer, length and capacity of a vector (24 bytes)
+//! ..   value    the value: the bytes of a string or of a packed collection, or with EXTERNAL the pointer, length and
+//!               capacity of a vector of them (24 bytes); of a large collection the pointer to it (16 bytes)
 //! ```
 //! Nothing after the header is aligned; multi-byte fields are read unaligned. The allocation is rounded up to its size
 //! class, so a value that changes within the class is overwritten in place, and the size can be computed again when
@@ -16,9 +17,13 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::any::Any;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
+
+use super::collection::{Form, Large, ValueType};
 
 /// Longest value kept inside the entry, in bytes. Longer ones grow in a vector of their own.
 pub const INLINE_VALUE_BYTES_MAX: usize = 4096;
@@ -28,6 +33,7 @@ const HEADER_BYTES: usize = 8;
 const EXPIRY_BYTES: usize = 8;
 const LONG_KEY_BYTES: usize = 16;
 const EXTERNAL_BYTES: usize = 24;
+const LARGE_BYTES: usize = size_of::<*mut dyn Large>();
 /// Longest string that Redis reports as `embstr`, in bytes.
 const EMBEDDED_STRING_BYTES_MAX: usize = 44;
 
@@ -36,21 +42,7 @@ const HAS_EXPIRY: u8 = 1 << 3;
 const LONG_KEY: u8 = 1 << 4;
 const EXTERNAL: u8 = 1 << 5;
 const FORM_SHIFT: u8 = 6;
-
-/// The type of a value, as TYPE tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ValueType {
-    String = 0,
-}
-
-impl ValueType {
-    pub fn name(self) -> &'static str {
-        match self {
-            ValueType::String => "string",
-        }
-    }
-}
+const FORM_MASK: u8 = 0b11 << FORM_SHIFT;
 
 /// How a string came to be, which decides what OBJECT ENCODING calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,9 +150,10 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// The bytes of a string value.
+    /// The bytes of a string, or of a packed collection.
     #[inline]
     pub fn value(self) -> &'a [u8] {
+        debug_assert!(!self.is_large());
         if self.meta() & EXTERNAL != 0 {
             let (pointer, len, _) = self.external_parts();
             // SAFETY: `put_external` stored the parts of a vector that lives as long as the entry.
@@ -170,9 +163,67 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    #[inline]
     pub fn value_type(self) -> ValueType {
-        debug_assert_eq!(self.meta() & TYPE_MASK, ValueType::String as u8);
-        ValueType::String
+        ValueType::ALL[usize::from(self.meta() & TYPE_MASK)]
+    }
+
+    #[inline]
+    pub fn is_string(self) -> bool {
+        self.meta() & TYPE_MASK == ValueType::String as u8
+    }
+
+    /// How a collection is kept.
+    #[inline]
+    pub fn collection_form(self) -> Form {
+        debug_assert!(!self.is_string());
+        match self.meta() >> FORM_SHIFT {
+            0 => Form::Packed,
+            1 => Form::PackedOther,
+            _ => Form::Large,
+        }
+    }
+
+    #[inline]
+    fn is_large(self) -> bool {
+        !self.is_string() && self.meta() >> FORM_SHIFT == Form::Large as u8
+    }
+
+    #[inline]
+    fn large_pointer(self) -> *mut dyn Large {
+        debug_assert!(self.is_large());
+        // SAFETY: the value of a large collection is the pointer that `large` wrote there.
+        unsafe { ptr::read_unaligned(self.address.as_ptr().add(self.value_at()).cast()) }
+    }
+
+    /// A large collection, whatever its type.
+    pub fn any_large(self) -> &'a dyn Large {
+        // SAFETY: the pointer came from a box that the entry owns, and the entry is borrowed for `'a`.
+        unsafe { &*self.large_pointer() }
+    }
+
+    /// A large collection.
+    ///
+    /// # Panics
+    /// If it is of another type: its entry's type was not looked at.
+    #[inline]
+    pub fn large<T: Large>(self) -> &'a T {
+        let large: &'a dyn Any = self.any_large();
+        large.downcast_ref().expect("an entry's type says which object it owns")
+    }
+
+    /// Whether nothing is left of a collection whose key goes with its last item. Streams stay.
+    pub fn is_spent(self) -> bool {
+        match self.value_type() {
+            ValueType::String | ValueType::Stream => false,
+            _ if self.is_large() => self.any_large().is_empty(),
+            // The count of a listpack, and the lower half of that of a set of integers.
+            value_type => {
+                let integers = value_type == ValueType::Set && self.collection_form() == Form::PackedOther;
+                let count = if integers { self.value().get(4..8) } else { self.value().get(4..6) };
+                count.is_some_and(|count| count.iter().all(|byte| *byte == 0))
+            }
+        }
     }
 
     /// Expiry in Unix milliseconds.
@@ -202,6 +253,13 @@ impl<'a> EntryRef<'a> {
 
     /// What OBJECT ENCODING says.
     pub fn encoding(self) -> &'static str {
+        match self.value_type() {
+            ValueType::String => self.string_encoding(),
+            _ => "listpack",
+        }
+    }
+
+    fn string_encoding(self) -> &'static str {
         let value = self.value();
         match self.form() {
             StringForm::Auto if value.len() <= 20 && crate::base::number::parse_i64(value).is_some() => "int",
@@ -212,13 +270,26 @@ impl<'a> EntryRef<'a> {
 
     /// A copy of the value and its expiry under another key.
     pub fn copied_as(self, key: &[u8], access: u32) -> Entry {
-        Entry::new(key, self.value(), self.expiry_ms(), self.form(), access)
+        if self.is_large() {
+            return Entry::large(key, self.any_large().copied(), self.expiry_ms(), access);
+        }
+        Entry::build(key, self.kind(), self.value(), self.expiry_ms(), access)
+    }
+
+    /// Type and form, as they stand in the header.
+    #[inline]
+    fn kind(self) -> u8 {
+        self.meta() & (TYPE_MASK | FORM_MASK)
     }
 
     /// Bytes that the allocator gave for this entry, its key and its value.
     pub fn memory_bytes(self) -> usize {
         let key = if self.meta() & LONG_KEY != 0 { size_class(self.long_key_parts().1) } else { 0 };
-        let value = if self.meta() & EXTERNAL != 0 { size_class(self.external_parts().2) } else { 0 };
+        let value = match self.meta() & EXTERNAL != 0 {
+            true => size_class(self.external_parts().2),
+            false if self.is_large() => self.any_large().memory_bytes(),
+            false => 0,
+        };
         self.allocated_bytes() + key + value
     }
 }
@@ -230,10 +301,38 @@ pub struct Entry(NonNull<u8>);
 unsafe impl Send for Entry {}
 
 impl Entry {
+    /// A string.
     pub fn new(key: &[u8], value: &[u8], expiry_ms: Option<u64>, form: StringForm, access: u32) -> Entry {
+        Entry::build(key, string_kind(form), value, expiry_ms, access)
+    }
+
+    /// A packed collection.
+    pub fn packed(
+        key: &[u8],
+        value_type: ValueType,
+        form: Form,
+        bytes: &[u8],
+        expiry_ms: Option<u64>,
+        access: u32,
+    ) -> Entry {
+        debug_assert!(value_type != ValueType::String && form != Form::Large);
+        Entry::build(key, collection_kind(value_type, form), bytes, expiry_ms, access)
+    }
+
+    /// A large collection.
+    pub fn large(key: &[u8], large: Box<dyn Large>, expiry_ms: Option<u64>, access: u32) -> Entry {
+        let kind = collection_kind(large.value_type(), Form::Large);
+        let entry = Entry::build(key, kind, &[0; LARGE_BYTES], expiry_ms, access);
+        let place = entry.0.as_ptr().wrapping_add(entry.view().value_at()).cast::<*mut dyn Large>();
+        // SAFETY: the value's bytes are the entry's own and as many as a pointer has.
+        unsafe { ptr::write_unaligned(place, Box::into_raw(large)) };
+        entry
+    }
+
+    fn build(key: &[u8], kind: u8, value: &[u8], expiry_ms: Option<u64>, access: u32) -> Entry {
         let long_key = key.len() > INLINE_KEY_BYTES_MAX;
         let external = value.len() > INLINE_VALUE_BYTES_MAX;
-        let mut meta = ValueType::String as u8 | (form as u8) << FORM_SHIFT;
+        let mut meta = kind;
         meta |= if expiry_ms.is_some() { HAS_EXPIRY } else { 0 };
         meta |= if long_key { LONG_KEY } else { 0 } | if external { EXTERNAL } else { 0 };
         let key_len = if long_key { 0 } else { key.len() as u16 };
@@ -335,22 +434,102 @@ impl Entry {
     /// Replaces the value, keeping the expiry.
     #[inline]
     pub fn set_value(&mut self, value: &[u8], form: StringForm) {
-        let fits = value.len() <= INLINE_VALUE_BYTES_MAX && self.view().meta() & EXTERNAL == 0 && {
-            let others = self.view().inline_bytes() - usize::from(self.view().value_len_field());
-            size_class(others + value.len()) == self.view().allocated_bytes()
-        };
-        if fits {
+        self.replace_value(string_kind(form), value);
+    }
+
+    /// Replaces a collection with a packed one of the same type.
+    pub fn set_packed(&mut self, form: Form, bytes: &[u8]) {
+        self.replace_value(collection_kind(self.view().value_type(), form), bytes);
+    }
+
+    /// Replaces a collection with a large one of the same type.
+    pub fn become_large(&mut self, large: Box<dyn Large>) {
+        debug_assert_eq!(large.value_type(), self.view().value_type());
+        let view = self.view();
+        let replacing = Entry::large(view.key(), large, view.expiry_ms(), view.access());
+        super::reclaim::discard(std::mem::replace(self, replacing));
+    }
+
+    #[inline]
+    fn replace_value(&mut self, kind: u8, value: &[u8]) {
+        if self.fits_inline(value.len()) {
             self.write(self.view().value_at(), value);
             self.write(6, &(value.len() as u16).to_ne_bytes());
-            self.set_form(form);
+            self.set_meta(self.view().meta() & !(TYPE_MASK | FORM_MASK) | kind);
         } else {
-            let replacing = Entry::new(self.view().key(), value, self.view().expiry_ms(), form, self.view().access());
+            let view = self.view();
+            let replacing = Entry::build(view.key(), kind, value, view.expiry_ms(), view.access());
             super::reclaim::discard(std::mem::replace(self, replacing));
         }
     }
 
+    /// Whether a value of so many bytes fits where the present one is. One that points at memory is in the way.
+    #[inline]
+    fn fits_inline(&self, value_bytes: usize) -> bool {
+        let view = self.view();
+        value_bytes <= INLINE_VALUE_BYTES_MAX && view.meta() & EXTERNAL == 0 && !view.is_large() && {
+            let others = view.inline_bytes() - usize::from(view.value_len_field());
+            size_class(others + value_bytes) == view.allocated_bytes()
+        }
+    }
+
+    /// The bytes of a packed collection, to be changed where they stand.
+    pub fn packed_mut(&mut self) -> &mut [u8] {
+        debug_assert!(!self.view().is_string());
+        self.value_mut()
+    }
+
+    fn value_mut(&mut self) -> &mut [u8] {
+        let value = self.view().value();
+        // SAFETY: `self` is borrowed uniquely for as long as the slice lives, and the value is its own memory.
+        unsafe { std::slice::from_raw_parts_mut(value.as_ptr().cast_mut(), value.len()) }
+    }
+
+    /// Replaces a part of a packed collection's bytes, in place if they stay within their size class.
+    ///
+    /// # Panics
+    /// If the part is not within the bytes.
+    pub fn splice_packed(&mut self, part: Range<usize>, insert: &[u8]) {
+        let view = self.view();
+        debug_assert!(!view.is_string());
+        let old_len = view.value().len();
+        assert!(part.start <= part.end && part.end <= old_len, "a part within the bytes");
+        let tail_len = old_len - part.end;
+        let new_len = part.start + insert.len() + tail_len;
+        if self.fits_inline(new_len) {
+            let at = self.0.as_ptr().wrapping_add(self.view().value_at());
+            let behind = part.start + insert.len();
+            // SAFETY: old and new value lie within the allocation, as `fits_inline` says; the ranges may overlap.
+            unsafe { ptr::copy(at.wrapping_add(part.end), at.wrapping_add(behind), tail_len) };
+            self.write(self.view().value_at() + part.start, insert);
+            self.write(6, &(new_len as u16).to_ne_bytes());
+        } else if view.meta() & EXTERNAL != 0 && new_len > INLINE_VALUE_BYTES_MAX / 2 {
+            let mut value = self.take_external();
+            if new_len > value.capacity() {
+                value.reserve_exact(size_class(new_len) - value.len());
+            }
+            value.splice(part, insert.iter().copied());
+            self.put_external(value);
+        } else {
+            let (head, tail) = (&view.value()[..part.start], &view.value()[part.end..]);
+            let whole = [head, insert, tail].concat();
+            *self = Entry::build(view.key(), view.kind(), &whole, view.expiry_ms(), view.access());
+        }
+    }
+
+    /// A large collection, to be changed.
+    ///
+    /// # Panics
+    /// If it is of another type: its entry's type was not looked at.
+    #[inline]
+    pub fn large_mut<T: Large>(&mut self) -> &mut T {
+        // SAFETY: the pointer came from a box that the entry owns, and the entry is borrowed uniquely.
+        let large: &mut dyn Any = unsafe { &mut *self.view().large_pointer() };
+        large.downcast_mut().expect("an entry's type says which object it owns")
+    }
+
     fn set_form(&mut self, form: StringForm) {
-        self.set_meta(self.view().meta() & !(0b11 << FORM_SHIFT) | (form as u8) << FORM_SHIFT);
+        self.set_meta(self.view().meta() & !FORM_MASK | (form as u8) << FORM_SHIFT);
     }
 
     /// Makes the value `len` bytes long, with zero bytes where it grows, and gives it for editing. It becomes raw.
@@ -374,9 +553,7 @@ impl Entry {
             }
         }
         self.set_form(StringForm::Raw);
-        let value = self.view().value();
-        // SAFETY: `self` is borrowed uniquely for as long as the slice lives, and the value is its own memory.
-        unsafe { std::slice::from_raw_parts_mut(value.as_ptr().cast_mut(), value.len()) }
+        self.value_mut()
     }
 
     /// Moves an entry with an empty inline value to an external one.
@@ -417,17 +594,30 @@ impl Entry {
         }
     }
 
-    /// The same value and expiry under another key. A value outside of the entry is handed over, not copied.
+    /// The same value and expiry under another key. One that lies outside of the entry is handed over, not copied.
     pub fn rekeyed(mut self, key: &[u8]) -> Entry {
+        if self.view().is_large() {
+            let (expiry_ms, access) = (self.view().expiry_ms(), self.view().access());
+            return Entry::large(key, self.take_large(), expiry_ms, access);
+        }
         if self.view().meta() & EXTERNAL == 0 {
             return self.view().copied_as(key, self.view().access());
         }
         let value = self.take_external();
-        let mut moved = Entry::new(key, b"", self.view().expiry_ms(), self.view().form(), self.view().access());
+        let view = self.view();
+        let mut moved = Entry::build(key, view.kind(), b"", view.expiry_ms(), view.access());
         moved.become_external(value);
         // What is left behind must not free the value that `moved` has now.
         self.put_external(Vec::new());
         moved
+    }
+
+    /// Takes a large collection out; an empty string stands in its place.
+    fn take_large(&mut self) -> Box<dyn Large> {
+        let pointer = self.view().large_pointer();
+        self.set_meta(self.view().meta() & !(TYPE_MASK | FORM_MASK));
+        // SAFETY: `large` made the pointer from a box, and what the header says now keeps it from being taken again.
+        unsafe { Box::from_raw(pointer) }
     }
 
     /// Frees the entry's own allocation but nothing that it points at.
@@ -447,10 +637,22 @@ impl Drop for Entry {
         }
         if self.view().meta() & EXTERNAL != 0 {
             drop(self.take_external());
+        } else if self.view().is_large() {
+            drop(self.take_large());
         }
         // SAFETY: the allocation was made with this layout and is freed once.
         unsafe { dealloc(self.0.as_ptr(), layout(self.view().inline_bytes())) }
     }
+}
+
+#[inline]
+fn string_kind(form: StringForm) -> u8 {
+    ValueType::String as u8 | (form as u8) << FORM_SHIFT
+}
+
+#[inline]
+fn collection_kind(value_type: ValueType, form: Form) -> u8 {
+    value_type as u8 | (form as u8) << FORM_SHIFT
 }
 
 #[inline]
@@ -542,6 +744,65 @@ mod tests {
                 }
             }
         }
+    }
+
+    struct Items(Vec<u64>);
+
+    impl Large for Items {
+        fn value_type(&self) -> ValueType {
+            ValueType::Zset
+        }
+
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn memory_bytes(&self) -> usize {
+            size_of::<Items>() + self.0.capacity() * size_of::<u64>()
+        }
+
+        fn copied(&self) -> Box<dyn Large> {
+            Box::new(Items(self.0.clone()))
+        }
+    }
+
+    #[test]
+    fn parts_of_packed_collections_are_replaced_wherever_they_stand() {
+        let mut model: Vec<u8> = Vec::new();
+        let mut entry = Entry::packed(b"key", ValueType::Hash, Form::PackedOther, b"", Some(9), 1);
+        for round in 0..3000_usize {
+            let (start, removed) = (round * 7 % (model.len() + 1), round * 13 % 60);
+            let end = (start + removed).min(model.len());
+            // Grows beyond what stays inside of the entry, and shrinks back.
+            let insert = vec![round as u8; if round % 2000 < 1000 { 40 } else { 20 }];
+            model.splice(start..end, insert.iter().copied());
+            entry.splice_packed(start..end, &insert);
+            assert_eq!(entry.view().value(), &model[..], "round {round}");
+        }
+        model[0] = 1;
+        entry.packed_mut()[0] = 1;
+        let view = entry.view();
+        assert_eq!((view.key(), view.value(), view.expiry_ms()), (&b"key"[..], &model[..], Some(9)));
+        assert_eq!((view.value_type(), view.collection_form()), (ValueType::Hash, Form::PackedOther));
+        entry.set_packed(Form::Packed, b"abc");
+        assert_eq!((entry.view().value(), entry.view().collection_form()), (&b"abc"[..], Form::Packed));
+    }
+
+    #[test]
+    fn large_collections_move_with_their_entry_and_are_freed_once() {
+        let mut entry = Entry::packed(b"key", ValueType::Zset, Form::Packed, b"xyz", Some(9), 1);
+        entry.become_large(Box::new(Items(vec![1; 1000])));
+        entry.set_expiry(None);
+        entry.large_mut::<Items>().0.push(2);
+        let copied = entry.view().copied_as(b"copy", 2);
+        entry.large_mut::<Items>().0.clear();
+        assert!(entry.view().is_spent() && !copied.view().is_spent());
+        assert!(copied.view().memory_bytes() > 8000);
+        let mut moved = copied.rekeyed(&[b'k'; 70_000]);
+        assert_eq!(moved.view().large::<Items>().0.len(), 1001);
+        assert_eq!((moved.view().key().len(), moved.view().collection_form()), (70_000, Form::Large));
+        moved.set_value(b"text", StringForm::Auto);
+        assert_eq!((moved.view().value_type(), moved.view().value()), (ValueType::String, &b"text"[..]));
     }
 
     #[test]

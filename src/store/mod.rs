@@ -7,15 +7,18 @@
 
 pub mod bits;
 mod buckets;
+pub mod collection;
 pub mod digest;
 pub mod entry;
 pub mod keyspace;
 pub mod lcs;
+pub mod limits;
 pub mod lock;
 pub mod reclaim;
 pub mod slot;
 pub mod table;
 
-pub use entry::{Entry, EntryRef, StringForm, ValueType};
+pub use collection::{Detached, Form, Large, ValueType};
+pub use entry::{Entry, EntryRef, StringForm};
 pub use keyspace::Keyspace;
 pub use slot::{Db, DbIndex, SlotData, SlotGuard, WatchFlag};

@@ -97,7 +97,7 @@ fn read_file(path: &Path) -> (DataSet, BTreeMap<String, String>) {
             Event::ResizeDb { keys, .. } => announced += keys,
             Event::SlotInfo { .. } => {}
             Event::Key(saved) => {
-                let Value::String(value) = saved.value;
+                let Value::String(value) = saved.value else { panic!("not a string") };
                 keys.insert((db, saved.key.to_vec()), (value.to_vec(), saved.expiry_ms));
             }
             Event::End => break,
@@ -309,7 +309,7 @@ fn replay(directory: &Path) -> (DataSet, Vec<String>) {
         match files.next().unwrap_or_else(|error| panic!("{error}")) {
             AppendOnlyEvent::Snapshot(Event::SelectDb(selected)) => db = selected,
             AppendOnlyEvent::Snapshot(Event::Key(saved)) => {
-                let Value::String(value) = saved.value;
+                let Value::String(value) = saved.value else { panic!("not a string") };
                 data.insert((db, saved.key.to_vec()), (value.to_vec(), saved.expiry_ms));
             }
             AppendOnlyEvent::Snapshot(_) => {}

@@ -4,6 +4,7 @@
 mod bitmap;
 mod connection;
 mod generic;
+mod pubsub;
 mod server;
 mod string;
 mod transactions;
@@ -11,4 +12,4 @@ mod transactions;
 use super::spec::CommandSpec;
 
 pub static GROUPS: &[&[CommandSpec]] =
-    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, string::ROWS, transactions::ROWS];
+    &[bitmap::ROWS, connection::ROWS, generic::ROWS, pubsub::ROWS, server::ROWS, string::ROWS, transactions::ROWS];

@@ -10,6 +10,7 @@ use crate::base::key_slot::SlotId;
 use crate::base::random;
 use crate::engine::effect::removal_bytes;
 use crate::log::health::Stopped;
+use crate::store::reclaim;
 use crate::store::table::CURSOR_END;
 use crate::store::{Db, DbIndex, EntryRef, SlotData};
 
@@ -64,7 +65,7 @@ impl Space<'_> {
                 // The key may have been set again since it was seen.
                 let found = db.find(hasher.hash(key), key).filter(|at| db.entry(*at).is_expired(now_ms));
                 if let Some(at) = found {
-                    drop(db.remove(at, hasher));
+                    reclaim::discard(db.remove(at, hasher));
                     slot.touch(index, key);
                     stats.expired_keys.add(1);
                     expired.push(key);

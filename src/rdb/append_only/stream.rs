@@ -44,7 +44,7 @@ impl<'a> Command<'a> {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub enum AppendOnlyEvent<'a> {
     /// Of the RDB part.
     Snapshot(Event<'a>),
@@ -118,7 +118,7 @@ impl StreamError {
 
 /// Where reading is.
 enum Stage<R> {
-    Snapshot(RdbReader<R>),
+    Snapshot(Box<RdbReader<R>>),
     Commands(Source<R>),
     Done,
 }
@@ -145,7 +145,7 @@ impl<R: Read> AppendOnlyReader<R> {
     pub fn new(from: R, options: ReadOptions) -> Result<AppendOnlyReader<R>, StreamError> {
         let mut source = Source::new(from, options.string_bytes_max);
         let stage = match source.begins_with(MAGIC)? {
-            true => Stage::Snapshot(RdbReader::over(source, options).map_err(StreamError::snapshot)?),
+            true => Stage::Snapshot(Box::new(RdbReader::over(source, options).map_err(StreamError::snapshot)?)),
             false => Stage::Commands(source),
         };
         Ok(AppendOnlyReader { stage, bytes: Vec::new(), ends: Vec::new(), whole_bytes: 0, in_transaction: false })

@@ -10,6 +10,8 @@ use std::io::{self, Read, Write};
 use super::error::{Fault, RdbError};
 use super::packed::Packer;
 use super::source::Source;
+use crate::store::limits::Limits;
+use crate::store::{Detached, EntryRef, ValueType};
 
 const STRING: u8 = 0;
 
@@ -42,10 +44,14 @@ const TYPE_NAMES: &[(u8, &str)] = &[
     (25, "hash-listpack-with-expiries"),
 ];
 
-/// A value in parts that the format knows, borrowed from whoever keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A value in parts that the format knows. Strings and what is written are borrowed from whoever keeps them; a
+/// collection that is read is made as the store will keep it.
 pub enum Value<'a> {
     String(&'a [u8]),
+    /// A collection of the store, to be written.
+    Kept(EntryRef<'a>),
+    /// A collection that was read.
+    Read(Detached),
 }
 
 impl Value<'_> {
@@ -53,14 +59,32 @@ impl Value<'_> {
     pub(super) fn type_byte(&self) -> u8 {
         match self {
             Value::String(_) => STRING,
+            Value::Kept(entry) => kept_type_byte(*entry),
+            Value::Read(_) => unreachable!("what is read is not written again"),
         }
+    }
+}
+
+/// The type byte that an entry's value is written with.
+fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
+    match entry.value_type() {
+        ValueType::String => STRING,
+        other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
 
 /// What a value that is read is kept in until the next one is.
 #[derive(Default)]
-pub(super) struct ValueBuffer {
+pub struct ValueBuffer {
     bytes: Vec<u8>,
+    /// How the collections that are read are kept.
+    limits: Limits,
+}
+
+impl ValueBuffer {
+    pub fn with_limits(limits: Limits) -> ValueBuffer {
+        ValueBuffer { bytes: Vec::new(), limits }
+    }
 }
 
 /// The name of a type byte, if it has a meaning.
@@ -90,14 +114,19 @@ pub(super) fn read<'a, R: Read>(
 }
 
 /// Writes a value, its type byte not included.
-pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: Value<'_>) -> io::Result<()> {
+pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::Result<()> {
     match value {
         Value::String(bytes) => string::write(packer, bytes),
+        Value::Kept(entry) => match entry.value_type() {
+            ValueType::String => string::write(packer, entry.value()),
+            other => unreachable!("a {} has no form in a file yet", other.name()),
+        },
+        Value::Read(_) => unreachable!("what is read is not written again"),
     }
 }
 
 /// Bytes that a value takes in a file, its type byte not included.
-pub fn packed_bytes(value: Value<'_>, compressing: bool) -> u64 {
+pub fn packed_bytes(value: &Value<'_>, compressing: bool) -> u64 {
     let mut packer = Packer::new(Count(0), compressing);
     write(&mut packer, value).expect("counting does not fail");
     packer.to.0
@@ -114,6 +143,25 @@ impl Write for Count {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Strings are compared, for the tests of what reads and writes them.
+#[cfg(test)]
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Value<'_>) -> bool {
+        matches!((self, other), (Value::String(one), Value::String(other)) if one == other)
+    }
+}
+
+#[cfg(test)]
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::String(bytes) => write!(formatter, "{bytes:?}"),
+            Value::Kept(entry) => formatter.write_str(entry.value_type().name()),
+            Value::Read(collection) => formatter.write_str(collection.value_type().name()),
+        }
     }
 }
 
@@ -144,9 +192,9 @@ mod tests {
     #[test]
     fn sizes_without_writing() {
         for (text, bytes) in [("-128", 2), ("128", 3), ("2147483647", 5), ("2147483648", 11), ("x", 2), ("01", 3)] {
-            assert_eq!(packed_bytes(Value::String(text.as_bytes()), true), bytes, "{text}");
+            assert_eq!(packed_bytes(&Value::String(text.as_bytes()), true), bytes, "{text}");
         }
-        assert_eq!(packed_bytes(Value::String(&[b'a'; 1000]), false), 1002);
-        assert!(packed_bytes(Value::String(&[b'a'; 1000]), true) < 40);
+        assert_eq!(packed_bytes(&Value::String(&[b'a'; 1000]), false), 1002);
+        assert!(packed_bytes(&Value::String(&[b'a'; 1000]), true) < 40);
     }
 }
