@@ -7,6 +7,7 @@ use crate::base::number::Decimal;
 use crate::engine::saved::{entry_of, value_of};
 use crate::engine::space::access_clock;
 use crate::rdb::payload::{self, PayloadBuffer, PayloadError};
+use crate::engine::notify::GENERIC;
 use crate::resp::ReplyError;
 use crate::store::limits::Limits;
 use crate::store::reclaim;
@@ -114,12 +115,14 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
                 reclaim::discard(replaced);
                 let lazy = cx.config().lazyfree_lazy_server_del;
                 cx.space.effect.set(cx.space.db, &[if lazy { b"UNLINK" } else { b"DEL" }, key]);
+                cx.space.notify(GENERIC, "del", key);
             }
         }
         _ => {
             let access = options.access(cx);
             let entry = entry_of(key, value, expiry_ms.map(|expiry_ms| expiry_ms as u64), access);
             reclaim::discard(cx.space.put(entry));
+            cx.space.notify(GENERIC, "restore", key);
             if let Some(expiry_ms) = expiry_ms.filter(|_| !options.absolute) {
                 let expiry = Decimal::new(expiry_ms);
                 let mut effect = args.to_vec();
