@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::command::write_help;
 use super::context::{Cx, Outcome};
 use super::registry::{self, CommandId};
-use crate::base::number::parse_i64;
+use crate::base::number::{Decimal, parse_i64};
 use crate::engine::clients::{ClientHandle, NO_COMMAND, flag};
 use crate::engine::session::{Fate, ReplyMode};
 use crate::engine::state::PauseKind;
@@ -125,6 +125,12 @@ pub fn list(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     Ok(())
 }
 
+/// Bytes of a request on the wire: those of its arguments and of the lines before them.
+fn request_bytes(args: &[&[u8]]) -> usize {
+    let line_bytes = |number: usize| Decimal::new(number as i64).as_bytes().len() + 3;
+    line_bytes(args.len()) + args.iter().map(|argument| line_bytes(argument.len()) + argument.len() + 2).sum::<usize>()
+}
+
 /// Appends a client's line. `args` is the command under way, whose arguments are the asking client's only ones.
 fn describe(cx: &Cx<'_>, args: &[&[u8]], client: &ClientHandle, line: &mut String) {
     let names = client.names.lock().clone();
@@ -132,6 +138,7 @@ fn describe(cx: &Cx<'_>, args: &[&[u8]], client: &ClientHandle, line: &mut Strin
     let seconds_since = |ms: u64| cx.space.now_ms.saturating_sub(ms) / 1000;
     let idle_seconds = if is_self { 0 } else { seconds_since(client.last_active_ms.load(Ordering::Relaxed)) };
     let argument_bytes: usize = if is_self { args.iter().map(|argument| argument.len()).sum() } else { 0 };
+    let request_bytes = if is_self { request_bytes(args) } else { 0 };
     let output_bytes = client.output_bytes.load(Ordering::Relaxed) + client.mailbox_bytes();
     let command = match client.last_command.load(Ordering::Relaxed) {
         NO_COMMAND => "NULL",
@@ -159,7 +166,7 @@ fn describe(cx: &Cx<'_>, args: &[&[u8]], client: &ClientHandle, line: &mut Strin
         subscriptions[1],
         subscriptions[2],
         client.queued.load(Ordering::Relaxed),
-        client.query_buffer_bytes.load(Ordering::Relaxed),
+        client.query_buffer_bytes.load(Ordering::Relaxed).max(request_bytes),
         client.query_buffer_free_bytes.load(Ordering::Relaxed),
         argument_bytes,
         client.queue_bytes.load(Ordering::Relaxed),

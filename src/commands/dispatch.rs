@@ -241,7 +241,7 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let before = out.len();
+        let mut before = out.len();
         if let Ok(command) = resolved.command {
             session.handle.last_command.store(command.id.0, Ordering::Relaxed);
         }
@@ -277,7 +277,14 @@ impl<'e> Run<'e> {
                 Reply::new(out, session.protocol).raw(b"+QUEUED\r\n");
                 clock::ticks()
             }
-            Ok(command) => self.call(session, command, resolved.place, args, out, passage, started),
+            Ok(command) => {
+                if session.tracking.is_some() {
+                    // What went to make room for the command is out of date before its reply.
+                    session.write_mail(out);
+                    before = out.len();
+                }
+                self.call(session, command, resolved.place, args, out, passage, started)
+            }
         };
         match session.reply_mode {
             ReplyMode::On => {}
@@ -313,7 +320,7 @@ impl<'e> Run<'e> {
             return Err(ReplyError::wrong_arity(&command.full_name));
         }
         if command.has(PROTECTED) {
-            self.admit_protected(session)?;
+            self.admit_protected(session, command)?;
         }
         // Without a password there is nothing to authenticate for, whatever stood when the client came.
         if !session.authenticated && !command.has(NO_AUTH) && !self.worker.config().requirepass.is_empty() {
@@ -399,15 +406,20 @@ impl<'e> Run<'e> {
     }
 
     #[cold]
-    fn admit_protected(&self, session: &Session) -> Result<(), ReplyError> {
-        if self.worker.config().enable_debug_command.allows(session.handle.peer.is_local()) {
+    fn admit_protected(&self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        let config = self.worker.config();
+        let (name, option, allowed) = match command.full_name.starts_with("module") {
+            true => ("MODULE", "enable-module-command", config.enable_module_command),
+            false => ("DEBUG", "enable-debug-command", config.enable_debug_command),
+        };
+        if allowed.allows(session.handle.peer.is_local()) {
             return Ok(());
         }
-        Err(ReplyError::of(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
-             a local connection, otherwise you need to set this option in the configuration file, and then restart the \
-             server.",
-        ))
+        let text = format!(
+            "ERR {name} command not allowed. If the {option} option is set to \"local\", you can run it from a local \
+             connection, otherwise you need to set this option in the configuration file, and then restart the server."
+        );
+        Err(ReplyError::Text(text.into()))
     }
 
     #[cold]

@@ -45,3 +45,95 @@ pub fn note_reads(cx: &mut Cx<'_>, args: &[&[u8]]) {
         tracking.caching_given = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+    use crate::config::special::KeyspaceEvents;
+
+    /// What client 1 heard since the last call, as "event key" words.
+    fn heard(server: &mut TestServer) -> String {
+        let mail = server.mail(1);
+        let lines: Vec<&str> = mail.split("\r\n").collect();
+        let events: Vec<String> = lines
+            .chunks_exact(9)
+            .map(|message| format!("{} {}", message[6].split_once("__:").unwrap().1, message[8]))
+            .collect();
+        events.join(", ")
+    }
+
+    #[test]
+    fn events_of_commands() {
+        let mut server = TestServer::with_config(|config| {
+            let classes = KeyspaceEvents::ALL | KeyspaceEvents::NEW_KEY | KeyspaceEvents::KEY_MISS;
+            config.notify_keyspace_events = KeyspaceEvents(classes | KeyspaceEvents::KEYEVENT);
+        });
+        server.run_as(1, "PSUBSCRIBE *");
+        for (line, events) in [
+            ("SET a 1", "new a, set a"),
+            ("SET a 1 EX 100", "set a, expire a"),
+            ("SET a 1 NX", ""),
+            ("SETEX a 100 1", "set a, expire a"),
+            ("GET none", "keymiss none"),
+            ("EXISTS none a", "keymiss none"),
+            ("GETSET a 2", "set a"),
+            ("GETEX a EX 10", "expire a"),
+            ("GETEX a PERSIST", "persist a"),
+            ("GETEX a", ""),
+            ("INCR a", "incrby a"),
+            ("INCRBYFLOAT a 1", "incrbyfloat a"),
+            ("APPEND b x", "new b, append b"),
+            ("SETRANGE b 1 y", "setrange b"),
+            ("SETRANGE b 1 \"\"", ""),
+            ("SETBIT b 1 1", ""),
+            ("SETBIT b 1 0", "setbit b"),
+            ("BITFIELD b GET u8 0", ""),
+            ("BITFIELD c SET u8 0 1", "new c, setbit c"),
+            ("BITOP NOT d b", "new d, set d"),
+            ("BITOP NOT d none", "keymiss none, del d"),
+            ("MSET b 1 c 1", "set b, set c"),
+            ("SETNX b 1", ""),
+            ("RENAME b x", "new x, rename_from b, rename_to x"),
+            ("RENAME x c", "new c, rename_from x, rename_to c"),
+            ("COPY c b", "new b, copy_to b"),
+            ("MOVE b 3", "new b, move_from b, move_to b"),
+            ("EXPIRE c 100", "expire c"),
+            ("PERSIST c", "persist c"),
+            ("EXPIRE c -1", "del c"),
+            ("GETDEL a", "del a"),
+            ("MULTI", ""),
+            ("SET a 1", ""),
+            ("DEL a none", ""),
+            ("EXEC", "new a, set a, del a"),
+            ("FLUSHALL", ""),
+        ] {
+            server.run(line);
+            assert_eq!(heard(&mut server), events, "{line}");
+        }
+        server.plant_expired(0, "old");
+        server.run("DEL old");
+        assert_eq!(heard(&mut server), "expired old");
+        server.plant_expired(0, "old");
+        server.run("KEYS *");
+        assert_eq!(heard(&mut server), "expired old");
+    }
+
+    #[test]
+    fn channels_of_events() {
+        for (letters, channels) in [
+            (KeyspaceEvents::STRING, ""),
+            (KeyspaceEvents::STRING | KeyspaceEvents::KEYSPACE, "__keyspace@2__:k set"),
+            (KeyspaceEvents::STRING | KeyspaceEvents::KEYEVENT, "__keyevent@2__:set k"),
+            (KeyspaceEvents::LIST | KeyspaceEvents::KEYEVENT, ""),
+        ] {
+            let mut server = TestServer::with_config(|config| config.notify_keyspace_events = KeyspaceEvents(letters));
+            server.run_as(1, "PSUBSCRIBE *");
+            server.run("SELECT 2");
+            server.run("SET k v");
+            let mail = server.mail(1);
+            let lines: Vec<&str> = mail.lines().collect();
+            let seen = if lines.is_empty() { String::new() } else { format!("{} {}", lines[6], lines[8]) };
+            assert_eq!(seen, channels, "{letters}");
+        }
+    }
+}

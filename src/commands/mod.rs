@@ -23,6 +23,7 @@ pub mod listeners;
 mod lolwut;
 pub mod lookup;
 mod memory;
+mod module;
 mod object;
 mod persistence;
 mod pubsub;

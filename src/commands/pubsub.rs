@@ -2,7 +2,6 @@
 
 use super::command::write_help;
 use super::context::{Cx, Outcome};
-use crate::engine::mailbox::Mail;
 use crate::engine::pubsub::Kind;
 use crate::engine::session::ReplyMode;
 use crate::resp::{Reply, ReplyError};
@@ -25,15 +24,11 @@ fn confirm(cx: &mut Cx<'_>, word: &str, name: Option<&[u8]>, count: usize) {
 
 /// Messages that came before a subscription ended are written ahead of the confirmation that it did.
 fn write_mail(cx: &mut Cx<'_>) {
-    let mut mail = Mail::default();
-    if cx.session.handle.take_mail(&mut mail) {
-        // The order to close is for the connection.
-        cx.session.handle.kill();
-    }
-    if cx.session.reply_mode == ReplyMode::On {
-        mail.pieces().for_each(|piece| cx.reply.raw(piece));
-    } else {
-        mail.pieces().for_each(|piece| cx.session.pushes.extend_from_slice(piece));
+    let mut mail = Vec::new();
+    cx.session.write_mail(&mut mail);
+    match cx.session.reply_mode {
+        ReplyMode::On => cx.reply.raw(&mail),
+        _ => cx.session.pushes.append(&mut mail),
     }
 }
 

@@ -26,11 +26,11 @@ impl Value for Vec<(u64, u64)> {
     }
 
     fn written(&self, default: &Self, row: &Row) -> Written {
-        let forced = self != default;
         if self.is_empty() {
-            return one_line(row, "\"\"", forced);
+            return one_line(row, "\"\"", self != default);
         }
-        let line = |(seconds, changes): &(u64, u64)| (format!("{} {seconds} {changes}", row.name), forced);
+        // All of them or none: a file with some would mean just these.
+        let line = |(seconds, changes): &(u64, u64)| (format!("{} {seconds} {changes}", row.name), true);
         Written::Lines(self.iter().map(line).collect())
     }
 }

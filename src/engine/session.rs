@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 
 use super::clients::{ClientHandle, flag};
+use super::mailbox::Mail;
 use super::pubsub::Subscriptions;
 use super::state::Engine;
 use super::tracking::OwnTracking;
@@ -147,6 +148,16 @@ impl Session {
         }
         self.note_subscriptions();
         result
+    }
+
+    /// Writes the messages that came so far to `out`.
+    pub fn write_mail(&self, out: &mut Vec<u8>) {
+        let mut mail = Mail::default();
+        if self.handle.take_mail(&mut mail) {
+            // The order to close is for the connection.
+            self.handle.kill();
+        }
+        mail.pieces().for_each(|piece| out.extend_from_slice(piece));
     }
 
     fn note_subscriptions(&mut self) {
