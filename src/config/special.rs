@@ -29,9 +29,8 @@ impl Value for Vec<(u64, u64)> {
         if self.is_empty() {
             return one_line(row, "\"\"", self != default);
         }
-        // All of them or none: a file with some would mean just these.
-        let line = |(seconds, changes): &(u64, u64)| (format!("{} {seconds} {changes}", row.name), true);
-        Written::Lines(self.iter().map(line).collect())
+        let lines = self.iter().map(|(seconds, changes)| format!("{} {seconds} {changes}", row.name));
+        Written::Together(lines.collect(), self != default)
     }
 }
 
