@@ -10,8 +10,10 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
+use super::access;
 use super::account;
-use super::context::Cx;
+use super::blocking;
+use super::context::{Cx, Waits};
 use super::keys::{self, KeyRefs, KeyShape};
 use super::listeners;
 use super::lookup::{Lookup, Unknown};
@@ -20,6 +22,7 @@ use super::spec::{
     ADMIN, ALL_SLOTS, DENYOOM, LISTENERS_MAY, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED,
     RUNS_QUEUE, WALKS_SLOTS, WRITE,
 };
+use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
 use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
@@ -31,6 +34,7 @@ use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
 use crate::store::Keyspace;
+use crate::store::waiters::WaitedKey;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
@@ -123,6 +127,19 @@ impl Executor {
 }
 
 impl Executor {
+    /// Serves whoever waits for these keys, which changed where nobody could be served.
+    pub fn serve_waiters(&mut self, keys: Vec<WaitedKey>) {
+        self.worker.refresh();
+        let engine = self.worker.engine.clone();
+        loop {
+            let _passage = engine.gate.enter(self.worker.index);
+            if self.worker.knows_effects() {
+                return blocking::serve_unheld(&self.worker, &self.lookup, keys);
+            }
+            self.worker.refresh_effects();
+        }
+    }
+
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
         Run { worker, engine: &worker.engine, lookup: &self.lookup }
     }
@@ -150,6 +167,9 @@ impl<'e> Run<'e> {
         if !self.worker.knows_effects() {
             return None;
         }
+        if !session.knows_users(&self.engine.users) {
+            session.refresh_user(&self.engine.users);
+        }
         let mut started = clock::ticks();
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
@@ -166,7 +186,8 @@ impl<'e> Run<'e> {
             }
             started = self.one(session, resolved, args, out, &mut passage, started);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
-                && self.engine.config.generation() != self.worker.config_generation();
+                && (self.engine.config.generation() != self.worker.config_generation()
+                    || !session.knows_users(&self.engine.users));
             if session.fate != Fate::Stay
                 || session.waiting.is_some()
                 || out.len() - first_byte > OUTPUT_BYTES_PER_RUN
@@ -322,12 +343,17 @@ impl<'e> Run<'e> {
         if command.has(PROTECTED) {
             self.admit_protected(session, command)?;
         }
-        // Without a password there is nothing to authenticate for, whatever stood when the client came.
-        if !session.authenticated && !command.has(NO_AUTH) && !self.worker.config().requirepass.is_empty() {
+        let restricted = session.is_restricted();
+        if restricted && session.must_log_in() && !command.has(NO_AUTH) {
             return Err(ReplyError::NotAuthenticated);
         }
         if command.has(NO_MULTI) && session.transaction.is_some() {
             return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
+        }
+        if restricted {
+            let context = if session.transaction.is_some() { Context::Multi } else { Context::TopLevel };
+            access::check_session(self.engine, session, command, args, context, self.worker.now_ms)
+                .map_err(|denial| denial.error(command))?;
         }
         if self.worker.config().maxmemory > 0 && needs_memory(session, command) && !session.loads {
             self.admit_memory()?;
@@ -456,7 +482,7 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let mut exclusive = None;
+        let (mut exclusive, mut unserved) = (None, Vec::new());
         let failed = {
             // Built in place and locked there: it is large, and moving it would cost more than a lock.
             let mut cx = Cx {
@@ -474,6 +500,7 @@ impl<'e> Run<'e> {
                 session,
                 command,
                 in_exec: false,
+                waits: Waits::Allowed,
             };
             cx.space.events.wanted = self.worker.wanted_events();
             match need(self.engine, cx.session, command, place, args) {
@@ -486,10 +513,17 @@ impl<'e> Run<'e> {
                     cx.space.lock_all();
                 }
             }
-            run_handler(&mut cx, args)
+            let failed = run_handler(&mut cx, args);
+            if cx.space.has_ready() {
+                unserved = blocking::serve(&mut cx);
+            }
+            failed
         };
         if exclusive.take().is_some() {
             *passage = Some(self.engine.gate.enter(self.worker.index));
+        }
+        if !unserved.is_empty() {
+            blocking::serve_unheld(self.worker, self.lookup, unserved);
         }
         let ended = clock::ticks();
         account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
@@ -629,7 +663,8 @@ fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
     }
 }
 
-fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
+/// Adds the slots of the keys that a call names.
+pub(super) fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
     match command.shape {
         KeyShape::None => {}
         KeyShape::Special => {

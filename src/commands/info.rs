@@ -10,6 +10,7 @@ use super::context::{Cx, Outcome};
 use super::latency;
 use super::memory::Overview;
 use super::registry;
+use crate::base::key_slot::SlotId;
 use crate::base::process::{self, CpuTime, CpuUser};
 use crate::base::version::{CAIRN_VERSION, REDIS_VERSION};
 use crate::base::{clock, memory};
@@ -171,8 +172,44 @@ fn clients(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("client_recent_max_input_buffer", input_bytes_max);
     text.field("client_recent_max_output_buffer", output_bytes_max);
     text.field("blocked_clients", blocked);
-    text.field("tracking_clients", engine.tracking.client_count());
-    text.zeros(&["clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey"]);
+    let waits = Waits::count(cx, blocked > 0);
+    text.field("tracking_clients", cx.engine().tracking.client_count());
+    text.field("clients_in_timeout_table", waits.with_timeout);
+    text.field("total_blocking_keys", waits.keys);
+    text.field("total_blocking_keys_on_nokey", waits.keys_minded);
+}
+
+/// What clients wait for.
+#[derive(Default)]
+struct Waits {
+    /// Clients that do not wait for ever.
+    with_timeout: usize,
+    keys: usize,
+    /// Keys whose end would end a wait.
+    keys_minded: usize,
+}
+
+impl Waits {
+    /// `any`: whether there is anything to count.
+    fn count(cx: &mut Cx<'_>, any: bool) -> Waits {
+        let mut waits = Waits::default();
+        if !any {
+            return waits;
+        }
+        cx.engine().clients.visit(|client| {
+            let waiter = client.waiter.lock();
+            waits.with_timeout += usize::from(waiter.as_ref().is_some_and(|waiter| waiter.wait.until_ms.is_some()));
+        });
+        for id in SlotId::all() {
+            cx.space.with_slot(id, |slot| {
+                for (_, _, minded) in slot.waiters().into_iter().flat_map(|waiters| waiters.keys()) {
+                    waits.keys += 1;
+                    waits.keys_minded += usize::from(minded);
+                }
+            });
+        }
+        waits
+    }
 }
 
 fn memory(cx: &mut Cx<'_>, text: &mut Text) {
@@ -374,7 +411,9 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("instantaneous_eventloop_cycles_per_sec", per_second(Rate::Batches));
     text.field("instantaneous_eventloop_duration_usec", (cpu.system_us + cpu.user_us) / reads.max(1));
     text.field("acl_access_denied_auth", shared.acl_denied_auth.get());
-    text.zeros(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    text.field("acl_access_denied_cmd", shared.acl_denied_commands.get());
+    text.field("acl_access_denied_key", shared.acl_denied_keys.get());
+    text.field("acl_access_denied_channel", shared.acl_denied_channels.get());
 }
 
 fn replication(cx: &mut Cx<'_>, text: &mut Text) {

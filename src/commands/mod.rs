@@ -1,9 +1,12 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
+pub mod access;
 pub mod account;
+mod acl;
 pub mod arguments;
 mod bitfield;
 mod bitmap;
+pub mod blocking;
 mod client;
 pub mod command;
 mod config;
@@ -16,6 +19,7 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;
@@ -31,8 +35,10 @@ pub mod registry;
 pub mod replay;
 mod scan;
 mod server;
+mod set;
 mod slow_log;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]
@@ -42,6 +48,7 @@ mod table;
 pub(crate) mod testing;
 mod tracking;
 mod transactions;
+mod zset;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

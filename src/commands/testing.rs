@@ -135,7 +135,7 @@ impl TestServer {
             let peer = Peer::Tcp { peer: address, local: address };
             let handle = Arc::new(ClientHandle::new(self.engine.clients.next_id(), peer, 0, 0, 0));
             self.engine.clients.add(handle.clone());
-            self.sessions.push(Session::new(handle, true));
+            self.sessions.push(Session::new(handle, &self.engine.users));
         }
         &mut self.sessions[client]
     }
@@ -166,6 +166,14 @@ impl TestServer {
         String::from_utf8_lossy(&self.call_as(client, &args)).into_owned()
     }
 
+    /// What a client that waited for keys was answered since; `None` while it waits.
+    pub fn answer(&mut self, client: usize) -> Option<String> {
+        let session = self.session(client);
+        let reply = session.handle.take_mail(&mut Mail::default()).answer?;
+        session.waiting = None;
+        Some(String::from_utf8_lossy(&reply).into_owned())
+    }
+
     /// Runs each line and compares its reply.
     #[track_caller]
     pub fn expect(&mut self, lines: &[(&str, &str)]) {
@@ -177,7 +185,7 @@ impl TestServer {
     /// The messages that came for a client since the last call.
     pub fn mail(&mut self, client: usize) -> String {
         let mut mail = Mail::default();
-        self.session(client).handle.take_mail(&mut mail);
+        self.session(client).handle.take_messages(&mut mail);
         String::from_utf8_lossy(&mail.pieces().collect::<Vec<_>>().concat()).into_owned()
     }
 

@@ -11,7 +11,8 @@ use std::task::Waker;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::mailbox::{Mail, Mailbox, Message};
+use super::blocking::Waiter;
+use super::mailbox::{Mail, Mailbox, Message, Orders};
 use crate::resp::Protocol;
 
 /// Where a client's bytes come from.
@@ -116,6 +117,8 @@ pub struct ClientHandle {
     pub output_bytes_total: AtomicU64,
     pub commands_total: AtomicU64,
     pub names: Mutex<ClientNames>,
+    /// What the client waits for, if that is keys: CLIENT UNBLOCK ends it.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
     mailbox: Mailbox,
 }
 
@@ -157,8 +160,14 @@ impl ClientHandle {
             output_bytes_total: AtomicU64::new(0),
             commands_total: AtomicU64::new(0),
             names: Mutex::new(ClientNames { user: "default".into(), ..ClientNames::default() }),
+            waiter: Mutex::default(),
             mailbox: Mailbox::default(),
         }
+    }
+
+    /// Stands for a client where commands run that nobody sent.
+    pub fn nobody() -> ClientHandle {
+        ClientHandle::new(0, Peer::Unix { path: String::new() }, -1, 0, 0)
     }
 
     pub fn has_flag(&self, flag: u32) -> bool {
@@ -203,13 +212,23 @@ impl ClientHandle {
     /// Has the connection closed as soon as its task runs.
     pub fn kill(&self) {
         self.set_flag(flag::CLOSE_ASAP, true);
-        self.mailbox.kill();
+        self.mailbox.order(|orders| orders.kill = true);
     }
 
-    /// Moves the messages that arrived into `mail`, which is empty. Tells whether the connection is to close.
+    /// Gives the connection an order, and has it run.
+    pub fn order(&self, give: impl FnOnce(&mut Orders)) {
+        self.mailbox.order(give);
+    }
+
+    /// Moves the messages that arrived into `mail`, which is empty, and gives the orders.
     #[inline]
-    pub fn take_mail(&self, mail: &mut Mail) -> bool {
+    pub fn take_mail(&self, mail: &mut Mail) -> Orders {
         self.mailbox.take(mail)
+    }
+
+    /// Moves the messages alone; orders are left for the connection.
+    pub fn take_messages(&self, mail: &mut Mail) {
+        self.mailbox.take_messages(mail);
     }
 
     /// Output that waits in the mailbox, in bytes.

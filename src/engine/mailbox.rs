@@ -107,11 +107,21 @@ pub struct Mailbox {
     waker: OnceLock<Waker>,
 }
 
+/// What a connection is to do.
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// To close, unsent output or not.
+    pub kill: bool,
+    /// To send this reply to the command that the client waits in.
+    pub answer: Option<Vec<u8>>,
+    /// To look at the keys that the client waits for: one changed, and nobody served those who wait for it.
+    pub look_again: bool,
+}
+
 #[derive(Default)]
 struct Letters {
     mail: Mail,
-    /// The connection is to close, unsent output or not.
-    kill: bool,
+    orders: Orders,
 }
 
 impl Mailbox {
@@ -134,24 +144,31 @@ impl Mailbox {
         !self.arrived.swap(true, Ordering::AcqRel)
     }
 
-    pub fn kill(&self) {
-        self.letters.lock().kill = true;
+    /// Leaves an order, and wakes the owner.
+    pub fn order(&self, give: impl FnOnce(&mut Orders)) {
+        give(&mut self.letters.lock().orders);
         self.arrived.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Moves what arrived since the last call into `mail`, which is empty. Tells whether the connection is to close.
-    /// Cheap when nothing arrived.
+    /// Moves the messages that arrived into `mail`, which is empty, and gives the orders. Cheap when nothing arrived.
     #[inline]
-    pub fn take(&self, mail: &mut Mail) -> bool {
+    pub fn take(&self, mail: &mut Mail) -> Orders {
         if !self.arrived.load(Ordering::Acquire) {
-            return false;
+            return Orders::default();
         }
         let mut letters = self.letters.lock();
         self.arrived.store(false, Ordering::Release);
         // The buffers change places, so neither side allocates anew each time.
         std::mem::swap(&mut letters.mail, mail);
-        letters.kill
+        std::mem::take(&mut letters.orders)
+    }
+
+    /// Moves the messages alone. The mailbox counts as not looked at, so that the orders are not missed.
+    pub fn take_messages(&self, mail: &mut Mail) {
+        if self.arrived.load(Ordering::Acquire) {
+            std::mem::swap(&mut self.letters.lock().mail, mail);
+        }
     }
 
     /// Bytes that wait.
@@ -207,11 +224,12 @@ mod tests {
         }
         assert_eq!(mailbox.len(), expected.len());
         let mut mail = Mail::default();
-        assert!(!mailbox.take(&mut mail));
+        assert!(!mailbox.take(&mut mail).kill);
         assert_eq!((text(&mail), mail.len()), (expected.clone(), expected.len()));
         mail.clear();
-        mailbox.kill();
-        assert!(mailbox.take(&mut mail) && mail.is_empty());
+        mailbox.order(|orders| orders.kill = true);
+        mailbox.take_messages(&mut mail);
+        assert!(mailbox.take(&mut mail).kill && mail.is_empty());
         assert!(mailbox.put(&message("c"), Protocol::Resp2), "it was looked at since");
     }
 

@@ -1,5 +1,6 @@
-//! Joins the rooms below into a running keyspace: locking, effects, watched keys, sessions, expiry.
+//! Joins the rooms below into a running keyspace: locking, effects, watched keys, clients that wait for keys, sessions, expiry.
 
+pub mod blocking;
 pub mod clients;
 pub mod effect;
 pub mod expiry;

@@ -7,6 +7,7 @@
 //! an effect.
 
 mod collections;
+mod fields;
 mod news;
 mod whole;
 
@@ -22,10 +23,12 @@ use crate::log::health::Stopped;
 use crate::log::transaction::{Change, Parts};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
+use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::keyspace::DbCounts;
 use crate::store::reclaim;
 use crate::store::table::{At, CURSOR_END};
-use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm};
+use crate::store::waiters::WaitedKey;
+use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm, ValueType};
 
 /// What becomes of a key's expiry when its value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,8 @@ pub struct Space<'a> {
     /// a DEL ahead of the command's own effect.
     parts: Parts,
     news: News,
+    /// Keys that changed and that somebody waits for, in the order in which they changed.
+    ready: Vec<WaitedKey>,
 }
 
 impl Followers<'_> {
@@ -159,6 +164,7 @@ impl<'a> Space<'a> {
             reserved_bytes: 0,
             parts: Parts::default(),
             news: News::default(),
+            ready: Vec::new(),
         }
     }
 
@@ -227,6 +233,16 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// A locked slot, to be read. One of all slots is there only if it was touched before.
+    fn held_slot(&self, id: SlotId) -> Option<&SlotGuard<'a>> {
+        match &self.held {
+            Held::Nothing => None,
+            Held::One(held, guard) => (*held == id).then_some(guard),
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).ok().map(|at| &guards[at].1),
+            Held::All { guards, .. } => guards[id.index()].as_ref(),
+        }
+    }
+
     // ---- finding ------------------------------------------------------------------------------------------------
 
     /// The key's place in its table; a key that has expired is removed and not found.
@@ -253,7 +269,9 @@ impl<'a> Space<'a> {
         let (index, hasher) = (self.db, self.keyspace.hasher());
         let slot = self.slot(place.slot);
         reclaim::discard(slot.db_mut(index).remove(at, hasher));
-        slot.touch(index, key);
+        if slot.touch(index, key) {
+            self.note_ready(index, key);
+        }
         self.stats.expired_keys.add(1);
         self.note_expired(key);
         self.tell(place.slot, index, &[b"DEL", key]);
@@ -425,7 +443,9 @@ impl<'a> Space<'a> {
     fn changed(&mut self, place: Place, key: &[u8]) {
         self.changes += 1;
         let index = self.db;
-        self.slot(place.slot).touch(index, key);
+        if self.slot(place.slot).touch(index, key) {
+            self.note_ready(index, key);
+        }
         self.note_changed(key, false);
     }
 
@@ -530,14 +550,14 @@ impl<'a> Space<'a> {
 
     /// Puts an entry under its key, replacing what is there; what was there goes to the caller.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
-        let expiry_ms = entry.view().expiry_ms();
+        let expiries_ms = [entry.view().expiry_ms(), soonest_field_expiry_ms(entry.view())];
         let key = entry.view().key().to_vec();
         let (place, at) = self.find(&key);
         let hasher = self.keyspace.hasher();
         let db = self.db_of(place);
         let replaced = at.map(|at| db.remove(at, hasher));
         db.insert(place.hash, entry, hasher);
-        if let Some(expiry_ms) = expiry_ms {
+        for expiry_ms in expiries_ms.into_iter().flatten() {
             self.keyspace.note_expiry(expiry_ms);
         }
         if replaced.is_none() {
@@ -557,6 +577,57 @@ impl<'a> Space<'a> {
         }
         self.changed(place, key);
         true
+    }
+
+    // ---- keys waited for ----------------------------------------------------------------------------------------
+
+    /// Told of a change of a key that somebody waits for.
+    #[cold]
+    pub fn note_ready(&mut self, db: DbIndex, key: &[u8]) {
+        if self.ready.last().is_none_or(|last| last.db != db || *last.key != *key) {
+            self.ready.push(WaitedKey { db, key: key.into() });
+        }
+    }
+
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The keys that changed and are waited for.
+    pub fn take_ready(&mut self) -> Vec<WaitedKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Whether a slot is locked until the command ends.
+    pub fn holds(&self, id: SlotId) -> bool {
+        match &self.held {
+            Held::Nothing => false,
+            Held::One(held, _) => *held == id,
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).is_ok(),
+            Held::All { .. } => true,
+        }
+    }
+
+    /// What kind of value stands under a key of a held slot. Nothing is counted, touched or removed.
+    pub fn kind(&mut self, db: DbIndex, key: &[u8]) -> Option<ValueType> {
+        let (slot, hash) = (SlotId::of_key(key), self.keyspace.hasher().hash(key));
+        let now_ms = self.now_ms;
+        let db = self.slot(slot).db(db)?;
+        let entry = db.entry(db.find(hash, key)?);
+        (!entry.is_expired(now_ms)).then(|| entry.value_type())
+    }
+
+    /// Has the space serve another client's command under the same locks. What was told before is handed on.
+    pub fn serve(&mut self, db: DbIndex, touch: bool) {
+        self.known = None;
+        self.db = db;
+        self.access = touch.then_some(self.access_now);
+        self.effect = Effect::default();
+        self.reserved_bytes = 0;
+        if let Some(followers) = &mut self.followers {
+            followers.writes = true;
+        }
     }
 
     // ---- the whole database ---------------------------------------------------------------------------------------

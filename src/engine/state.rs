@@ -12,6 +12,8 @@ use super::gate::Gate;
 use super::persistence::Persistence;
 use super::pubsub::PubSub;
 use super::tracking::Tracking;
+use crate::acl::Users;
+use crate::acl::log::DenialLog;
 use crate::base::hash::KeyHasher;
 use crate::base::{clock, memory, random};
 use crate::config::{Config, Live};
@@ -114,8 +116,13 @@ pub struct Engine {
     pub clients: Clients,
     pub pubsub: PubSub,
     pub tracking: Tracking,
+    pub users: Users,
+    /// What users tried and may not do.
+    pub denials: DenialLog,
     pub gate: Gate,
     pub pause: Pause,
+    /// Tickets given to clients that wait for keys.
+    wait_tickets: AtomicU64,
     pub persistence: Persistence,
     pub shutdown: Shutdown,
     pub workers: Vec<Arc<WorkerStats>>,
@@ -145,6 +152,7 @@ impl Engine {
     /// `command_count` is the size of the command table, for the per-command counters.
     pub fn new(config: Live, workers: usize, command_count: usize, hasher: KeyHasher) -> Engine {
         let databases = config.load().databases.min(u32::from(u16::MAX)) as u16;
+        let users = Users::new(command_count, config.load().requirepass.as_bytes());
         let now_ms = clock::unix_ms();
         Engine {
             keyspace: Keyspace::new(databases, hasher),
@@ -153,9 +161,12 @@ impl Engine {
             clients: Clients::default(),
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
+            users,
+            denials: DenialLog::default(),
             // One more seat for who works beside the workers.
             gate: Gate::new(workers + 1),
             pause: Pause::default(),
+            wait_tickets: AtomicU64::new(0),
             persistence: Persistence::default(),
             shutdown: Shutdown::default(),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
@@ -174,6 +185,12 @@ impl Engine {
             startup_memory_bytes: AtomicU64::new(memory::allocated_bytes()),
             active_expiry: AtomicBool::new(true),
         }
+    }
+
+    /// A ticket for a client that begins to wait, larger than all before. The slots of what it waits for are locked, so
+    /// that their lines stay sorted.
+    pub fn next_wait_ticket(&self) -> u64 {
+        self.wait_tickets.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The lane of effects for what happens beside the workers; only the background thread uses it.

@@ -24,11 +24,13 @@ use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
 use crate::commands::{Batch, Executor};
 use crate::config::choices::AppendFsync;
 use crate::config::special::OutputLimit;
+use crate::engine::blocking::End as WaitEnd;
 use crate::engine::clients::{ClientHandle, flag};
 use crate::engine::session::{Fate, Waiting};
 use crate::engine::{Session, Worker};
 use crate::resp::parser::{self, Limits, Parsed, Partial, ProtocolError};
 use crate::resp::{Reply, ReplyError};
+use crate::store::waiters::WaitedKey;
 
 /// Replies are sent once this many bytes have gathered, even if more requests wait.
 const SEND_BYTES: usize = 64 * 1024;
@@ -36,6 +38,10 @@ const SEND_BYTES: usize = 64 * 1024;
 const KEPT_INPUT_BYTES_MAX: usize = 32 * 1024;
 /// Unsent replies that a client may pile up before it has authenticated.
 const UNAUTHENTICATED_UNSENT_BYTES_MAX: u64 = 1024;
+/// Room for what a client sends while it waits.
+const READ_AHEAD_BYTES: usize = 1024;
+/// Between two looks at a deadline that has not quite come.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 /// Reads and runs of one poll before other connections get their turn.
 const ROUNDS_PER_POLL_MAX: usize = 16;
 
@@ -111,10 +117,10 @@ impl Ran {
 
 impl Connection {
     pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>) -> Connection {
-        let authenticated = shared.borrow().executor.worker.engine.config.load().requirepass.is_empty();
+        let session = Session::new(handle.clone(), &shared.borrow().executor.worker.engine.users);
         Connection {
             stream,
-            session: Session::new(handle.clone(), authenticated),
+            session,
             handle,
             shared: shared.clone(),
             input: Vec::new(),
@@ -155,8 +161,11 @@ impl Connection {
             if self.session.fate == Fate::CloseAfterReply {
                 return if self.unsent.len() == 0 { Poll::Ready(End::Closed) } else { Poll::Pending };
             }
-            if self.is_delayed(cx, shared) || self.is_waiting(cx, shared) {
+            if self.is_delayed(cx, shared) {
                 return Poll::Pending;
+            }
+            if self.is_waiting(cx, shared) {
+                return self.read_ahead(cx, shared);
             }
             match ready!(self.read_and_run(cx, shared)) {
                 Ok(true) => {}
@@ -342,9 +351,12 @@ impl Connection {
     fn take_mail(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
         // Empty, unless a task panicked.
         shared.mail.clear();
-        if self.handle.take_mail(&mut shared.mail) {
+        let orders = self.handle.take_mail(&mut shared.mail);
+        if orders.kill {
             return true;
         }
+        // A reply goes ahead of messages about what was done for it.
+        self.hear_of_keys(shared, orders.answer, orders.look_again);
         for piece in shared.mail.pieces() {
             self.send_bytes(cx, piece, &shared.executor);
         }
@@ -430,7 +442,7 @@ impl Connection {
             since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000);
         let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
         // One that has not authenticated gets short errors only: what it leaves unread is abuse.
-        let unasked = !self.session.authenticated && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
+        let unasked = self.session.must_log_in() && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
         let over = over_hard || soft_too_long || unasked;
         if over {
             tracing::warn!(
@@ -518,27 +530,79 @@ impl Connection {
                     if let Some(sink) = worker.effects().filter(|_| locally && !durable) {
                         sink.wake_when_durable(ticket, cx.waker());
                     }
-                    if let Some(until_ms) = until_ms {
-                        let left = Duration::from_millis(until_ms - worker.now_ms);
-                        let timer = self.wait_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
-                        if timer.as_mut().poll(cx).is_ready() {
-                            cx.waker().wake_by_ref();
-                        }
-                    }
+                    wait_until(&mut self.wait_timer, cx, until_ms, worker.now_ms);
                     return true;
                 }
                 reply.array(2);
                 reply.integer(i64::from(durable));
                 reply.integer(0);
             }
+            Waiting::Keys(ref waiter) => {
+                let Some(end) = waiter.poll(worker.now_ms, &worker.engine.keyspace) else {
+                    wait_until(&mut self.wait_timer, cx, waiter.wait.until_ms, worker.now_ms);
+                    return true;
+                };
+                match end {
+                    _ if waiter.wait.silent => {}
+                    WaitEnd::TimedOut => reply.null_array(),
+                    WaitEnd::Unblocked => {
+                        let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+                        worker.engine.count_error(error.code());
+                        reply.error(&error);
+                    }
+                }
+            }
         }
-        self.session.waiting = None;
-        self.wait_timer = None;
-        self.handle.set_flag(flag::BLOCKED, false);
-        self.unsent.push(&text);
+        self.end_wait(&text);
         // It goes out with the next round.
         cx.waker().wake_by_ref();
         false
+    }
+
+    /// Takes the answer to the command that waits for keys, or has those keys looked at again.
+    fn hear_of_keys(&mut self, shared: &mut Shared, answer: Option<Vec<u8>>, look_again: bool) {
+        let Some(Waiting::Keys(waiter)) = &self.session.waiting else { return };
+        if let Some(reply) = answer {
+            let silent = waiter.wait.silent;
+            let worker = &shared.executor.worker;
+            if worker.config().appendfsync == AppendFsync::Always
+                && let Some(sink) = worker.effects()
+            {
+                // What answered it was appended before.
+                self.held_for = Some(sink.ticket());
+            }
+            self.end_wait(if silent { &[] } else { &reply });
+        } else if look_again {
+            let db = waiter.wait.db;
+            let keys = waiter.wait.keys.iter().map(|key| WaitedKey { db, key: key[..].into() }).collect();
+            shared.executor.serve_waiters(keys);
+        }
+    }
+
+    /// The next request may run, once this reply is on its way.
+    fn end_wait(&mut self, reply: &[u8]) {
+        self.session.waiting = None;
+        self.wait_timer = None;
+        self.handle.set_flag(flag::BLOCKED, false);
+        self.unsent.push(reply);
+    }
+
+    /// Reads on while the client waits for keys, so that its end is noticed. What it sends is kept.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<End> {
+        if !matches!(self.session.waiting, Some(Waiting::Keys(_))) {
+            return Poll::Pending;
+        }
+        loop {
+            self.input.reserve(READ_AHEAD_BYTES);
+            match ready!(self.stream.poll_read_behind(cx, &mut self.input)) {
+                Ok(count) if count > 0 => self.count_input(shared, count),
+                _ => return Poll::Ready(End::Closed),
+            }
+            self.check_query_buffer(shared);
+            if self.handle.has_flag(flag::CLOSE_ASAP) {
+                return Poll::Ready(End::Closed);
+            }
+        }
     }
 
     /// Stores what CLIENT LIST shows.
@@ -565,8 +629,23 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let engine = self.shared.borrow().executor.worker.engine.clone();
+        if let Some(Waiting::Keys(waiter)) = &self.session.waiting {
+            waiter.forget(&engine.keyspace);
+        }
         self.session.unwatch(|id, work| work(&mut engine.keyspace.lock(id)));
         self.session.stop_listening(&engine);
+    }
+}
+
+/// Has the task polled again at this Unix time in milliseconds, if one is given.
+fn wait_until(timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>, until_ms: Option<u64>, now_ms: u64) {
+    let Some(until_ms) = until_ms else { return };
+    let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
+    if timer.as_mut().poll(cx).is_ready() {
+        // The two clocks may differ by a moment.
+        timer.as_mut().reset(tokio::time::Instant::now() + left.max(TIMER_STEP));
+        cx.waker().wake_by_ref();
     }
 }
 
@@ -604,10 +683,10 @@ fn parse_batch<'a>(
 ) -> ParsedBatch {
     let limits = Limits {
         bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64,
-        authenticated: session.authenticated,
+        authenticated: !session.must_log_in(),
     };
     // What AUTH changes holds for the very next request.
-    let requests_max = if session.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+    let requests_max = if !session.must_log_in() { BATCH_REQUESTS_MAX } else { 1 };
     let mut request_ends = smallvec::SmallVec::new();
     let mut at = 0;
     while ends.len() < requests_max && at < data.len() {
