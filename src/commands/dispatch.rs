@@ -516,6 +516,7 @@ impl<'e> Run<'e> {
             let failed = run_handler(&mut cx, args);
             if cx.space.has_ready() {
                 unserved = blocking::serve(&mut cx);
+                listeners::tell(&mut cx);
             }
             failed
         };

@@ -131,12 +131,12 @@ fn sweep_slot(
             removed += expired.len() as u64;
             for key in &expired {
                 remove(engine, followers, &mut held.1, id, index, key, now_ms);
-                listeners.tell_removed(notify::EXPIRED, "expired", index, key);
+                listeners.tell_change(notify::EXPIRED, "expired", index, key);
             }
             for key in &with_fields {
                 let hash = HashInPlace { engine, followers, id, index, key, now_ms };
                 loop {
-                    let left_ms = hash.expire_fields(&mut held.1);
+                    let left_ms = hash.expire_fields(&mut held.1, listeners);
                     if left_ms.is_none_or(|left_ms| left_ms >= now_ms) {
                         soonest_ms = soonest_ms.min(left_ms.unwrap_or(NEVER_MS));
                         break;
@@ -174,7 +174,7 @@ struct HashInPlace<'a> {
 impl HashInPlace<'_> {
     /// Removes as many expired fields as one hold of the lock is good for, and the hash with its last field; gives the
     /// soonest expiry that is left.
-    fn expire_fields(&self, slot: &mut SlotGuard<'_>) -> Option<u64> {
+    fn expire_fields(&self, slot: &mut SlotGuard<'_>, listeners: &mut Listeners<'_>) -> Option<u64> {
         let (key, hasher) = (self.key, self.engine.keyspace.hasher());
         let db = slot.db_mut(self.index);
         // It may be another value by now.
@@ -196,6 +196,10 @@ impl HashInPlace<'_> {
         }
         // Clients wait for what is added, never for a hash.
         let _ = slot.touch(self.index, key);
+        listeners.tell_change(notify::HASH, "hexpired", self.index, key);
+        if spent {
+            listeners.tell_change(notify::GENERIC, "del", self.index, key);
+        }
         self.engine.stats.actively_expired_fields.add(names.len() as u64);
         if let Some(followers) = self.followers {
             let effect: Vec<&[u8]> = [b"HDEL", key].into_iter().chain(names.iter().map(Vec::as_slice)).collect();

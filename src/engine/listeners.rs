@@ -1,4 +1,4 @@
-//! Telling those who listen of keys that went without a command: expired or evicted in the background.
+//! Telling those who listen of keys that changed without a command: expired or evicted in the background.
 
 use super::mailbox::Wakes;
 use super::notify;
@@ -20,9 +20,9 @@ impl<'a> Listeners<'a> {
         Listeners { engine, wanted_events, wakes: Wakes::default(), changed: ChangedKeys::default() }
     }
 
-    /// A key was removed. The caller holds its slot.
+    /// A key changed or went. The caller holds its slot.
     #[inline]
-    pub fn tell_removed(&mut self, class: u32, event: &str, db: DbIndex, key: &[u8]) {
+    pub fn tell_change(&mut self, class: u32, event: &str, db: DbIndex, key: &[u8]) {
         let engine = self.engine;
         if self.wanted_events & class != 0 {
             notify::publish(&engine.pubsub, self.wanted_events, db, event, key, &mut self.wakes);
