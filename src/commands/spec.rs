@@ -53,6 +53,8 @@ pub const WALKS_SLOTS: Flags = 1 << 33;
 pub const NEVER_QUEUED: Flags = 1 << 34;
 /// Cairn's own: runs the queue, so it needs what the queued commands need.
 pub const RUNS_QUEUE: Flags = 1 << 35;
+/// Cairn's own: a RESP2 client that has subscriptions may call it.
+pub const LISTENERS_MAY: Flags = 1 << 36;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -147,6 +149,7 @@ pub enum Group {
     Connection,
     Generic,
     HyperLogLog,
+    PubSub,
     Server,
     Set,
     SortedSet,
@@ -162,6 +165,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Generic => "generic",
             Group::HyperLogLog => "hyperloglog",
+            Group::PubSub => "pubsub",
             Group::Server => "server",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",

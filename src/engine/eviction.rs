@@ -7,8 +7,10 @@
 
 use std::sync::Arc;
 
-use super::blocking;
 use super::effect::{EffectSink, removal_bytes};
+use super::expiry;
+use super::listeners::Listeners;
+use super::notify;
 use super::space::Followers;
 use super::state::Engine;
 use crate::base::clock::{self, Ticks};
@@ -20,7 +22,7 @@ use crate::store::access::{AccessClock, Frequency};
 use crate::store::candidates::{Candidate, Candidates};
 use crate::store::reclaim::RECLAIMER;
 use crate::store::slot::DbIndex;
-use crate::store::{Db, EntryRef, SlotGuard, reclaim};
+use crate::store::{Db, EntryRef, SlotGuard};
 
 /// How long counted weights are drawn by.
 const WEIGHTS_LAST_MS: u64 = 1000;
@@ -168,12 +170,13 @@ impl Evictor {
     fn free(&mut self, attempt: &Attempt<'_>, excess: u64) -> Outcome {
         let (started, limit_ns) = (clock::ticks(), limit_ns(attempt.config.maxmemory_eviction_tenacity));
         let (mut freed, mut evicted, mut outcome) = (0, 0u32, Outcome::Within);
+        let mut listeners = Listeners::of(attempt.engine);
         while freed < excess {
-            let Some(victim) = self.choose(attempt) else {
+            let Some(victim) = self.choose(attempt).filter(|victim| attempt.may_tell(victim)) else {
                 outcome = Outcome::Stuck;
                 break;
             };
-            let Some(bytes) = attempt.evict(&victim) else { continue };
+            let Some(bytes) = attempt.evict(&victim, &mut listeners) else { continue };
             freed += bytes;
             evicted += 1;
             if evicted.is_multiple_of(EVICTIONS_PER_LOOK) {
@@ -293,34 +296,31 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether the log has room to tell of a victim.
+    fn may_tell(&self, victim: &Candidate) -> bool {
+        self.sink.is_none_or(|sink| sink.reserve(self.lane, removal_bytes(&victim.key)).is_ok())
+    }
+
     /// Removes a key, if it is still there and may go; gives the bytes that this frees.
-    fn evict(&self, victim: &Candidate) -> Option<u64> {
-        if let Some(sink) = self.sink
-            && sink.reserve(self.lane, removal_bytes(&victim.key)).is_err()
-        {
-            return None;
-        }
+    fn evict(&self, victim: &Candidate, listeners: &mut Listeners<'_>) -> Option<u64> {
         let before = memory::own_bytes();
         let mut slot = self.engine.keyspace.lock_alone(victim.slot);
-        let hasher = self.engine.keyspace.hasher();
-        let at = slot.db(victim.db)?.find(victim.hash, &victim.key)?;
-        if is_volatile(self.config.maxmemory_policy) && slot.db(victim.db)?.entry(at).expiry_ms().is_none() {
+        let (id, index, key) = (victim.slot, victim.db, &victim.key[..]);
+        let db = slot.db(index)?;
+        let entry = db.entry(db.find(victim.hash, key)?);
+        if is_volatile(self.config.maxmemory_policy) && entry.expiry_ms().is_none() {
             return None;
         }
-        let entry = slot.db_mut(victim.db).remove(at, hasher);
-        let background_bytes = reclaim::discard(entry);
-        if slot.db(victim.db).is_some_and(Db::is_empty) {
+        let followers = self.sink.map(|sink| Followers { sink, lane: self.lane, writes: true });
+        let background_bytes = expiry::remove(self.engine, followers, &mut slot, id, index, key, self.now_ms);
+        if slot.db(index).is_some_and(Db::is_empty) {
             // Tables of a key each would take what evicting keys frees.
-            drop(slot.take_db(victim.db));
+            drop(slot.take_db(index));
         }
-        if slot.touch(victim.db, &victim.key) {
-            blocking::nudge(&slot, victim.db, &victim.key);
-        }
-        if let Some(sink) = self.sink {
-            let followers = Followers { sink, lane: self.lane, writes: true };
-            followers.tell(&mut slot, victim.slot, victim.db, self.now_ms, &[b"DEL", &victim.key]);
-        }
-        Some((before - memory::own_bytes()).max(1) as u64 + background_bytes as u64)
+        // Messages about it are no reason to evict more.
+        let freed = (before - memory::own_bytes()).max(1);
+        listeners.tell_change(notify::EVICTED, "evicted", index, key);
+        Some(freed as u64 + background_bytes as u64)
     }
 
     fn record_latency(&self, started: Ticks) {

@@ -11,6 +11,8 @@ use super::effect::EffectSink;
 use super::eviction::{self, Pressure, Weights};
 use super::gate::Gate;
 use super::persistence::Persistence;
+use super::pubsub::PubSub;
+use super::tracking::Tracking;
 use crate::acl::Users;
 use crate::acl::log::DenialLog;
 use crate::base::hash::KeyHasher;
@@ -113,6 +115,8 @@ pub struct Engine {
     /// Installed by the server once it serves.
     pub config_hook: OnceLock<ConfigHook>,
     pub clients: Clients,
+    pub pubsub: PubSub,
+    pub tracking: Tracking,
     pub users: Users,
     /// What users tried and may not do.
     pub denials: DenialLog,
@@ -160,6 +164,8 @@ impl Engine {
             config,
             config_hook: OnceLock::new(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             users,
             denials: DenialLog::default(),
             // One more seat for who works beside the workers.
@@ -225,7 +231,7 @@ impl Engine {
         self.pause.clear();
         for client in self.clients.all() {
             if client.has_flag(flag::BLOCKED) {
-                client.send(|_| {});
+                client.wake();
             }
         }
     }

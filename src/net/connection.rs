@@ -152,12 +152,8 @@ impl Connection {
             self.waker_known = true;
         }
         for _ in 0..ROUNDS_PER_POLL_MAX {
-            if let Some(letters) = self.handle.take_letters() {
-                if letters.kill {
-                    return Poll::Ready(End::Closed);
-                }
-                letters.output.iter().for_each(|message| self.unsent.push(message));
-                self.hear_of_keys(shared, letters.answer, letters.look_again);
+            if self.take_mail(cx, shared) {
+                return Poll::Ready(End::Closed);
             }
             if self.held_for.is_some() {
                 match self.poll_durable(cx, shared) {
@@ -382,12 +378,36 @@ impl Connection {
         ran
     }
 
+    /// Sends the messages that others put into the mailbox. Tells whether the connection is to close.
+    #[inline]
+    fn take_mail(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
+        // Empty, unless a task panicked.
+        shared.mail.clear();
+        let orders = self.handle.take_mail(&mut shared.mail);
+        if orders.kill {
+            return true;
+        }
+        // A reply goes ahead of messages about what was done for it.
+        self.hear_of_keys(shared, orders.answer, orders.look_again);
+        for piece in shared.mail.pieces() {
+            self.send_bytes(cx, piece, &shared.executor);
+        }
+        false
+    }
+
     /// Sends what is in `output`, behind what is unsent, and empties it.
     fn send(&mut self, cx: &mut Context<'_>, output: &mut Vec<u8>, executor: &Executor) {
         if output.is_empty() {
             return;
         }
         self.hold_if_changed(&executor.worker);
+        self.send_bytes(cx, output, executor);
+        output.clear();
+        // A reply of many megabytes should not leave every worker with a buffer of its size.
+        output.shrink_to(4 * SEND_BYTES);
+    }
+
+    fn send_bytes(&mut self, cx: &mut Context<'_>, output: &[u8], executor: &Executor) {
         let stats = &executor.worker.stats;
         stats.net_output_bytes.add(output.len() as u64);
         stats.writes_processed.add(1);
@@ -408,9 +428,6 @@ impl Connection {
             }
         }
         self.unsent.push(&output[sent..]);
-        output.clear();
-        // A reply of many megabytes should not leave every worker with a buffer of its size.
-        output.shrink_to(4 * SEND_BYTES);
     }
 
     fn send_unsent(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -457,7 +474,13 @@ impl Connection {
     /// What the client may pile up unsent, by its class.
     fn output_limit(&self, worker: &Worker) -> OutputLimit {
         let limits = &worker.config().client_output_buffer_limit;
-        if self.session.monitor { limits.replica } else { limits.normal }
+        if self.session.monitor {
+            limits.replica
+        } else if self.session.subscriptions().is_some() {
+            limits.pubsub
+        } else {
+            limits.normal
+        }
     }
 
     fn note_over_limit(&self, worker: &Worker) {
@@ -660,11 +683,12 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let keyspace = &self.shared.borrow().executor.worker.engine.clone().keyspace;
+        let engine = self.shared.borrow().executor.worker.engine.clone();
         if let Some(Waiting::Keys(waiter)) = &self.session.waiting {
-            waiter.forget(keyspace);
+            waiter.forget(&engine.keyspace);
         }
-        self.session.unwatch(|id, work| work(&mut keyspace.lock(id)));
+        self.session.unwatch(|id, work| work(&mut engine.keyspace.lock(id)));
+        self.session.stop_listening(&engine);
     }
 }
 
