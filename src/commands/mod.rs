@@ -23,11 +23,14 @@ mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;
+pub mod listeners;
 mod lolwut;
 pub mod lookup;
 mod memory;
+mod module;
 mod object;
 mod persistence;
+mod pubsub;
 pub mod registry;
 pub mod replay;
 mod scan;
@@ -44,6 +47,7 @@ mod string_tests;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tracking;
 mod transactions;
 mod zset;
 

@@ -55,6 +55,8 @@ pub const NEVER_QUEUED: Flags = 1 << 34;
 pub const RUNS_QUEUE: Flags = 1 << 35;
 /// Cairn's own: runs a script, so what it needs is known of the script alone.
 pub const RUNS_SCRIPT: Flags = 1 << 36;
+/// Cairn's own: a RESP2 client that has subscriptions may call it.
+pub const LISTENERS_MAY: Flags = 1 << 37;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -149,6 +151,7 @@ pub enum Group {
     Connection,
     Generic,
     HyperLogLog,
+    PubSub,
     Scripting,
     Server,
     Set,
@@ -165,6 +168,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Generic => "generic",
             Group::HyperLogLog => "hyperloglog",
+            Group::PubSub => "pubsub",
             Group::Scripting => "scripting",
             Group::Server => "server",
             Group::Set => "set",

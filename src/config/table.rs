@@ -235,7 +235,7 @@ section "Security" {
         Enum(ProtectedAction::NAMES), [], Honoured;
     /// Who may use MODULE: no one, everyone, or clients on this machine.
     enable_module_command: ProtectedAction = ProtectedAction::No, "enable-module-command",
-        Enum(ProtectedAction::NAMES), [], Accepted("Cairn has no module interface.");
+        Enum(ProtectedAction::NAMES), [], Honoured;
     /// Whose DUMP payloads are checked in depth before RESTORE takes them.
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No, "sanitize-dump-payload",
         Enum(SanitizeDumpPayload::NAMES), [MUTABLE],
@@ -258,7 +258,7 @@ section "Clients" {
     /// The longest single argument that a client may send.
     proto_max_bulk_len: u64 = 512 << 20, "proto-max-bulk-len", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// How many keys the table of client-side caching remembers before it evicts some. 0 means no limit.
-    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Accepted("Client-side caching is not there yet.");
+    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Honoured;
 }
 
 section "Memory" {
@@ -510,7 +510,7 @@ section "Observation" {
     /// Publish changes of keys: K and E choose the channel, the other letters the events, A most of them. Empty turns
     /// it off.
     notify_keyspace_events: KeyspaceEvents = KeyspaceEvents(0), "notify-keyspace-events",
-        Special("letters of Ag$lshzxeKEtmdn"), [MUTABLE], Accepted("Keyspace events are not published yet.");
+        Special("letters of Ag$lshzxeKEtmdn"), [MUTABLE], Honoured;
 }
 
 section "Encodings" {

@@ -6,6 +6,7 @@ mod bitmap;
 mod connection;
 mod generic;
 mod hyperloglog;
+mod pubsub;
 mod scripting;
 mod server;
 mod set;
@@ -22,6 +23,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     connection::ROWS,
     generic::ROWS,
     hyperloglog::ROWS,
+    pubsub::ROWS,
     scripting::ROWS,
     server::ROWS,
     set::ROWS,
