@@ -17,6 +17,7 @@ mod memory_limit;
 mod model;
 mod moving_in;
 mod protocol;
+mod pubsub;
 mod rdb;
 mod restart;
 mod scan;
