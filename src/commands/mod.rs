@@ -19,6 +19,7 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;
@@ -34,6 +35,7 @@ mod server;
 mod set;
 mod slow_log;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]

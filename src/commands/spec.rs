@@ -146,9 +146,11 @@ pub enum Group {
     Bitmap,
     Connection,
     Generic,
+    HyperLogLog,
     Server,
     Set,
     SortedSet,
+    Stream,
     String,
     Transactions,
 }
@@ -159,9 +161,11 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::HyperLogLog => "hyperloglog",
             Group::Server => "server",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
             Group::String => "string",
             Group::Transactions => "transactions",
         }
