@@ -8,6 +8,7 @@ pub mod glob;
 pub mod hash;
 pub mod key_slot;
 pub mod long_double;
+pub mod lzf;
 pub mod memory;
 pub mod moment;
 pub mod number;

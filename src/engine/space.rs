@@ -7,6 +7,7 @@
 //! an effect.
 
 mod collections;
+mod fields;
 mod whole;
 
 use smallvec::SmallVec;
@@ -20,6 +21,7 @@ use crate::log::health::Stopped;
 use crate::log::transaction::{Change, Parts};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
+use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::keyspace::DbCounts;
 use crate::store::reclaim;
 use crate::store::table::{At, CURSOR_END};
@@ -531,14 +533,14 @@ impl<'a> Space<'a> {
 
     /// Puts an entry under its key, replacing what is there; what was there goes to the caller.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
-        let expiry_ms = entry.view().expiry_ms();
+        let expiries_ms = [entry.view().expiry_ms(), soonest_field_expiry_ms(entry.view())];
         let key = entry.view().key().to_vec();
         let (place, at) = self.find(&key);
         let hasher = self.keyspace.hasher();
         let db = self.db_of(place);
         let replaced = at.map(|at| db.remove(at, hasher));
         db.insert(place.hash, entry, hasher);
-        if let Some(expiry_ms) = expiry_ms {
+        for expiry_ms in expiries_ms.into_iter().flatten() {
             self.keyspace.note_expiry(expiry_ms);
         }
         self.changed(place, &key);

@@ -24,6 +24,7 @@ use crate::log::sync::Policy;
 use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
 use crate::rdb::{Event, RdbReader, ReadOptions, SavedKey};
 use crate::store::DbIndex;
+use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::limits::Limits;
 
 /// Where a Redis data set lies.
@@ -247,6 +248,7 @@ impl<'e> Importer<'e> {
         }
         let used_ms = self.now_ms.saturating_sub(saved.idle_seconds.unwrap_or(0) * 1000);
         let entry = entry_of(saved.key, saved.value, saved.expiry_ms, access_clock(used_ms));
+        let expiries_ms = [saved.expiry_ms, soonest_field_expiry_ms(entry.view())];
         let (keyspace, id) = (&self.engine.keyspace, SlotId::of_key(saved.key));
         let hash = keyspace.hasher().hash(saved.key);
         let followers = self.executor.worker.effects().map(|sink| Followers {
@@ -267,7 +269,7 @@ impl<'e> Importer<'e> {
         }
         db.insert(hash, entry, keyspace.hasher());
         drop(slot);
-        if let Some(expiry_ms) = saved.expiry_ms {
+        for expiry_ms in expiries_ms.into_iter().flatten() {
             keyspace.note_expiry(expiry_ms);
         }
         self.imported.keys += 1;

@@ -2,6 +2,7 @@
 
 use super::collection::ValueType;
 use super::entry::EntryRef;
+use super::hash::{Field, HashRef};
 use super::set::SetRef;
 use super::slot::DbIndex;
 use super::zset::ZsetRef;
@@ -22,9 +23,18 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
                 digest.add_number(score.to_bits());
             }
         }
+        ValueType::Hash => HashRef::new(entry).for_each(|field| digest.combine(of_field(field))),
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));
+    digest
+}
+
+fn of_field(field: Field<'_>) -> Digest {
+    let mut digest = Digest::default();
+    digest.add(&field.name.text());
+    digest.add(&field.value.text());
+    digest.add_number(field.expiry_ms.unwrap_or(u64::MAX));
     digest
 }
 

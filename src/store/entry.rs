@@ -258,6 +258,11 @@ impl<'a> EntryRef<'a> {
             ValueType::String => self.string_encoding(),
             ValueType::Set => SetRef::of(self).encoding(),
             ValueType::Zset if self.is_large() => "skiplist",
+            ValueType::Hash => match self.collection_form() {
+                Form::Packed => "listpack",
+                Form::PackedOther => "listpackex",
+                Form::Large => "hashtable",
+            },
             _ => "listpack",
         }
     }

@@ -7,18 +7,19 @@
 //! Large        hashtable     see `large`
 //! ```
 //! A hash starts packed, gets expiries when the first field gets one, and becomes large when it passes one of its
-//! [`Limits`]; it never goes back. A field that has expired is still there: whoever reads decides by
+//! limits; it never goes back. A field that has expired is still there: whoever reads decides by
 //! [`Field::is_expired`] whether to see it, and removes it when effects can be told. Guarded by the lock of its key's slot.
 
+mod build;
 mod edit;
 mod large;
 
+pub use build::{HashBuilder, from_listpack};
 pub use edit::HashMut;
 pub use large::Hash;
 
-use super::entry::Form;
 use super::listpack::{Element, Listpack, Needle};
-use super::EntryRef;
+use super::{EntryRef, Form, Large, ValueType};
 
 /// Elements of a packed field without expiry: the field and the value.
 const PAIR: usize = 2;
@@ -27,14 +28,6 @@ const TRIPLE: usize = 3;
 
 /// Expiries of fields stay below this, in Unix milliseconds.
 pub const EXPIRY_END_MS: u64 = 1 << 46;
-
-/// What a packed hash may hold.
-#[derive(Clone, Copy)]
-pub struct Limits {
-    pub entries: usize,
-    /// Of a field and of a value.
-    pub bytes: usize,
-}
 
 /// What becomes of a field's expiry when its value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +82,9 @@ pub enum HashRef<'a> {
 impl<'a> HashRef<'a> {
     #[inline]
     pub fn new(entry: EntryRef<'a>) -> HashRef<'a> {
-        match entry.form() {
-            Form::Packed => HashRef::Packed(Listpack::new(entry.packed()), PAIR),
-            Form::PackedOther => HashRef::Packed(Listpack::new(entry.packed()), TRIPLE),
+        match entry.collection_form() {
+            Form::Packed => HashRef::Packed(Listpack::new(entry.value()), PAIR),
+            Form::PackedOther => HashRef::Packed(Listpack::new(entry.value()), TRIPLE),
             Form::Large => HashRef::Large(entry.large()),
         }
     }
@@ -183,6 +176,21 @@ impl<'a> HashRef<'a> {
         }
     }
 
+    /// The names of fields that expired before `now_ms`, up to `count` of them.
+    pub fn expired(self, now_ms: u64, count: usize) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        match self {
+            HashRef::Packed(_, PAIR) => {}
+            HashRef::Packed(..) => self.for_each(|field| {
+                if names.len() < count && field.is_expired(now_ms) {
+                    names.push(field.name.to_vec());
+                }
+            }),
+            HashRef::Large(hash) => names.extend(hash.expired(now_ms).take(count).map(|entry| entry.key().to_vec())),
+        }
+        names
+    }
+
     /// The soonest expiry of a field.
     pub fn soonest_expiry_ms(self) -> Option<u64> {
         match self {
@@ -197,6 +205,15 @@ impl<'a> HashRef<'a> {
             HashRef::Large(hash) => hash.soonest_expiry_ms(),
         }
     }
+}
+
+/// The soonest expiry of a field, if the entry is a hash that has any.
+#[inline]
+pub fn soonest_field_expiry_ms(entry: EntryRef<'_>) -> Option<u64> {
+    if entry.value_type() != ValueType::Hash || entry.collection_form() == Form::Packed {
+        return None;
+    }
+    HashRef::new(entry).soonest_expiry_ms()
 }
 
 /// The field at a place, and the place of the next one.

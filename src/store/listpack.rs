@@ -178,6 +178,12 @@ impl<'a> Needle<'a> {
     pub fn new(text: &'a [u8]) -> Needle<'a> {
         Needle { text, integer: parse_i64(text) }
     }
+
+    /// The element that the text is packed as.
+    #[inline]
+    pub fn element(&self) -> Element<'a> {
+        self.integer.map_or(Element::Bytes(self.text), Element::Integer)
+    }
 }
 
 impl<'a> From<&'a [u8]> for Needle<'a> {

@@ -3,6 +3,7 @@
 //! A type that is read or written has a file of its own here and a line in each `match`. All others have their line in
 //! [`TYPE_NAMES`] only and are refused by name.
 
+mod hash;
 mod set;
 mod string;
 mod zset;
@@ -73,6 +74,7 @@ fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
         ValueType::String => STRING,
         ValueType::Set => set::type_byte(entry),
         ValueType::Zset => zset::type_byte(entry),
+        ValueType::Hash => hash::type_byte(entry),
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
@@ -110,6 +112,13 @@ pub(super) fn read<'a, R: Read>(
         zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK => {
             zset::read(source, type_byte, &mut buffer.bytes, buffer.limits.zset)
         }
+        hash::PAIRS
+        | hash::ZIPMAP
+        | hash::ZIPLIST
+        | hash::LISTPACK
+        | hash::EXPIRING_EARLY..=hash::EXPIRING_LISTPACK => {
+            hash::read(source, type_byte, &mut buffer.bytes, buffer.limits.hash)
+        }
         _ => {
             let key = key.to_vec();
             let fault = match type_name(type_byte) {
@@ -129,6 +138,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
             ValueType::String => string::write(packer, entry.value()),
             ValueType::Set => set::write(packer, *entry),
             ValueType::Zset => zset::write(packer, *entry),
+            ValueType::Hash => hash::write(packer, *entry),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),

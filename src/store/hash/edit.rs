@@ -1,25 +1,27 @@
 //! Changing a hash, in any of its forms.
 
-use smallvec::SmallVec;
-
-use super::{FieldExpiry, Hash, HashRef, Limits, PAIR, TRIPLE, expiry_of, packed_field};
-use crate::store::entry::Form;
-use crate::store::large::LargeValue;
+use super::{FieldExpiry, Hash, HashRef, PAIR, TRIPLE};
+use crate::store::limits::PackedLimits;
 use crate::store::listpack::edit::{self, Run};
 use crate::store::listpack::{self, Element, Listpack, Needle};
-use crate::store::{Entry, ValueType};
+use crate::store::{Entry, Form, ValueType};
 
 /// A hash to change.
 pub struct HashMut<'a> {
     entry: &'a mut Entry,
-    limits: Limits,
+    limits: PackedLimits,
 }
 
 impl<'a> HashMut<'a> {
     #[inline]
-    pub fn new(entry: &'a mut Entry, limits: Limits) -> HashMut<'a> {
+    pub fn new(entry: &'a mut Entry, limits: PackedLimits) -> HashMut<'a> {
         debug_assert_eq!(entry.view().value_type(), ValueType::Hash);
         HashMut { entry, limits }
+    }
+
+    /// A hash that is only going to lose fields.
+    pub fn shrinking(entry: &'a mut Entry) -> HashMut<'a> {
+        HashMut::new(entry, PackedLimits { entries: usize::MAX, value_bytes: usize::MAX })
     }
 
     #[inline]
@@ -29,7 +31,7 @@ impl<'a> HashMut<'a> {
 
     #[inline]
     fn form(&self) -> Form {
-        self.entry.view().form()
+        self.entry.view().collection_form()
     }
 
     /// Elements of each packed field.
@@ -40,7 +42,7 @@ impl<'a> HashMut<'a> {
 
     #[inline]
     fn list(&self) -> Listpack<'_> {
-        Listpack::new(self.entry.view().packed())
+        Listpack::new(self.entry.view().value())
     }
 
     fn large(&mut self) -> &mut Hash {
@@ -50,7 +52,7 @@ impl<'a> HashMut<'a> {
     /// Sets fields to values, each to the value that comes last; tells how many are new. Fields lose their expiry.
     #[inline]
     pub fn set_all(&mut self, pairs: &[&[u8]]) -> u64 {
-        let limit = self.limits.bytes;
+        let limit = self.limits.value_bytes;
         if self.form() == Form::Packed && pairs.iter().all(|text| text.len() <= limit) && self.takes(pairs) {
             return self.set_packed_pairs(pairs);
         }
@@ -63,7 +65,7 @@ impl<'a> HashMut<'a> {
         /// What an element takes beside its text.
         const OVERHEAD_BYTES: usize = 10;
         let more: usize = texts.iter().map(|text| text.len() + OVERHEAD_BYTES).sum();
-        self.entry.view().packed().len() + more < listpack::BYTES_MAX
+        self.entry.view().value().len() + more < listpack::BYTES_MAX
     }
 
     /// Fields that are there are replaced one by one; all new ones are put in at once.
@@ -101,7 +103,7 @@ impl<'a> HashMut<'a> {
     /// Sets one field; tells whether it is new.
     pub fn set(&mut self, field: &[u8], value: &[u8], expiry: FieldExpiry) -> bool {
         if self.form() != Form::Large {
-            if field.len().max(value.len()) > self.limits.bytes || !self.takes(&[field, value]) {
+            if field.len().max(value.len()) > self.limits.value_bytes || !self.takes(&[field, value]) {
                 self.become_large();
             } else if let (Form::Packed, FieldExpiry::At(_)) = (self.form(), expiry) {
                 self.admit_expiries();
@@ -139,6 +141,11 @@ impl<'a> HashMut<'a> {
         true
     }
 
+    /// Removes fields; tells how many there were.
+    pub fn remove_all<N: AsRef<[u8]>>(&mut self, fields: &[N]) -> u64 {
+        fields.iter().map(|field| u64::from(self.remove(field.as_ref()))).sum()
+    }
+
     /// Sets or clears the expiry of a field; false if there is no such field.
     pub fn set_expiry(&mut self, field: &[u8], expiry_ms: Option<u64>) -> bool {
         match self.form() {
@@ -155,29 +162,6 @@ impl<'a> HashMut<'a> {
         let Some(expiry_at) = found else { return false };
         edit::replace(self.entry, expiry_at, Element::Integer(expiry_ms.unwrap_or(0) as i64));
         true
-    }
-
-    /// Removes up to `count` fields that expired before `now_ms`; gives their names.
-    pub fn take_expired(&mut self, now_ms: u64, count: usize) -> Vec<Vec<u8>> {
-        let mut names = Vec::new();
-        match self.form() {
-            Form::Packed => {}
-            Form::PackedOther => {
-                let mut at = self.list().first();
-                while names.len() < count
-                    && let Some((field, next)) = packed_field(self.list(), TRIPLE, at)
-                {
-                    if field.is_expired(now_ms) {
-                        names.push(field.name.to_vec());
-                        edit::remove(self.entry, at, TRIPLE);
-                    } else {
-                        at = next;
-                    }
-                }
-            }
-            Form::Large => self.large().take_expired(now_ms, count, |name| names.push(name.to_vec())),
-        }
-        names
     }
 
     /// Packs an expiry beside each field.
@@ -199,6 +183,6 @@ impl<'a> HashMut<'a> {
             let expiry = field.expiry_ms.map_or(FieldExpiry::Clear, FieldExpiry::At);
             hash.set(&field.name.text(), &field.value.text(), expiry);
         });
-        self.entry.become_large(LargeValue::Hash(Box::new(hash)));
+        self.entry.become_large(Box::new(hash));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::FieldExpiry;
 use crate::store::member;
 use crate::store::member_table::MemberTable;
-use crate::store::{Entry, EntryRef, StringForm};
+use crate::store::{Entry, EntryRef, Large, StringForm, ValueType};
 
 /// Memory of one element of the order of expiries, its share of the tree's nodes included.
 const EXPIRY_BYTES: usize = 24;
@@ -45,22 +45,28 @@ pub struct Hash {
     pair_bytes: usize,
 }
 
-impl Hash {
-    pub fn new() -> Hash {
-        Hash::default()
+impl Large for Hash {
+    fn value_type(&self) -> ValueType {
+        ValueType::Hash
     }
 
-    #[inline]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.fields.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+    fn memory_bytes(&self) -> usize {
+        let order_bytes = self.expiries.len() * EXPIRY_BYTES;
+        size_of::<Hash>() + self.fields.memory_bytes() + self.pair_bytes + order_bytes
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        self.fields.memory_bytes() + self.pair_bytes + self.expiries.len() * EXPIRY_BYTES
+    fn copied(&self) -> Box<dyn Large> {
+        Box::new(self.clone())
+    }
+}
+
+impl Hash {
+    pub fn new() -> Hash {
+        Hash::default()
     }
 
     /// Places for fields, and how many segments they stand in.
@@ -143,29 +149,23 @@ impl Hash {
         }
     }
 
+    /// Removes a field; false if there is no such field.
     pub fn remove(&mut self, field: &[u8]) -> bool {
-        self.take(member::hash(field), |entry| entry.key() == field).is_some()
-    }
-
-    fn take(&mut self, hash: u64, is_it: impl Fn(EntryRef<'_>) -> bool) -> Option<Entry> {
-        let Pair(entry) = self.fields.remove(hash, |pair| is_it(pair.view()), Pair::hash)?;
+        let hash = member::hash(field);
+        let Some(Pair(entry)) = self.fields.remove(hash, |pair| pair.view().key() == field, Pair::hash) else {
+            return false;
+        };
         self.pair_bytes -= entry.view().memory_bytes();
         self.expiry_changed(hash, entry.view().expiry_ms(), None);
-        Some(entry)
+        true
     }
 
-    /// Removes up to `count` fields that expired before `now_ms`, and hands on their names.
-    pub fn take_expired(&mut self, now_ms: u64, count: usize, mut taken: impl FnMut(&[u8])) {
-        for _ in 0..count {
-            let Some((expiry_ms, hash)) = self.expiries.first().copied().filter(|(expiry_ms, _)| *expiry_ms < now_ms)
-            else {
-                break;
-            };
-            match self.take(hash, |entry| entry.expiry_ms() == Some(expiry_ms) && member::hash(entry.key()) == hash) {
-                Some(entry) => taken(entry.view().key()),
-                // Two fields with one hash and one expiry had one element here.
-                None => drop(self.expiries.pop_first()),
-            }
-        }
+    /// The fields that expired before `now_ms`, the soonest first.
+    pub fn expired(&self, now_ms: u64) -> impl Iterator<Item = EntryRef<'_>> {
+        let due = self.expiries.iter().take_while(move |(expiry_ms, _)| *expiry_ms < now_ms);
+        due.filter_map(|&(expiry_ms, hash)| {
+            let is_it = |pair: &Pair| pair.view().expiry_ms() == Some(expiry_ms) && pair.hash() == hash;
+            self.fields.find(hash, is_it).map(Pair::view)
+        })
     }
 }
