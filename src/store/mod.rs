@@ -24,6 +24,7 @@ pub mod member_table;
 pub mod reclaim;
 pub mod set;
 pub mod slot;
+pub mod sort;
 pub mod table;
 pub mod waiters;
 pub mod zset;
