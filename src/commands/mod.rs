@@ -36,6 +36,7 @@ mod set;
 mod slow_log;
 mod sort;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]

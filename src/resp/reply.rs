@@ -174,6 +174,28 @@ impl<'a> Reply<'a> {
         self.header(b'*', length as i64);
     }
 
+    /// Makes what was written from `start` on the `length` elements of an array.
+    pub fn array_from(&mut self, start: usize, length: usize) {
+        self.put_before(start, |reply| reply.array(length));
+    }
+
+    /// Makes what was written from `start` on the `pairs` keys and values of a map.
+    pub fn map_from(&mut self, start: usize, pairs: usize) {
+        self.put_before(start, |reply| reply.map(pairs));
+    }
+
+    /// Puts a bulk string in front of what was written from `start` on.
+    pub fn bulk_from(&mut self, start: usize, bytes: &[u8]) {
+        self.put_before(start, |reply| reply.bulk(bytes));
+    }
+
+    fn put_before(&mut self, start: usize, write: impl FnOnce(&mut Self)) {
+        let end = self.out.len();
+        write(self);
+        let written = self.out.len() - end;
+        self.out[start..].rotate_right(written);
+    }
+
     /// `pairs` keys and values follow.
     pub fn map(&mut self, pairs: usize) {
         match self.protocol {
@@ -278,6 +300,16 @@ mod tests {
         assert_eq!(both(&|reply| reply.double(0.5)), ("$3\r\n0.5\r\n".into(), ",0.5\r\n".into()));
         assert_eq!(both(&|reply| reply.verbatim("txt", "hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
         assert_eq!(written(Protocol::Resp2, |reply| reply.integer(-12)), ":-12\r\n");
+        let late = |reply: &mut Reply| {
+            reply.integer(1);
+            let start = reply.len();
+            reply.integer(2);
+            reply.array_from(start, 1);
+            reply.map_from(start, 7);
+            reply.bulk_from(start, b"x");
+        };
+        let expected = (":1\r\n$1\r\nx\r\n*14\r\n*1\r\n:2\r\n".into(), ":1\r\n$1\r\nx\r\n%7\r\n*1\r\n:2\r\n".into());
+        assert_eq!(both(&late), expected);
         assert_eq!(written(Protocol::Resp2, |reply| reply.bulk(&[b'x'; 10])), "$10\r\nxxxxxxxxxx\r\n");
         assert_eq!(written(Protocol::Resp2, |reply| reply.error_text("ERR a\r\nb")), "-ERR a  b\r\n");
     }

@@ -5,6 +5,7 @@ use super::entry::EntryRef;
 use super::hash::{Field, HashRef};
 use super::set::SetRef;
 use super::slot::DbIndex;
+use super::stream::Stream;
 use super::zset::ZsetRef;
 use crate::base::digest::Digest;
 
@@ -24,6 +25,7 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
             }
         }
         ValueType::Hash => HashRef::new(entry).for_each(|field| digest.combine(of_field(field))),
+        ValueType::Stream => entry.large::<Stream>().digest(&mut digest),
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));

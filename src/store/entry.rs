@@ -263,6 +263,7 @@ impl<'a> EntryRef<'a> {
                 Form::PackedOther => "listpackex",
                 Form::Large => "hashtable",
             },
+            ValueType::Stream => "stream",
             _ => "listpack",
         }
     }

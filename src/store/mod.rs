@@ -25,6 +25,7 @@ pub mod reclaim;
 pub mod set;
 pub mod slot;
 pub mod sort;
+pub mod stream;
 pub mod table;
 pub mod waiters;
 pub mod zset;

@@ -9,6 +9,7 @@ mod hyperloglog;
 mod server;
 mod set;
 mod sorted_set;
+mod stream;
 mod string;
 mod transactions;
 
@@ -23,6 +24,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     server::ROWS,
     set::ROWS,
     sorted_set::ROWS,
+    stream::ROWS,
     string::ROWS,
     transactions::ROWS,
 ];

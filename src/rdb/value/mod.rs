@@ -5,6 +5,7 @@
 
 mod hash;
 mod set;
+mod stream;
 mod string;
 mod zset;
 
@@ -75,6 +76,7 @@ fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
         ValueType::Set => set::type_byte(entry),
         ValueType::Zset => zset::type_byte(entry),
         ValueType::Hash => hash::type_byte(entry),
+        ValueType::Stream => stream::TYPE_COUNTED,
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
@@ -119,6 +121,7 @@ pub(super) fn read<'a, R: Read>(
         | hash::EXPIRING_EARLY..=hash::EXPIRING_LISTPACK => {
             hash::read(source, type_byte, &mut buffer.bytes, buffer.limits.hash)
         }
+        stream::TYPE_FIRST | stream::TYPE_COUNTED | stream::TYPE_ACTIVE => stream::read(source, type_byte),
         _ => {
             let key = key.to_vec();
             let fault = match type_name(type_byte) {
@@ -139,6 +142,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
             ValueType::Set => set::write(packer, *entry),
             ValueType::Zset => zset::write(packer, *entry),
             ValueType::Hash => hash::write(packer, *entry),
+            ValueType::Stream => stream::write(packer, entry.large()),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),
@@ -198,6 +202,7 @@ mod tests {
             match (type_byte, type_name(type_byte)) {
                 (STRING, _) => assert_eq!(read, Ok(Value::String(b"x"))),
                 (set::MEMBERS | set::INTSET | set::LISTPACK, _) => {}
+                (15 | 19 | 21, _) => assert!(read.unwrap_err().contains("ends in the middle")),
                 (_, Some(name)) => {
                     let error = format!("RDB: value type '{name}' of key \"k\\n\" at offset 7 is not supported yet");
                     assert_eq!(read, Err(error));
