@@ -34,6 +34,7 @@ mod scan;
 mod server;
 mod set;
 mod slow_log;
+mod sort;
 pub mod spec;
 mod stream;
 mod string;
