@@ -6,6 +6,7 @@ use crate::base::number::{Decimal, double_text};
 use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
+use crate::store::set::Set;
 use crate::store::zset::ZsetRef;
 use crate::store::{DbIndex, EntryRef, Form, ValueType};
 
@@ -25,6 +26,7 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             None => emit(&[b"SET", key, entry.value()]),
         },
         ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
+        ValueType::Set if entry.collection_form() == Form::Large => create_set(entry, key, &mut emit),
         _ => {
             let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
             let payload = payload::encode(value_of(entry), true);
@@ -45,6 +47,23 @@ fn create_zset(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]]))
         }
         let mut command: Vec<&[u8]> = vec![b"ZADD", key];
         command.extend(piece.iter().flat_map(|(score, member)| [score.as_bytes(), member]));
+        emit(&command);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    }
+}
+
+/// A large set, in pieces.
+fn create_set(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let mut members = entry.large::<Set>().iter().peekable();
+    while members.peek().is_some() {
+        let (mut command, mut bytes): (Vec<&[u8]>, usize) = (vec![b"SADD", key], 0);
+        while let Some(member) = members.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += member.len() + ITEM_BYTES;
+            command.push(member);
+        }
         emit(&command);
     }
     if let Some(expiry_ms) = entry.expiry_ms() {

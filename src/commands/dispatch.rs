@@ -700,7 +700,7 @@ fn need(worker: &Worker, session: &Session, command: &Command, place: Option<Pla
     if let Some(place) = place {
         return Need::One(place);
     }
-    if command.has(ALL_SLOTS) {
+    if command.needs_all_slots(args) {
         return Need::All;
     }
     if command.has(RUNS_QUEUE) {
@@ -780,10 +780,10 @@ fn need_of_transaction(worker: &Worker, session: &Session) -> Need {
     let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key)| SlotId::of_key(key)).collect();
     for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
         let command = registry::by_id(CommandId(queued.command));
-        if command.has(ALL_SLOTS | WALKS_SLOTS) {
+        let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
+        if command.has(WALKS_SLOTS) || command.needs_all_slots(&args) {
             return Need::All;
         }
-        let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
         // Such a script cannot be run again with everything: what was queued before it may have changed something.
         if command.has(RUNS_SCRIPT)
             && script::reach(script::find(worker, command, &args).as_ref(), command, &args) != Reach::Declared

@@ -38,6 +38,7 @@ pub mod script;
 mod server;
 mod set;
 mod slow_log;
+mod sort;
 pub mod spec;
 mod stream;
 mod string;

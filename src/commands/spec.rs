@@ -191,6 +191,9 @@ pub struct Deprecation {
 /// make no sense; the handler then words the error.
 pub type KeyFinder = fn(args: &[&[u8]], out: &mut KeyRefs);
 
+/// Tells whether a call reaches keys beyond those that it names.
+pub type Reach = fn(args: &[&[u8]]) -> bool;
+
 /// One row. `arity` counts the command's name (and subcommand's); negative means at least.
 #[derive(Clone, Copy)]
 pub struct CommandSpec {
@@ -207,6 +210,8 @@ pub struct CommandSpec {
     pub complexity: &'static str,
     pub keys: &'static [KeySpec],
     pub key_finder: Option<KeyFinder>,
+    /// Of a command whose arguments decide whether it needs every slot, as those with `ALL_SLOTS` always do.
+    pub reach: Option<Reach>,
     pub tips: &'static [&'static str],
     /// (version, what changed) pairs, oldest first.
     pub history: &'static [(&'static str, &'static str)],
@@ -239,6 +244,7 @@ impl CommandSpec {
             complexity: "",
             keys: &[],
             key_finder: None,
+            reach: None,
             tips: &[],
             history: &[],
             deprecated: None,
@@ -264,6 +270,10 @@ impl CommandSpec {
 
     pub const fn find_keys_with(self, key_finder: KeyFinder) -> Self {
         CommandSpec { key_finder: Some(key_finder), ..self }
+    }
+
+    pub const fn reaches_beyond_keys_if(self, reach: Reach) -> Self {
+        CommandSpec { reach: Some(reach), ..self }
     }
 
     pub const fn tips(self, tips: &'static [&'static str]) -> Self {

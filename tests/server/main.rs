@@ -21,6 +21,7 @@ mod pubsub;
 mod rdb;
 mod restart;
 mod scan;
+mod sorted_sets;
 mod strings;
 mod support;
 mod tool;
