@@ -106,6 +106,16 @@ pub const fn keys_from(index: u16, step: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -1, step, limit: 0 })
 }
 
+/// Keys from a place up to the last argument, which is none.
+pub const fn keys_before_last(index: u16, flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -2, step: 1, limit: 0 })
+}
+
+/// Keys after their number, which stands at a place.
+pub const fn keys_counted_at(index: u16, flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Index(index), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })
+}
+
 impl KeySpec {
     pub const fn notes(self, notes: &'static str) -> Self {
         KeySpec { notes: Some(notes), ..self }

@@ -22,6 +22,10 @@ mod generic;
 mod info;
 pub mod keys;
 mod latency;
+mod list;
+mod list_move;
+#[cfg(test)]
+mod list_tests;
 mod lolwut;
 pub mod lookup;
 mod memory;

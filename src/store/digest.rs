@@ -3,6 +3,7 @@
 use super::collection::ValueType;
 use super::entry::EntryRef;
 use super::hash::{Field, HashRef};
+use super::list::ListRef;
 use super::slot::DbIndex;
 use crate::base::digest::Digest;
 
@@ -12,6 +13,7 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        ValueType::List => ListRef::of(entry).range(0, usize::MAX, |element| digest.add(&element.text())),
         ValueType::Hash => HashRef::new(entry).for_each(|field| digest.combine(of_field(field))),
         other => unreachable!("a {} has no digest yet", other.name()),
     }

@@ -255,6 +255,7 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
+            ValueType::List if self.is_large() => "quicklist",
             ValueType::Hash => match self.collection_form() {
                 Form::Packed => "listpack",
                 Form::PackedOther => "listpackex",

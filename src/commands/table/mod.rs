@@ -5,11 +5,20 @@ mod acl;
 mod bitmap;
 mod connection;
 mod generic;
+mod list;
 mod server;
 mod string;
 mod transactions;
 
 use super::spec::CommandSpec;
 
-pub static GROUPS: &[&[CommandSpec]] =
-    &[acl::ROWS, bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, string::ROWS, transactions::ROWS];
+pub static GROUPS: &[&[CommandSpec]] = &[
+    acl::ROWS,
+    bitmap::ROWS,
+    connection::ROWS,
+    generic::ROWS,
+    list::ROWS,
+    server::ROWS,
+    string::ROWS,
+    transactions::ROWS,
+];

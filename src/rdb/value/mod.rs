@@ -4,6 +4,7 @@
 //! [`TYPE_NAMES`] only and are refused by name.
 
 mod hash;
+mod list;
 mod string;
 
 use std::io::{self, Read, Write};
@@ -70,6 +71,7 @@ impl Value<'_> {
 fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
+        ValueType::List => list::NODES,
         ValueType::Hash => hash::type_byte(entry),
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
@@ -104,6 +106,9 @@ pub(super) fn read<'a, R: Read>(
 ) -> Result<Value<'a>, RdbError> {
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
+        list::ELEMENTS | list::ZIPLIST | list::ZIPLISTS | list::NODES => {
+            list::read(source, type_byte, &mut buffer.bytes, &buffer.limits)
+        }
         hash::PAIRS
         | hash::ZIPMAP
         | hash::ZIPLIST
@@ -128,6 +133,7 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::String(bytes) => string::write(packer, bytes),
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
+            ValueType::List => list::write(packer, *entry),
             ValueType::Hash => hash::write(packer, *entry),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
