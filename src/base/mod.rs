@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod crc64;
 pub mod digest;
+pub mod double;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;

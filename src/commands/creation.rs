@@ -2,16 +2,18 @@
 //! in.
 
 use super::context::Cx;
-use crate::base::number::Decimal;
+use crate::base::number::{Decimal, double_text};
 use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
 use crate::store::list::ListRef;
-use crate::store::{DbIndex, EntryRef, ValueType};
+use crate::store::zset::ZsetRef;
+use crate::store::{DbIndex, EntryRef, Form, ValueType};
 
-/// Larger lists are made in steps, each about as large as a chunk.
-const LARGE_LIST_BYTES: usize = 256 << 10;
-const CHUNK_BYTES: usize = 64 << 10;
+/// Bytes of a piece of a large collection, about.
+const PIECE_BYTES: usize = 16 << 10;
+/// What an item takes beside its bytes, about.
+const ITEM_BYTES: usize = 32;
 
 /// Runs `emit` with each command that is needed to make the entry, under `key`, where there is none of that name or one
 /// that may be replaced.
@@ -23,7 +25,8 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             }
             None => emit(&[b"SET", key, entry.value()]),
         },
-        ValueType::List if entry.memory_bytes() > LARGE_LIST_BYTES => create_list(entry, key, emit),
+        ValueType::List if entry.collection_form() == Form::Large => create_list(entry, key, &mut emit),
+        ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
         _ => {
             let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
             let payload = payload::encode(value_of(entry), true);
@@ -32,8 +35,8 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
     }
 }
 
-/// A list's elements some at a time, so that no command is as large as the list.
-fn create_list(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
+/// A large list, in pieces.
+fn create_list(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
     emit(&[b"DEL", key]);
     let (mut texts, mut bytes) = (Vec::new(), 0);
     let mut push = |texts: &mut Vec<Vec<u8>>| {
@@ -44,13 +47,32 @@ fn create_list(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) 
     ListRef::of(entry).range(0, usize::MAX, |element| {
         bytes += element.packed_bytes();
         texts.push(element.to_vec());
-        if bytes >= CHUNK_BYTES {
+        if bytes >= PIECE_BYTES {
             push(&mut texts);
             bytes = 0;
         }
     });
     if !texts.is_empty() {
         push(&mut texts);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    }
+}
+
+/// A large sorted set, in pieces.
+fn create_zset(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let mut items = ZsetRef::of(entry).iter().peekable();
+    while items.peek().is_some() {
+        let (mut piece, mut bytes) = (Vec::new(), 0);
+        while let Some((member, score)) = items.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += member.len() + ITEM_BYTES;
+            piece.push((double_text(score), member));
+        }
+        let mut command: Vec<&[u8]> = vec![b"ZADD", key];
+        command.extend(piece.iter().flat_map(|(score, member)| [score.as_bytes(), member]));
+        emit(&command);
     }
     if let Some(expiry_ms) = entry.expiry_ms() {
         emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);

@@ -9,9 +9,11 @@ use crate::engine::saved::value_of;
 use crate::engine::space::access_clock;
 use crate::rdb::value::packed_bytes;
 use crate::resp::ReplyError;
+use crate::store::member_table::MemberTable;
+use crate::store::set::SetRef;
 use crate::store::slot::NEVER_MS;
 use crate::store::table::CURSOR_END;
-use crate::store::{DbIndex, Entry, EntryRef, StringForm, digest};
+use crate::store::{DbIndex, Entry, EntryRef, StringForm, ValueType, digest};
 
 const ACCESS_CLOCK_MASK: u32 = 0x00ff_ffff;
 
@@ -59,11 +61,6 @@ pub fn string_lengths(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
     let line = line.ok_or(ReplyError::NoSuchKey)?;
     cx.reply.simple(&line.ok_or(ReplyError::of("ERR Not an sds encoded string."))?);
     Ok(())
-}
-
-/// For what no value of the key's type has: the key must be there, and then that is the error.
-pub fn require(cx: &mut Cx<'_>, key: &[u8], error: &'static str) -> Outcome {
-    Err(with_entry(cx, key, |_| ReplyError::of(error)).unwrap_or(ReplyError::NoSuchKey))
 }
 
 /// DEBUG LISTPACK key and DEBUG QUICKLIST key: where Redis prints a value's bytes, the log tells its size.
@@ -187,6 +184,28 @@ pub fn table_stats(cx: &mut Cx<'_>, db: &[u8]) -> Outcome {
         ),
     );
     Ok(())
+}
+
+/// DEBUG HTSTATS-KEY key
+pub fn collection_stats(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
+    let stats = with_entry(cx, key, |entry| match entry.value_type() {
+        ValueType::Set => match SetRef::of(entry) {
+            SetRef::Large(set) => Some(member_table_stats(set.table())),
+            _ => None,
+        },
+        _ => None,
+    });
+    let not_one = ReplyError::of("ERR The value stored at the specified key is not represented using an hash table");
+    cx.reply.verbatim("txt", &stats.ok_or(ReplyError::NoSuchKey)?.ok_or(not_one)?);
+    Ok(())
+}
+
+fn member_table_stats<T>(table: &MemberTable<T>) -> String {
+    let ((places, segments), bytes) = (table.capacity(), table.memory_bytes());
+    format!(
+        "[Dictionary HT]\nnumber of elements: {}\nplaces: {places}\nsegments: {segments}\ntable bytes: {bytes}\n",
+        table.len()
+    )
 }
 
 #[cfg(test)]

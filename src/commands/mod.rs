@@ -19,6 +19,7 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;
@@ -35,8 +36,10 @@ pub mod registry;
 pub mod replay;
 mod scan;
 mod server;
+mod set;
 mod slow_log;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]
@@ -45,6 +48,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transactions;
+mod zset;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

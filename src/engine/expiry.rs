@@ -182,9 +182,8 @@ impl HashInPlace<'_> {
         if names.is_empty() {
             return left_ms.filter(|left_ms| *left_ms >= self.now_ms);
         }
-        if slot.touch(self.index, key) {
-            blocking::nudge(slot, self.index, key);
-        }
+        // Clients wait for what is added, never for a hash.
+        let _ = slot.touch(self.index, key);
         self.engine.stats.actively_expired_fields.add(names.len() as u64);
         if let Some(followers) = self.followers {
             let effect: Vec<&[u8]> = [b"HDEL", key].into_iter().chain(names.iter().map(Vec::as_slice)).collect();

@@ -229,6 +229,16 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// A locked slot, to be read. One of all slots is there only if it was touched before.
+    fn held_slot(&self, id: SlotId) -> Option<&SlotGuard<'a>> {
+        match &self.held {
+            Held::Nothing => None,
+            Held::One(held, guard) => (*held == id).then_some(guard),
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).ok().map(|at| &guards[at].1),
+            Held::All { guards, .. } => guards[id.index()].as_ref(),
+        }
+    }
+
     // ---- finding ------------------------------------------------------------------------------------------------
 
     /// The key's place in its table; a key that has expired is removed and not found.

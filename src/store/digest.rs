@@ -4,7 +4,10 @@ use super::collection::ValueType;
 use super::entry::EntryRef;
 use super::hash::{Field, HashRef};
 use super::list::ListRef;
+use super::set::SetRef;
 use super::slot::DbIndex;
+use super::stream::Stream;
+use super::zset::ZsetRef;
 use crate::base::digest::Digest;
 
 /// The digest of a value, its key left out. Whether it expires counts, when does not.
@@ -14,8 +17,17 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
         ValueType::List => ListRef::of(entry).range(0, usize::MAX, |element| digest.add(&element.text())),
+        ValueType::Set => digest.combine(SetRef::of(entry).digest()),
+        ValueType::Zset => {
+            let zset = ZsetRef::of(entry);
+            digest.add_number(zset.len());
+            for (member, score) in zset.iter() {
+                digest.add(&member);
+                digest.add_number(score.to_bits());
+            }
+        }
         ValueType::Hash => HashRef::new(entry).for_each(|field| digest.combine(of_field(field))),
-        other => unreachable!("a {} has no digest yet", other.name()),
+        ValueType::Stream => entry.large::<Stream>().digest(&mut digest),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));
     digest

@@ -24,6 +24,7 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use super::collection::{Form, Large, ValueType};
+use super::set::SetRef;
 
 /// Longest value kept inside the entry, in bytes. Longer ones grow in a vector of their own.
 pub const INLINE_VALUE_BYTES_MAX: usize = 4096;
@@ -256,11 +257,14 @@ impl<'a> EntryRef<'a> {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
             ValueType::List if self.is_large() => "quicklist",
+            ValueType::Set => SetRef::of(self).encoding(),
+            ValueType::Zset if self.is_large() => "skiplist",
             ValueType::Hash => match self.collection_form() {
                 Form::Packed => "listpack",
                 Form::PackedOther => "listpackex",
                 Form::Large => "hashtable",
             },
+            ValueType::Stream => "stream",
             _ => "listpack",
         }
     }

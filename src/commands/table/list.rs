@@ -30,7 +30,7 @@ pub static ROWS: &[CommandSpec] = &[
             "Takes elements off the first list that has any, waiting for one if need be.",
             "O(N+M), N: keys, M: elements returned",
         )
-        .keys(&[keys_counted_at(2, RW | ACCESS | DELETE)])
+        .keys(&[counted_keys_at(2, RW | ACCESS | DELETE)])
         .args(&[
             double("timeout"),
             integer("numkeys"),
@@ -85,7 +85,7 @@ pub static ROWS: &[CommandSpec] = &[
         .args(&[key("source", 0), key("destination", 1), one_of("wherefrom", SIDES), one_of("whereto", SIDES)]),
     row("lmpop", -4, WRITE, LIST, list_move::lmpop)
         .doc("7.0.0", "Takes elements off the first list that has any.", "O(N+M), N: keys, M: elements returned")
-        .keys(&[keys_counted_at(1, RW | ACCESS | DELETE)])
+        .keys(&[counted_keys_at(1, RW | ACCESS | DELETE)])
         .args(&[
             integer("numkeys"),
             key("key", 0).multiple(),

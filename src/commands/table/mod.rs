@@ -5,8 +5,12 @@ mod acl;
 mod bitmap;
 mod connection;
 mod generic;
+mod hyperloglog;
 mod list;
 mod server;
+mod set;
+mod sorted_set;
+mod stream;
 mod string;
 mod transactions;
 
@@ -17,8 +21,12 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     bitmap::ROWS,
     connection::ROWS,
     generic::ROWS,
+    hyperloglog::ROWS,
     list::ROWS,
     server::ROWS,
+    set::ROWS,
+    sorted_set::ROWS,
+    stream::ROWS,
     string::ROWS,
     transactions::ROWS,
 ];

@@ -28,6 +28,14 @@ impl Space<'_> {
         of_type(self.entry(place, at), value_type).map(Some)
     }
 
+    /// The entry of a key that this command has looked for before: then several can be read side by side, and none of
+    /// them has expired.
+    pub fn at_hand(&self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let place = self.place(key);
+        let db = self.held_slot(place.slot)?.db(self.db)?;
+        db.find(place.hash, key).map(|at| db.entry(at)).filter(|entry| !entry.is_expired(self.now_ms))
+    }
+
     /// Has `change` change the collection under `key`, if there is one; it tells how many changes it made. A collection
     /// that has no items left afterwards goes with its key.
     #[inline]
