@@ -522,10 +522,9 @@ section "Encodings" {
         [MUTABLE], NO_TYPE;
     /// The size of one node of a list: so many elements, or with -1 to -5, 4, 8, 16, 32 or 64 KB.
     list_max_listpack_size: i32 = -2, "list-max-listpack-size" | "list-max-ziplist-size", Integer(-INT - 1, INT),
-        [MUTABLE], NO_TYPE;
+        [MUTABLE], Honoured;
     /// How many nodes at each end of a list to leave uncompressed. 0 means no compression.
-    list_compress_depth: u32 = 0, "list-compress-depth", Integer(0, INT), [MUTABLE],
-        Accepted("Lists are not compressed in memory.");
+    list_compress_depth: u32 = 0, "list-compress-depth", Integer(0, INT), [MUTABLE], Honoured;
     /// A set of integers with at most this many members is kept compact.
     set_max_intset_entries: u64 = 512, "set-max-intset-entries", Integer(0, LONG), [MUTABLE], Honoured;
     /// A set with at most this many members is kept compact.

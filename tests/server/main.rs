@@ -13,6 +13,7 @@ mod full_disk;
 mod generic;
 mod growth;
 mod introspection;
+mod lists;
 mod memory_limit;
 mod model;
 mod moving_in;

@@ -6,6 +6,7 @@ mod bitmap;
 mod connection;
 mod generic;
 mod hyperloglog;
+mod list;
 mod pubsub;
 mod scripting;
 mod server;
@@ -23,6 +24,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     connection::ROWS,
     generic::ROWS,
     hyperloglog::ROWS,
+    list::ROWS,
     pubsub::ROWS,
     scripting::ROWS,
     server::ROWS,
