@@ -5,8 +5,10 @@
 //! ```
 //! No I/O and no protocol here; time is an argument.
 
+pub mod access;
 pub mod bits;
 mod buckets;
+pub mod candidates;
 pub mod collection;
 pub mod digest;
 pub mod entry;

@@ -1,6 +1,7 @@
 //! Keys that hold collections: found by their type, changed in place, and gone with their last item.
 
 use super::{Place, Space};
+use crate::base::random;
 use crate::engine::notify;
 use crate::resp::ReplyError;
 use crate::store::reclaim;
@@ -90,11 +91,11 @@ impl Space<'_> {
 
     #[inline]
     fn edit_at<R>(&mut self, place: Place, at: At, key: &[u8], change: impl FnOnce(&mut Entry) -> (u64, R)) -> R {
-        let (access, hasher) = (self.access, self.keyspace.hasher());
+        let (clock, touches, hasher) = (self.clock, self.touches, self.keyspace.hasher());
         let db = self.db_of(place);
         let ((changes, result), spent) = db.update(at, |entry| {
-            if let Some(access) = access {
-                entry.set_access(access);
+            if touches {
+                entry.set_access(clock.used(entry.view().access(), random::below));
             }
             (change(entry), entry.view().is_spent())
         });

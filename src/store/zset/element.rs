@@ -17,7 +17,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use crate::store::entry::size_class;
+use crate::base::memory::size_class;
 
 const SCORE_BYTES: usize = 8;
 /// Members of this length or longer have their length in a word of its own.

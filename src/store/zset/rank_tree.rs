@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::element::{Element, ElementRef};
 use super::node::{Inner, Leaf, Node, Which};
-use crate::store::entry::size_class;
+use crate::base::memory::size_class;
 
 /// Elements that are brought towards the cache ahead of the iterator.
 const PREFETCHED: usize = 8;
