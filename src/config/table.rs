@@ -534,10 +534,10 @@ section "Encodings" {
     set_max_listpack_value: u64 = 64, "set-max-listpack-value", Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with at most this many members is kept compact.
     zset_max_listpack_entries: u64 = 128, "zset-max-listpack-entries" | "zset-max-ziplist-entries",
-        Integer(0, LONG), [MUTABLE], NO_TYPE;
+        Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with no member longer than this is kept compact.
     zset_max_listpack_value: u64 = 64, "zset-max-listpack-value" | "zset-max-ziplist-value", Memory(0, LONG),
-        [MUTABLE], NO_TYPE;
+        [MUTABLE], Honoured;
     /// A HyperLogLog up to this size keeps its sparse form.
     hll_sparse_max_bytes: u64 = 3000, "hll-sparse-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The size of one node of a stream. 0 means no limit.
