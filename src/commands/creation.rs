@@ -6,6 +6,7 @@ use crate::base::number::{Decimal, double_text};
 use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
+use crate::store::list::ListRef;
 use crate::store::set::Set;
 use crate::store::zset::ZsetRef;
 use crate::store::{DbIndex, EntryRef, Form, ValueType};
@@ -25,6 +26,7 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             }
             None => emit(&[b"SET", key, entry.value()]),
         },
+        ValueType::List if entry.collection_form() == Form::Large => create_list(entry, key, &mut emit),
         ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
         ValueType::Set if entry.collection_form() == Form::Large => create_set(entry, key, &mut emit),
         _ => {
@@ -32,6 +34,31 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             let payload = payload::encode(value_of(entry), true);
             emit(&[b"RESTORE", key, expiry.as_bytes(), &payload, b"REPLACE", b"ABSTTL"]);
         }
+    }
+}
+
+/// A large list, in pieces.
+fn create_list(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let (mut texts, mut bytes) = (Vec::new(), 0);
+    let mut push = |texts: &mut Vec<Vec<u8>>| {
+        let command: Vec<&[u8]> = [b"RPUSH", key].into_iter().chain(texts.iter().map(Vec::as_slice)).collect();
+        emit(&command);
+        texts.clear();
+    };
+    ListRef::of(entry).range(0, usize::MAX, |element| {
+        bytes += element.packed_bytes();
+        texts.push(element.to_vec());
+        if bytes >= PIECE_BYTES {
+            push(&mut texts);
+            bytes = 0;
+        }
+    });
+    if !texts.is_empty() {
+        push(&mut texts);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
     }
 }
 

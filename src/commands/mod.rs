@@ -23,6 +23,10 @@ mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;
+mod list;
+mod list_move;
+#[cfg(test)]
+mod list_tests;
 mod lolwut;
 pub mod lookup;
 mod memory;

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use large::LargeList;
 pub use node::{Content, Node};
 
-use super::collection::Form;
+use super::collection::{Detached, Form, ValueType};
 use super::entry::{Entry, EntryRef};
 use super::limits::Limits;
 use super::listpack::edit;
-use super::listpack::{Element, Listpack};
+use super::listpack::{BYTES_MAX, Element, Listpack, validate};
 
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,12 +339,52 @@ impl<'e> ListMut<'e> {
     }
 }
 
+// ---- making -------------------------------------------------------------------------------------------------------
+
+/// Makes a list of elements that come one after the other.
+pub struct ListBuilder {
+    list: LargeList,
+    limits: ListLimits,
+}
+
+impl ListBuilder {
+    pub fn new(limits: &Limits) -> ListBuilder {
+        ListBuilder { list: LargeList::default(), limits: ListLimits::of(limits) }
+    }
+
+    pub fn push(&mut self, text: &[u8]) {
+        self.list.push(Side::Tail, text, &self.limits);
+    }
+
+    /// Takes a listpack over as it is; false if it is not whole, or has no elements.
+    pub fn push_listpack(&mut self, bytes: &[u8]) -> bool {
+        let is_whole = bytes.len() <= BYTES_MAX && validate(bytes) && !Listpack::new(bytes).is_empty();
+        if is_whole {
+            self.list.push_node(Side::Tail, Node::packed(bytes, Listpack::new(bytes).count()));
+        }
+        is_whole
+    }
+
+    /// The list, unless it is empty.
+    pub fn finish(mut self) -> Option<Detached> {
+        if self.list.len() == 0 {
+            return None;
+        }
+        if let Some(list) = self.list.only_listpack()
+            && self.limits.allows(list.len(), Listpack::new(list).count())
+        {
+            return Some(Detached::Packed(ValueType::List, Form::Packed, list.to_vec()));
+        }
+        self.list.compress_inner(&self.limits);
+        Some(Detached::Large(Box::new(self.list)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::random::Rng;
     use crate::store::collection::Large;
-    use crate::store::{Detached, ValueType};
 
     fn entry() -> Entry {
         Detached::empty(ValueType::List).with_key(b"k", None, 0)

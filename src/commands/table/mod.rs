@@ -6,6 +6,7 @@ mod bitmap;
 mod connection;
 mod generic;
 mod hyperloglog;
+mod list;
 mod server;
 mod set;
 mod sorted_set;
@@ -21,6 +22,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     connection::ROWS,
     generic::ROWS,
     hyperloglog::ROWS,
+    list::ROWS,
     server::ROWS,
     set::ROWS,
     sorted_set::ROWS,

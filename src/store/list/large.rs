@@ -215,6 +215,20 @@ impl LargeList {
         }
     }
 
+    /// Compresses all nodes away from the ends.
+    pub fn compress_inner(&mut self, limits: &ListLimits) {
+        if limits.compress_depth == 0 {
+            return;
+        }
+        for chunk in 0..self.chunks.len() {
+            for at in 0..self.chunks[chunk].nodes.len() {
+                if self.is_inner(chunk, at, limits.compress_depth) {
+                    self.change(chunk, at, Node::compress);
+                }
+            }
+        }
+    }
+
     fn nth_node(&self, side: Side, mut nth: usize) -> Option<(usize, usize)> {
         let fits = |chunk: &Chunk| passes(&mut nth, chunk.nodes.len());
         match side {
