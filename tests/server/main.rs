@@ -20,6 +20,7 @@ mod protocol;
 mod rdb;
 mod restart;
 mod scan;
+mod sets;
 mod sorted_sets;
 mod strings;
 mod support;
