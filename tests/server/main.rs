@@ -22,6 +22,7 @@ mod pubsub;
 mod rdb;
 mod restart;
 mod scan;
+mod sets;
 mod sorted_sets;
 mod strings;
 mod support;
