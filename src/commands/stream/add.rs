@@ -1,7 +1,6 @@
 //! Handlers that add entries and take them away.
 
 use super::parse;
-use super::write::write_id;
 use crate::base::number::Decimal;
 use crate::commands::{Cx, Outcome};
 use crate::engine::notify;
@@ -160,32 +159,32 @@ pub fn xadd(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (u64::from(added.is_ok()), added)
     })?;
     let added = added.map_err(refused)?;
-    write_id(&mut cx.reply, added.id);
+    let id = added.id.to_text();
+    cx.reply.bulk(id.as_bytes());
     cx.space.notify(notify::STREAM, "xadd", key);
     if added.removed > 0 {
         cx.space.notify(notify::STREAM, "xtrim", key);
     }
-    tell_added(cx, args, &options, &added);
+    tell_added(cx, args, &options, added.kept, id.as_bytes());
     Ok(())
 }
 
 /// Tells an addition with the id that it got and the trimming that it did.
-fn tell_added(cx: &mut Cx<'_>, args: &[&[u8]], options: &Options, added: &Added) {
+fn tell_added(cx: &mut Cx<'_>, args: &[&[u8]], options: &Options, kept: Option<Keep>, id: &[u8]) {
     let trims_roughly = options.trim.is_some_and(|trim| trim.whole_blocks);
     if !cx.space.is_followed() || matches!(options.id, NewId::Given(_)) && !trims_roughly {
         return;
     }
-    let id = added.id.to_text();
     if !trims_roughly {
-        cx.space.effect.amend(options.id_at, id.as_bytes());
+        cx.space.effect.amend(options.id_at, id);
         return;
     }
-    let kept = added.kept.map(threshold);
+    let kept = kept.map(threshold);
     let mut effect = vec![args[0], args[1]];
     if let Some((strategy, text)) = &kept {
         effect.extend([strategy, &b"="[..], text]);
     }
-    effect.push(id.as_bytes());
+    effect.push(id);
     effect.extend(&args[options.id_at + 1..]);
     cx.space.effect.set(cx.space.db, &effect);
 }
