@@ -316,3 +316,101 @@ pub fn help(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+
+    const NO_KEY: &str = "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+
+    fn no_command(name: &str) -> String {
+        format!("-NOPERM this user has no permissions to run the '{name}' command\r\n")
+    }
+
+    #[test]
+    fn users_are_made_changed_and_shown() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("ACL WHOAMI", "$7\r\ndefault\r\n"),
+            ("ACL SETUSER bob on >x ~k* +get +client|id (+set ~s*)", "+OK\r\n"),
+            ("ACL USERS", "*2\r\n$3\r\nbob\r\n$7\r\ndefault\r\n"),
+            ("ACL SETUSER \"a b\"", "-ERR Usernames can't contain spaces or null characters\r\n"),
+            (
+                "ACL SETUSER bob +nosuch",
+                "-ERR Error in ACL SETUSER modifier '+nosuch': Unknown command or category name in ACL\r\n",
+            ),
+            ("ACL SETUSER bob (+get", "-ERR Unmatched parenthesis in acl selector starting at '(+get'.\r\n"),
+            ("ACL GETUSER none", "$-1\r\n"),
+            ("ACL DELUSER none default", "-ERR The 'default' user cannot be removed\r\n"),
+            ("ACL DELUSER none", ":0\r\n"),
+            ("ACL CAT nosuch", "-ERR Unknown category 'nosuch'\r\n"),
+        ]);
+        let shown = server.run("ACL GETUSER bob");
+        assert!(shown.contains("-@all +get +client|id") && shown.contains("~k*") && shown.contains("~s*"), "{shown}");
+        assert!(server.run("ACL LIST").contains("user default on nopass ~* &* +@all\r\n"));
+        assert_eq!(server.run("ACL GENPASS 5").len(), "$2\r\nab\r\n".len());
+        assert!(server.run("ACL LOAD").starts_with("-ERR This Redis instance is not configured to use an ACL file."));
+        assert!(server.run("ACL CAT transaction").contains("\r\nmulti\r\n"));
+    }
+
+    #[test]
+    fn what_a_restricted_user_may_do() {
+        let mut server = TestServer::new();
+        server.run("ACL SETUSER bob on nopass +@all -@dangerous -client|setname %R~r* %W~w* ~b*");
+        assert_eq!(server.run_as(1, "AUTH bob any"), "+OK\r\n");
+        for (line, expected) in [
+            ("PING", "+PONG\r\n".to_owned()),
+            ("GET r1", "$-1\r\n".to_owned()),
+            ("GET w1", NO_KEY.to_owned()),
+            ("SET w1 x", "+OK\r\n".to_owned()),
+            ("SET w1 x GET", NO_KEY.to_owned()),
+            ("SET r1 x", NO_KEY.to_owned()),
+            ("COPY r1 w1", ":0\r\n".to_owned()),
+            ("COPY w1 r1", NO_KEY.to_owned()),
+            ("MGET b1 r1 x", NO_KEY.to_owned()),
+            ("EXISTS w1 r1", ":1\r\n".to_owned()),
+            ("EXISTS x", NO_KEY.to_owned()),
+            ("FLUSHALL", no_command("flushall")),
+            ("CLIENT SETNAME me", no_command("client|setname")),
+            ("CLIENT GETNAME", "$-1\r\n".to_owned()),
+        ] {
+            assert_eq!(server.run_as(1, line), expected, "{line}");
+        }
+        assert!(server.run("INFO stats").contains("acl_access_denied_key:6\r\n"));
+    }
+
+    #[test]
+    fn changes_hold_at_once() {
+        let mut server = TestServer::new();
+        server.run("ACL SETUSER bob on nopass ~* +@all");
+        server.run_as(1, "AUTH bob any");
+        server.run_as(1, "MULTI");
+        assert_eq!(server.run_as(1, "INCR x"), "+QUEUED\r\n");
+        server.run("ACL SETUSER bob -incr");
+        assert!(server.run_as(1, "EXEC").contains("-NOPERM ACLs rules changed between"));
+        assert_eq!(server.run_as(1, "INCR x"), no_command("incr"));
+        let log = server.run("ACL LOG");
+        assert!(log.contains("multi") && log.contains("toplevel") && log.starts_with("*2\r\n*20\r\n"), "{log}");
+        // One of the same name that comes later is another user.
+        server.run("ACL DELUSER bob");
+        server.run("ACL SETUSER bob on nopass ~* +@all");
+        server.run("CONFIG SET requirepass secret");
+        assert!(server.run_as(1, "GET x").starts_with("-NOAUTH"));
+        server.run("ACL SETUSER default -get +get");
+        assert!(server.run("GET x").starts_with('$'));
+    }
+
+    #[test]
+    fn trying_out() {
+        let mut server = TestServer::new();
+        server.run("ACL SETUSER bob +@all -set ~k");
+        server.expect(&[
+            ("ACL DRYRUN bob get k", "+OK\r\n"),
+            ("ACL DRYRUN bob get x", "$50\r\nThis user has no permissions to access the 'x' key\r\n"),
+            ("ACL DRYRUN bob set k v", "$53\r\nThis user has no permissions to run the 'set' command\r\n"),
+            ("ACL DRYRUN bob set k", "-ERR wrong number of arguments for 'set' command\r\n"),
+            ("ACL DRYRUN bob nosuch k", "-ERR Command 'nosuch' not found\r\n"),
+            ("ACL DRYRUN eve get k", "-ERR User 'eve' not found\r\n"),
+        ]);
+    }
+}

@@ -124,8 +124,10 @@ pub fn list(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         _ => return Err(ReplyError::Syntax),
     };
     let mut text = String::with_capacity(listed.len() * 320);
+    // One that was closed is gone for everybody else, though its connection may not know yet.
+    let listed = listed.iter().filter(|client| !client.has_flag(flag::CLOSE_ASAP));
     let own = &cx.session.handle;
-    listed.iter().for_each(|client| describe(own, args, cx.space.now_ms, client, &mut text));
+    listed.for_each(|client| describe(own, args, cx.space.now_ms, client, &mut text));
     cx.reply.verbatim("txt", &text);
     Ok(())
 }
@@ -331,6 +333,7 @@ fn on_or_off(word: &[u8]) -> Result<bool, ReplyError> {
 pub fn no_evict(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let on = on_or_off(args[2])?;
     cx.session.handle.set_flag(flag::NO_EVICT, on);
+    cx.engine().clients.count_memory(&cx.session.handle);
     cx.reply.ok();
     Ok(())
 }

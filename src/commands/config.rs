@@ -3,6 +3,7 @@
 use super::command::write_help;
 use super::context::{Cx, Outcome};
 use crate::config::{self, RewriteOptions, SetContext, SetError};
+use crate::engine::eviction;
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::reclaim::RECLAIMER;
@@ -38,12 +39,14 @@ pub fn set(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         if old.requirepass != new.requirepass {
             engine.users.set_required_password(new.requirepass.as_bytes());
         }
+        engine.keyspace.set_frequency(eviction::frequency_of(new));
         Ok(())
     });
     changed.map_err(|error| {
         let code = if error == SetError::Loading { "LOADING" } else { "ERR" };
         ReplyError::Text(format!("{code} {error}").into())
     })?;
+    engine.clients.keep_within(&engine.config.load(), &engine.stats);
     engine.slow_log.truncate(engine.config.load().slowlog_max_len as usize);
     cx.reply.ok();
     Ok(())

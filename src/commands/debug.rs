@@ -41,9 +41,7 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"digest-value", keys) => data::digest_value(cx, keys),
         (b"populate", [count, rest @ ..]) if rest.len() <= 2 => data::populate(cx, count, rest),
         (b"htstats", [db, ..]) => data::table_stats(cx, db),
-        (b"htstats-key", [key, ..]) => {
-            data::require(cx, key, "ERR The value stored at the specified key is not represented using an hash table")
-        }
+        (b"htstats-key", [key, ..]) => data::collection_stats(cx, key),
         (b"listpack", [key]) => data::require(cx, key, "ERR Not a listpack encoded object."),
         (b"quicklist", [key] | [key, _]) => data::require(cx, key, "ERR Not a quicklist encoded object."),
         (b"protocol", [kind]) => protocol(cx, kind),

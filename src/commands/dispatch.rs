@@ -343,8 +343,8 @@ impl<'e> Run<'e> {
             access::check_session(self.engine, session, command, args, context, self.worker.now_ms)
                 .map_err(|denial| denial.error(command))?;
         }
-        if self.worker.config().maxmemory > 0 && needs_memory(session, command) && !session.loads {
-            self.admit_memory()?;
+        if self.worker.config().maxmemory > 0 && !session.loads {
+            self.admit_memory(session, command)?;
         }
         if command.has(WRITE | RUNS_QUEUE)
             && let Some(sink) = self.worker.effects()
@@ -423,10 +423,10 @@ impl<'e> Run<'e> {
         ))
     }
 
-    #[cold]
-    fn admit_memory(self) -> Result<(), ReplyError> {
-        let used = self.engine.used_memory_bytes.load(Ordering::Relaxed);
-        if used > self.worker.config().maxmemory {
+    /// Evicts what is beyond the limit of memory. Where that cannot be done, commands that need more are refused.
+    fn admit_memory(self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        self.worker.evict();
+        if self.worker.is_out_of_memory() && needs_memory(session, command) {
             return Err(ReplyError::of("OOM command not allowed when used memory > 'maxmemory'."));
         }
         Ok(())

@@ -19,6 +19,7 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;
@@ -31,6 +32,7 @@ pub mod registry;
 pub mod replay;
 mod scan;
 mod server;
+mod set;
 mod slow_log;
 pub mod spec;
 mod stream;
@@ -42,6 +44,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transactions;
+mod zset;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

@@ -56,6 +56,12 @@ pub fn removal_bytes(key: &[u8]) -> usize {
     record::record_bytes(record::effect_bytes(&[b"DEL", key]))
 }
 
+/// What the removal of fields of a hash takes.
+pub fn field_removal_bytes<N: AsRef<[u8]>>(key: &[u8], names: &[N]) -> usize {
+    let effect: Vec<&[u8]> = [&b"HDEL"[..], key].into_iter().chain(names.iter().map(AsRef::as_ref)).collect();
+    record::record_bytes(record::effect_bytes(&effect))
+}
+
 impl EffectSink for Journal {
     #[inline]
     fn append(&self, lane: usize, change: &Change<'_>) -> Result<(), Stopped> {

@@ -60,6 +60,9 @@ pub struct Transaction {
     pub refused: bool,
 }
 
+/// What a watched key takes beside its bytes, here and in its slot.
+const WATCHED_KEY_BYTES: usize = 96;
+
 /// A key that the next EXEC depends on.
 #[derive(Debug)]
 struct Watched {
@@ -251,6 +254,7 @@ impl Session {
         slot.watch(self.db, key, &self.watch_flag);
         self.watched.push(Watched { db: self.db, key: key.to_vec() });
         self.handle.watched_keys.store(self.watched.len() as u32, Ordering::Relaxed);
+        self.handle.watched_bytes.fetch_add(key.len() + WATCHED_KEY_BYTES, Ordering::Relaxed);
     }
 
     /// Watches nothing any more. `with_slot` runs a closure on a slot under its lock.
@@ -264,6 +268,7 @@ impl Session {
         }
         self.watch_flag.store(false, Ordering::Relaxed);
         self.handle.watched_keys.store(0, Ordering::Relaxed);
+        self.handle.watched_bytes.store(0, Ordering::Relaxed);
         self.handle.set_flag(flag::DIRTY_CAS, false);
     }
 

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::clients::{Clients, flag};
 use super::effect::EffectSink;
+use super::eviction::{self, Pressure};
 use super::gate::Gate;
 use super::persistence::Persistence;
 use crate::acl::Users;
@@ -120,6 +121,7 @@ pub struct Engine {
     /// Tickets given to clients that wait for keys.
     wait_tickets: AtomicU64,
     pub persistence: Persistence,
+    pub eviction_pressure: Pressure,
     pub shutdown: Shutdown,
     pub workers: Vec<Arc<WorkerStats>>,
     pub stats: SharedStats,
@@ -150,8 +152,10 @@ impl Engine {
         let databases = config.load().databases.min(u32::from(u16::MAX)) as u16;
         let users = Users::new(command_count, config.load().requirepass.as_bytes());
         let now_ms = clock::unix_ms();
+        let keyspace = Keyspace::new(databases, hasher);
+        keyspace.set_frequency(eviction::frequency_of(&config.load()));
         Engine {
-            keyspace: Keyspace::new(databases, hasher),
+            keyspace,
             config,
             config_hook: OnceLock::new(),
             clients: Clients::default(),
@@ -162,6 +166,7 @@ impl Engine {
             pause: Pause::default(),
             wait_tickets: AtomicU64::new(0),
             persistence: Persistence::default(),
+            eviction_pressure: Pressure::default(),
             shutdown: Shutdown::default(),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
             stats: SharedStats::default(),
@@ -176,7 +181,7 @@ impl Engine {
             started_ms: now_ms,
             last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
             used_memory_bytes: AtomicU64::new(0),
-            startup_memory_bytes: AtomicU64::new(memory::allocated_bytes()),
+            startup_memory_bytes: AtomicU64::new(memory::used_bytes()),
             active_expiry: AtomicBool::new(true),
         }
     }
@@ -230,7 +235,7 @@ impl Engine {
 
     /// Looks at memory and at how fast things go; the background thread calls it ten times a second.
     pub fn sample(&self) {
-        self.note_used_memory(memory::allocated_bytes());
+        self.note_used_memory(memory::used_bytes());
         let now_ms = clock::unix_ms();
         let sample = |rate, reached| self.rates.sample(rate, now_ms, reached);
         sample(Rate::Commands, self.total(|stats| stats.commands_processed.get()));

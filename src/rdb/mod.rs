@@ -16,7 +16,6 @@
 pub mod append_only;
 mod error;
 mod format;
-mod lzf;
 mod packed;
 pub mod payload;
 mod reader;
@@ -24,6 +23,7 @@ mod sink;
 mod source;
 pub mod value;
 mod writer;
+mod ziplist;
 
 pub use error::{Fault, RdbError};
 pub use format::SavedKey;

@@ -139,7 +139,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     if config.always_show_logo {
         show_banner(&config);
     }
-    let used_bytes = memory::allocated_bytes();
+    let used_bytes = memory::used_bytes();
     engine.startup_memory_bytes.store(used_bytes, Ordering::Relaxed);
     engine.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
     tracing::info!("Server initialized, workers={workers}");

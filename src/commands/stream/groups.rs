@@ -108,7 +108,7 @@ pub fn set_id(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             group.entries_read = options.entries_read;
             Ok(())
         });
-        let set = set.unwrap_or(Ok(()));
+        let set: Outcome = set.unwrap_or(Ok(()));
         (u64::from(set.is_ok()), set)
     })?;
     set.unwrap_or(Ok(()))?;

@@ -293,6 +293,41 @@ fn running_effects_again_gives_the_same_streams() {
 }
 
 #[test]
+fn a_large_stream_is_made_in_pieces() {
+    let mut first = server_with_blocks_of(100);
+    let mut second = server_with_blocks_of(50);
+    run_all(&mut first, &["XGROUP CREATE key0 g 0 MKSTREAM"]);
+    for number in 1..=3000 {
+        run_all(&mut first, &[&format!("XADD key0 {number}-0 number {number} word some{number}")]);
+    }
+    run_all(
+        &mut first,
+        &[
+            "XREADGROUP GROUP g bob COUNT 50 STREAMS key0 >",
+            "XDEL key0 3-0 40-0 3000-0",
+            "XTRIM key0 MAXLEN 2990",
+            "XGROUP CREATECONSUMER key0 g amy",
+            "PEXPIREAT key0 4000000000000",
+        ],
+    );
+    first.effects();
+    run_all(&mut first, &["COPY key0 key1"]);
+    let effects = first.captured();
+    let names: Vec<&[u8]> = effects.iter().map(|effect| &effect.command[0][..]).collect();
+    assert_eq!((names[1], names[2], names.len()), (&b"RESTORE"[..], &b"XADD"[..], 1 + 1 + 2990 + 1 + 1));
+    let mut replayer = Replayer::new(second.engine.clone());
+    for effect in &effects {
+        let args: Vec<&[u8]> = effect.command.iter().map(Vec::as_slice).collect();
+        if let Some(slot) = effect.slot {
+            replayer.run(slot, effect.db, 0, &args).unwrap();
+        }
+    }
+    let digest = |server: &mut TestServer, key: &str| server.run(&format!("DEBUG DIGEST-VALUE {key}"));
+    assert_eq!(digest(&mut first, "key0"), digest(&mut second, "key1"));
+    second.expect(&[("PEXPIRETIME key1", ":4000000000000\r\n")]);
+}
+
+#[test]
 fn payloads_carry_everything_and_damage_is_refused() {
     let mut server = server_with_blocks_of(3);
     run_all(

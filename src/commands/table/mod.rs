@@ -5,7 +5,10 @@ mod acl;
 mod bitmap;
 mod connection;
 mod generic;
+mod hyperloglog;
 mod server;
+mod set;
+mod sorted_set;
 mod stream;
 mod string;
 mod transactions;
@@ -17,7 +20,10 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     bitmap::ROWS,
     connection::ROWS,
     generic::ROWS,
+    hyperloglog::ROWS,
     server::ROWS,
+    set::ROWS,
+    sorted_set::ROWS,
     stream::ROWS,
     string::ROWS,
     transactions::ROWS,
