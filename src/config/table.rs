@@ -540,9 +540,9 @@ section "Encodings" {
     /// A HyperLogLog up to this size keeps its sparse form.
     hll_sparse_max_bytes: u64 = 3000, "hll-sparse-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The size of one node of a stream. 0 means no limit.
-    stream_node_max_bytes: u64 = 4096, "stream-node-max-bytes", Memory(0, LONG), [MUTABLE], NO_TYPE;
+    stream_node_max_bytes: u64 = 4096, "stream-node-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The number of entries in one node of a stream. 0 means no limit.
-    stream_node_max_entries: i64 = 100, "stream-node-max-entries", Integer(0, LONG), [MUTABLE], NO_TYPE;
+    stream_node_max_entries: i64 = 100, "stream-node-max-entries", Integer(0, LONG), [MUTABLE], Honoured;
 }
 
 section "Defragmentation" {
