@@ -15,7 +15,7 @@ const SLOT_BITS: u32 = SLOT_COUNT.trailing_zeros();
 const COUNT_DEFAULT: i64 = 10;
 
 /// A cursor, as C's `strtoul` reads it: a sign is allowed, and nothing at all is 0.
-fn read_cursor(text: &[u8]) -> Result<u64, ReplyError> {
+pub(super) fn read_cursor(text: &[u8]) -> Result<u64, ReplyError> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

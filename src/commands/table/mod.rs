@@ -4,11 +4,21 @@
 mod bitmap;
 mod connection;
 mod generic;
+mod hash;
+mod hash_expiry;
 mod server;
 mod string;
 mod transactions;
 
 use super::spec::CommandSpec;
 
-pub static GROUPS: &[&[CommandSpec]] =
-    &[bitmap::ROWS, connection::ROWS, generic::ROWS, server::ROWS, string::ROWS, transactions::ROWS];
+pub static GROUPS: &[&[CommandSpec]] = &[
+    bitmap::ROWS,
+    connection::ROWS,
+    generic::ROWS,
+    hash::ROWS,
+    hash_expiry::ROWS,
+    server::ROWS,
+    string::ROWS,
+    transactions::ROWS,
+];
