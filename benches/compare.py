@@ -16,14 +16,14 @@ import sys
 import time
 from pathlib import Path
 
-from harness import background, disk, machine, memory, restart, rows, stall
+from harness import background, disk, families, machine, memory, restart, rows, stall
 from harness.load import Load, Shape
 from harness.server import HarnessError, Program, Server, pin_self, stop_all_at_exit
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WORK = HERE / ".work"
-SECTIONS = ("rows", "control", "workers", "large", "memory", "log", "always", "restart", "disk", "background", "stall")
+SECTIONS = ("rows", "control", "workers", "large", "memory", "families", "sizes", "log", "always", "restart", "disk", "background", "stall")
 LARGE_KEYS = 5_000_000
 QUICK_LARGE_KEYS = 1_000_000
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -133,14 +133,17 @@ class Comparison:
             if not re.search(self.arguments.match, row.key):
                 continue
             result = rows.compare(self.load, row, first, second, self.rounds, cpus)
-            one, two = result["first"], result["second"]
-            self.say(
-                f"{row.key:16} {one['cpu_us']:7.3f} us {two['cpu_us']:7.3f} us   ratio {result['cpu_ratio']:.3f} "
-                f"({result['cpu_ratio_low']:.3f} to {result['cpu_ratio_high']:.3f})   "
-                f"{one['throughput']:,.0f} and {two['throughput']:,.0f} ops/s"
-            )
+            self._say_row(result)
             found.append(result)
         return found
+
+    def _say_row(self, result: dict) -> None:
+        one, two = result["first"], result["second"]
+        self.say(
+            f"{result['key']:16} {one['cpu_us']:7.3f} us {two['cpu_us']:7.3f} us   ratio {result['cpu_ratio']:.3f} "
+            f"({result['cpu_ratio_low']:.3f} to {result['cpu_ratio_high']:.3f})   "
+            f"{one['throughput']:,.0f} and {two['throughput']:,.0f} ops/s"
+        )
 
     def _rows(self) -> list[dict]:
         if self.arguments.quick:
@@ -187,6 +190,27 @@ class Comparison:
                     result[side] = memory.bytes_per_key(self.load, server, size)
                 one = result[side]
                 self.say(f"{program.name}, {size} B: RSS {one['rss']:.1f}, used_memory {one['used_memory']:.1f} a key")
+            found.append(result)
+        return found
+
+    def _families(self) -> list[dict]:
+        found = []
+        with self._start(self.redis, "redis-families") as first, self._start(self.cairn, "cairn-families") as second:
+            for family in families.FAMILIES:
+                if re.search(self.arguments.match, family.key):
+                    found.append(families.compare(self.load, family, first, second, self.rounds))
+                    self._say_row(found[-1])
+        return found
+
+    def _sizes(self) -> list[dict]:
+        found = []
+        for mix, unit, count, limit in families.SIZES:
+            result: dict = {"unit": unit, "count": count, "limit": limit}
+            for side, program in (("first", self.redis), ("second", self.cairn)):
+                with self._start(program, f"sizes-{side}") as server:
+                    result[side] = families.bytes_each(self.load, server, mix, count)
+                one = result[side]
+                self.say(f"{program.name}, {unit}: RSS {one['rss']:.1f}, used_memory {one['used_memory']:.1f} bytes")
             found.append(result)
         return found
 

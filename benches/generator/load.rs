@@ -61,7 +61,7 @@ struct Arguments {
     clients: usize,
     #[arg(long, default_value_t = 1)]
     pipeline: usize,
-    /// Commands and weights: get, set, incr, mget10, ping; for example get:4,set:1
+    /// Commands and weights, by the names of `workload::FORMS`; for example get:4,set:1
     #[arg(long, default_value = "get")]
     mix: String,
     /// The key space; each key has 16 bytes
@@ -85,6 +85,9 @@ struct Arguments {
     /// Operations sent before READY, not measured
     #[arg(long, default_value_t = 0)]
     warmup_operations: u64,
+    /// Connections that subscribe to the channel that `publish` publishes on, and read what comes
+    #[arg(long, default_value_t = 0)]
+    subscribers: usize,
     /// One more connection that measures PING and GET, one at a time
     #[arg(long)]
     probe: bool,
@@ -231,16 +234,25 @@ fn drive(arguments: &Arguments) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default())?;
     let buffer = Rc::new(RefCell::new(vec![0; READ_BUFFER_BYTES]));
     let mut connections = Vec::new();
-    let mut probe = None;
+    let (mut probe, mut subscribers) = (None, Vec::new());
     runtime.block_on(async {
         for _ in 0..arguments.clients {
             connections.push(Connection::open(&arguments.host, arguments.port).await?);
+        }
+        for _ in 0..arguments.subscribers {
+            let mut subscriber = Connection::open(&arguments.host, arguments.port).await?;
+            subscriber.request.extend_from_slice(b"SUBSCRIBE channel\r\n");
+            subscriber.exchange(1, &buffer).await?;
+            subscribers.push(subscriber.stream);
         }
         if arguments.probe {
             probe = Some(Connection::open(&arguments.host, arguments.port).await?);
         }
         io::Result::Ok(())
     })?;
+    if !subscribers.is_empty() {
+        std::thread::spawn(move || drain(subscribers));
+    }
 
     if arguments.warmup_operations > 0 {
         let run = new_run(arguments, arguments.warmup_operations, arguments.seed ^ 0x5eed, &buffer, Arc::default())?;
@@ -265,6 +277,28 @@ fn drive(arguments: &Arguments) -> io::Result<()> {
     io::stdout().flush()?;
     // The harness reads the server's counters before the connections go away.
     listener.join().map_err(|_| io::Error::other("the listener panicked"))?
+}
+
+/// Reads what subscribers are sent, and drops it. On a thread of its own: it must not slow those who publish.
+fn drain(subscribers: Vec<TcpStream>) {
+    let streams = subscribers.into_iter().map(TcpStream::into_std);
+    let Ok(streams) = streams.collect::<io::Result<Vec<_>>>() else { return };
+    let Ok(runtime) = Builder::new_current_thread().enable_io().build_local(LocalOptions::default()) else { return };
+    runtime.block_on(async {
+        let readers: Vec<_> = streams
+            .into_iter()
+            .map(|stream| {
+                tokio::task::spawn_local(async move {
+                    let mut stream = TcpStream::from_std(stream)?;
+                    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+                })
+            })
+            .collect();
+        for reader in readers {
+            // The server ends the connections when it ends.
+            let _ = reader.await;
+        }
+    });
 }
 
 /// Counts lines on standard input until its end.

@@ -1,15 +1,39 @@
-//! What to send: commands as byte templates whose key digits are patched in place, chosen by weight.
+//! What to send: commands as byte templates whose digits are patched in place, chosen by weight.
 //!
 //! Every key is 16 bytes: a four-byte prefix and twelve digits. A template is rendered once, so building a request
-//! in the measured loop is one copy and six two-digit stores per key.
+//! in the measured loop is one copy and six two-digit stores per number.
 
 use std::cell::Cell;
 
 const KEY_DIGITS: usize = 12;
 const KEY_BYTES: usize = 16;
+const RANK_DIGITS: usize = 6;
 
-/// Keys in the one MGET form that the report names.
-const MGET_KEYS: usize = 10;
+/// The commands by name. A word may be `{key}` (prefix and a number that is drawn), `{value}`, or hold `{number}` (12
+/// digits, drawn), `{same}` (the last number again) or `{rank}` and `{rank+9}` (6 digits without leading zeros, for
+/// positions; the second goes with the first).
+const FORMS: &[(&str, &str)] = &[
+    ("get", "GET {key}"),
+    ("set", "SET {key} {value}"),
+    ("incr", "INCR {key}"),
+    ("mget10", "MGET {key} {key} {key} {key} {key} {key} {key} {key} {key} {key}"),
+    ("ping", "PING"),
+    ("lpush", "LPUSH {key} {value}"),
+    ("rpush1", "RPUSH list {value}:{number}"),
+    ("lpop", "LPOP {key}"),
+    ("sadd", "SADD set member:{number}"),
+    ("hset", "HSET {key} {value} {value}"),
+    ("hget", "HGET {key} {value}"),
+    ("hset3", "HSET {key} field1 {value} field2 {value} field3 {value}"),
+    ("zadd", "ZADD zset {number} member:{number}"),
+    ("zfill", "ZADD zset {number} member:{same}"),
+    ("zrange10", "ZRANGE zset {rank} {rank+9}"),
+    ("xadd", "XADD {key} * field {value}"),
+    ("eval", "EVAL redis.call('SET',KEYS[1],ARGV[1]);return+redis.call('GET',KEYS[1]) 1 {key} {value}"),
+    ("publish", "PUBLISH channel {value}"),
+];
+/// Positions are drawn from these.
+const RANKS: std::ops::Range<u64> = 100_000..999_990;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -30,9 +54,18 @@ pub enum ValueKind {
 #[derive(Debug)]
 struct Template {
     bytes: Vec<u8>,
-    /// Where each key's digits start.
-    digit_offsets: Vec<usize>,
+    /// What is written into a copy of the bytes, and where.
+    patches: Vec<(usize, Patch)>,
     weight: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Patch {
+    Number,
+    SameNumber,
+    Rank,
+    /// The last position, and so many more.
+    RankPlus(u64),
 }
 
 /// Shared by all connections of the one thread; interior counters are cells.
@@ -74,9 +107,17 @@ impl Workload {
             let template = self.pick();
             let start = out.len();
             out.extend_from_slice(&template.bytes);
-            for &offset in &template.digit_offsets {
+            let mut number = 0;
+            for &(offset, patch) in &template.patches {
+                let (digits, written) = match patch {
+                    Patch::Number => (KEY_DIGITS, self.pick_key()),
+                    Patch::SameNumber => (KEY_DIGITS, number),
+                    Patch::Rank => (RANK_DIGITS, RANKS.start + self.draw(RANKS.end - RANKS.start)),
+                    Patch::RankPlus(more) => (RANK_DIGITS, number + more),
+                };
+                number = written;
                 let at = start + offset;
-                write_digits(&mut out[at..at + KEY_DIGITS], self.pick_key());
+                write_digits(&mut out[at..at + digits], written);
             }
         }
     }
@@ -131,30 +172,53 @@ pub fn value_of(bytes: usize, kind: ValueKind) -> Vec<u8> {
 }
 
 fn render(name: &str, prefix: &str, value: &[u8], weight: u64) -> Result<Template, String> {
-    let (keys, with_value) = match name {
-        "get" => (1, false),
-        "set" => (1, true),
-        "incr" => (1, false),
-        "mget10" => (MGET_KEYS, false),
-        "ping" => (0, false),
-        _ => return Err(format!("unknown command '{name}' in the mix")),
-    };
-    let word = name.trim_end_matches(char::is_numeric).to_uppercase();
-    let arguments = 1 + keys + usize::from(with_value);
-    let mut bytes = format!("*{arguments}\r\n${}\r\n{word}\r\n", word.len()).into_bytes();
-    let mut digit_offsets = Vec::new();
-    for _ in 0..keys {
-        bytes.extend_from_slice(format!("${KEY_BYTES}\r\n{prefix}").as_bytes());
-        digit_offsets.push(bytes.len());
-        bytes.extend_from_slice(&[b'0'; KEY_DIGITS]);
-        bytes.extend_from_slice(b"\r\n");
+    let (_, form) =
+        FORMS.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("unknown command '{name}' in the mix"))?;
+    let words: Vec<&str> = form.split(' ').collect();
+    let mut template = Template { bytes: format!("*{}\r\n", words.len()).into_bytes(), patches: Vec::new(), weight };
+    for word in words {
+        // A script has blanks that do not part words.
+        let word = word.replace('+', if word.starts_with('{') { "+" } else { " " });
+        let (text, patches) = render_word(&word, prefix, value);
+        template.bytes.extend_from_slice(format!("${}\r\n", text.len()).as_bytes());
+        let start = template.bytes.len();
+        template.patches.extend(patches.into_iter().map(|(at, patch)| (start + at, patch)));
+        template.bytes.extend_from_slice(&text);
+        template.bytes.extend_from_slice(b"\r\n");
     }
-    if with_value {
-        bytes.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
-        bytes.extend_from_slice(value);
-        bytes.extend_from_slice(b"\r\n");
+    Ok(template)
+}
+
+/// A word's bytes, and what is patched into them.
+fn render_word(word: &str, prefix: &str, value: &[u8]) -> (Vec<u8>, Vec<(usize, Patch)>) {
+    let (mut text, mut patches, mut rest) = (Vec::new(), Vec::new(), word);
+    while let Some((before, name, behind)) = rest
+        .split_once('{')
+        .and_then(|(before, other)| other.split_once('}').map(|(name, behind)| (before, name, behind)))
+    {
+        text.extend_from_slice(before.as_bytes());
+        let (digits, patch) = match name {
+            "value" => {
+                text.extend_from_slice(value);
+                rest = behind;
+                continue;
+            }
+            "key" => {
+                text.extend_from_slice(prefix.as_bytes());
+                (KEY_DIGITS, Patch::Number)
+            }
+            "number" => (KEY_DIGITS, Patch::Number),
+            "same" => (KEY_DIGITS, Patch::SameNumber),
+            "rank" => (RANK_DIGITS, Patch::Rank),
+            "rank+9" => (RANK_DIGITS, Patch::RankPlus(9)),
+            other => panic!("a form names '{other}'"),
+        };
+        patches.push((text.len(), patch));
+        text.resize(text.len() + digits, b'0');
+        rest = behind;
     }
-    Ok(Template { bytes, digit_offsets, weight })
+    text.extend_from_slice(rest.as_bytes());
+    (text, patches)
 }
 
 #[inline]
@@ -199,6 +263,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_go_where_the_form_says() {
+        assert_eq!(
+            batch("zfill", 1000, Order::Sequential, 1),
+            "*4\r\n$4\r\nZADD\r\n$4\r\nzset\r\n$12\r\n000000000000\r\n$19\r\nmember:000000000000\r\n"
+        );
+        let range = batch("zrange10", 1, Order::Random, 1);
+        let words: Vec<&str> = range.split("\r\n").collect();
+        let [start, stop] = [words[6], words[8]].map(|word| word.parse::<u64>().unwrap());
+        assert!(RANKS.contains(&start) && stop == start + 9, "{range}");
+        assert!(batch("eval", 1, Order::Random, 1).contains("return redis.call('GET',KEYS[1])"));
+    }
+
+    #[test]
     fn a_mix_keeps_its_weights() {
         let text = batch("get:4,set:1", 1000, Order::Random, 10_000);
         let sets = text.matches("SET").count();
@@ -210,7 +287,7 @@ mod tests {
         let refused = |mix, prefix, keys| {
             assert!(Workload::new(mix, prefix, keys, Order::Random, b"v", 1).is_err());
         };
-        refused("hset", "key:", 1);
+        refused("nosuch", "key:", 1);
         refused("get:x", "key:", 1);
         refused("get:0", "key:", 1);
         refused("get", "toolong:", 1);

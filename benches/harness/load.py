@@ -32,13 +32,15 @@ class Shape:
     operations: int = 0
     seconds: float = 60.0
     warmup_operations: int = 0
+    subscribers: int = 0
     probe: bool = False
     phases: int = 1
     series_ms: int = 0
 
     def arguments(self) -> list[str]:
         words = ["--mix", self.mix, "--prefix", self.prefix, "--order", self.order, "--value-kind", self.value_kind]
-        for name in ("pipeline", "value_bytes", "clients", "keys", "operations", "seconds", "warmup_operations", "phases", "series_ms"):
+        for name in ("pipeline", "value_bytes", "clients", "keys", "operations", "seconds", "warmup_operations", "phases", "series_ms",
+                     "subscribers"):
             words += ["--" + name.replace("_", "-"), str(getattr(self, name))]
         return words + (["--probe"] if self.probe else [])
 

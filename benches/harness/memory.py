@@ -16,9 +16,9 @@ TOLERANCE = 0.001
 
 def bytes_per_key(load: Load, server: Server, value_bytes: int) -> dict:
     """Fills the (fresh) server and waits until rehashing and the allocator's clean-up are over."""
-    empty = _amounts(server)
+    empty = amounts(server)
     load.fill(server, Shape(value_bytes=value_bytes), KEYS)
-    full = _settled(server)
+    full = settled(server)
     return {
         "value_bytes": value_bytes,
         "keys": KEYS,
@@ -27,19 +27,19 @@ def bytes_per_key(load: Load, server: Server, value_bytes: int) -> dict:
     }
 
 
-def _amounts(server: Server) -> tuple[int, int]:
+def amounts(server: Server) -> tuple[int, int]:
     used = int(server.info("memory")["used_memory"])
     return cpu.resident_bytes(server.pid), used
 
 
-def _settled(server: Server) -> tuple[int, int]:
+def settled(server: Server) -> tuple[int, int]:
     limit = time.monotonic() + SETTLE_LIMIT_S
-    reference, since = _amounts(server), time.monotonic()
+    reference, since = amounts(server), time.monotonic()
     while time.monotonic() < limit:
         time.sleep(POLL_S)
-        now = _amounts(server)
+        now = amounts(server)
         if any(abs(new - old) > old * TOLERANCE for new, old in zip(now, reference)):
             reference, since = now, time.monotonic()
         elif time.monotonic() - since >= STEADY_S:
             return now
-    return _amounts(server)
+    return amounts(server)

@@ -24,6 +24,7 @@ def write(results: dict, path: Path, plots_directory: Path, findings: Path) -> N
     pictures = plots.draw(results, plots_directory)
     parts = [_head(results), _targets(results), _pictures(pictures, path, plots_directory)]
     parts += [_rows(results), _large(results), _workers(results), _memory(results)]
+    parts += [_families(results), _sizes(results)]
     parts += [_log(results), _always(results), _restart(results), _disk(results), _background(results), _stall(results)]
     parts += [_control(results), _findings(findings)]
     path.write_text("\n".join(part for part in parts if part))
@@ -137,6 +138,31 @@ def _memory(results: dict) -> str:
         for count, name in (("rss", "RSS"), ("used_memory", "used_memory")):
             redis, cairn = row["first"][count], row["second"][count]
             lines.append(f"| {row['value_bytes']} B | {name} | {redis:.1f} | {cairn:.1f} | **{cairn / redis:.2f}** |")
+    return "\n".join(lines) + "\n"
+
+
+def _families(results: dict) -> str:
+    rows = results.get("families", [])
+    if not rows:
+        return ""
+    text = ["## Commands of other families, pipeline 32"]
+    text.append("An operation of a pair is one of the two commands; each PUBLISH is delivered 100 times.\n")
+    return "\n".join(text + _pair_table(rows, results))
+
+
+def _sizes(results: dict) -> str:
+    rows = results.get("sizes", [])
+    if not rows:
+        return ""
+    lines = ["## Bytes of collections"]
+    lines.append("Growth of a fresh server, divided by the number of units.\n")
+    lines += _table_head("unit", "how many", "counted by", results["first_name"], results["second_name"], "ratio")
+    for row in rows:
+        for count, name in (("rss", "RSS"), ("used_memory", "used_memory")):
+            redis, cairn = row["first"][count], row["second"][count]
+            lines.append(
+                f"| {row['unit']} | {row['count']:,} | {name} | {redis:.1f} | {cairn:.1f} | **{cairn / redis:.2f}** |"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -82,22 +82,38 @@ def always_rows() -> list[Row]:
 
 def compare(load: Load, row: Row, first: Server, second: Server, rounds: int, load_cpus: str | None = None) -> dict:
     """The row's result: amounts of both servers, and ratios of the second to the first."""
+    command = COMMANDS[row.mix]
+    return compare_shapes(load, row.key, command, row.shape(), first, second, rounds, load_cpus, row.to_the_end)
+
+
+def compare_shapes(
+    load: Load,
+    key: str,
+    command: str,
+    shape: Shape,
+    first: Server,
+    second: Server,
+    rounds: int,
+    load_cpus: str | None = None,
+    to_the_end: bool = False,
+) -> dict:
+    """The same of any load."""
     pairs: list[tuple[Measurement, Measurement]] = []
     for number in range(rounds):
         if number % 2 == 0:
-            one = load.run(first, row.shape(), load_cpus, row.to_the_end)
-            two = load.run(second, row.shape(), load_cpus, row.to_the_end)
+            one = load.run(first, shape, load_cpus, to_the_end)
+            two = load.run(second, shape, load_cpus, to_the_end)
         else:
-            two = load.run(second, row.shape(), load_cpus, row.to_the_end)
-            one = load.run(first, row.shape(), load_cpus, row.to_the_end)
+            two = load.run(second, shape, load_cpus, to_the_end)
+            one = load.run(first, shape, load_cpus, to_the_end)
         pairs.append((one, two))
     cpu_ratios = [two.cpu_us / one.cpu_us for one, two in pairs]
     return {
-        "key": row.key,
-        "command": COMMANDS[row.mix],
-        "pipeline": row.pipeline,
-        "value_bytes": row.value_bytes,
-        "keys": row.keys,
+        "key": key,
+        "command": command,
+        "pipeline": shape.pipeline,
+        "value_bytes": shape.value_bytes,
+        "keys": shape.keys,
         "rounds": rounds,
         "first": _amounts([one for one, _ in pairs]),
         "second": _amounts([two for _, two in pairs]),

@@ -6,6 +6,8 @@ A target that the run did not measure is left out of the table, never counted as
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .families import FAMILIES
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -40,6 +42,13 @@ def verdicts(results: dict) -> list[Verdict]:
             redis, cairn = row["first"][count], row["second"][count]
             measure = f"bytes per key by {name}, 16-byte key, {row['value_bytes']}-byte value"
             found.append(_ratio(measure, redis, cairn, cairn / redis, limit, lambda value: f"{value:.1f}"))
+    for row in results.get("families", []):
+        limit = next(family.limit for family in FAMILIES if family.key == row["key"])
+        found += _of_rows([row], row["key"], f"CPU per command, pipeline 32: {row['command']}", limit)
+    for row in results.get("sizes", []):
+        redis, cairn = row["first"]["used_memory"], row["second"]["used_memory"]
+        measure = f"bytes of a {row['unit']}, by used_memory"
+        found.append(_ratio(measure, redis, cairn, cairn / redis, row["limit"], lambda value: f"{value:.1f}"))
     found += _of_log(results)
     if "stall" in results:
         redis, cairn = (results["stall"][side]["growth"]["longest_us"] / 1e3 for side in ("first", "second"))

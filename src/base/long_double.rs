@@ -74,6 +74,25 @@ impl LongDouble {
         }
     }
 
+    /// A thousand times the number, rounded up to an integer; `None` when that is no 64-bit one.
+    pub fn thousandfold_rounded_up(self) -> Option<i64> {
+        let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return None };
+        let Magnitude::Finite { mantissa, exponent } = rounded(u128::from(mantissa) * 1000, exponent, false) else {
+            return None;
+        };
+        let integer = if exponent >= 0 {
+            // Of two bits more the mantissa's first one is over the limit.
+            u128::from(mantissa) << exponent.min(2)
+        } else {
+            let wide = u128::from(mantissa);
+            let whole = wide.checked_shr(exponent.unsigned_abs()).unwrap_or(0);
+            let has_fraction = whole.checked_shl(exponent.unsigned_abs()) != Some(wide);
+            whole + u128::from(has_fraction && !self.negative)
+        };
+        let integer = i64::try_from(integer).ok()?;
+        Some(if self.negative { -integer } else { integer })
+    }
+
     /// The number in plain notation with at most 17 digits after the point, without trailing zeros.
     pub fn to_text(self) -> String {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else {

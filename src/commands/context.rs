@@ -8,6 +8,18 @@ use crate::config::Config;
 use crate::engine::{Engine, Session, Space, Worker};
 use crate::resp::{Reply, ReplyError};
 
+/// What a command that finds nothing and would have its client wait can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    Allowed,
+    /// It answers as if the time was over: nobody waits inside a transaction, a script or a replay.
+    Denied,
+    /// It runs for a client that waits already.
+    Again,
+    /// The same, and there was nothing again.
+    InVain,
+}
+
 /// One command's surroundings. The fields are separate so that a handler can hold a value borrowed from `space` while
 /// it writes it to `reply`.
 pub struct Cx<'a> {
@@ -19,6 +31,7 @@ pub struct Cx<'a> {
     pub command: &'static Command,
     /// Whether EXEC runs the command.
     pub in_exec: bool,
+    pub waits: Waits,
 }
 
 /// What a handler gives back: `Ok` when it wrote its whole reply. With an error, what it wrote is taken back.

@@ -10,8 +10,10 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
+use super::access;
 use super::account;
-use super::context::Cx;
+use super::blocking;
+use super::context::{Cx, Waits};
 use super::keys::{self, KeyRefs, KeyShape};
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
@@ -19,6 +21,7 @@ use super::spec::{
     ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE,
     WALKS_SLOTS, WRITE,
 };
+use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
 use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
@@ -30,6 +33,7 @@ use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
 use crate::store::Keyspace;
+use crate::store::waiters::WaitedKey;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
@@ -121,6 +125,19 @@ impl Executor {
 }
 
 impl Executor {
+    /// Serves whoever waits for these keys, which changed where nobody could be served.
+    pub fn serve_waiters(&mut self, keys: Vec<WaitedKey>) {
+        self.worker.refresh();
+        let engine = self.worker.engine.clone();
+        loop {
+            let _passage = engine.gate.enter(self.worker.index);
+            if self.worker.knows_effects() {
+                return blocking::serve_unheld(&self.worker, &self.lookup, keys);
+            }
+            self.worker.refresh_effects();
+        }
+    }
+
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
         Run { worker, engine: &worker.engine, lookup: &self.lookup }
     }
@@ -148,6 +165,9 @@ impl<'e> Run<'e> {
         if !self.worker.knows_effects() {
             return None;
         }
+        if !session.knows_users(&self.engine.users) {
+            session.refresh_user(&self.engine.users);
+        }
         let mut started = clock::ticks();
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
@@ -164,7 +184,8 @@ impl<'e> Run<'e> {
             }
             started = self.one(session, resolved, args, out, &mut passage, started);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
-                && self.engine.config.generation() != self.worker.config_generation();
+                && (self.engine.config.generation() != self.worker.config_generation()
+                    || !session.knows_users(&self.engine.users));
             if session.fate != Fate::Stay
                 || session.waiting.is_some()
                 || out.len() - first_byte > OUTPUT_BYTES_PER_RUN
@@ -310,15 +331,20 @@ impl<'e> Run<'e> {
         if command.has(PROTECTED) {
             self.admit_protected(session)?;
         }
-        // Without a password there is nothing to authenticate for, whatever stood when the client came.
-        if !session.authenticated && !command.has(NO_AUTH) && !self.worker.config().requirepass.is_empty() {
+        let restricted = session.is_restricted();
+        if restricted && session.must_log_in() && !command.has(NO_AUTH) {
             return Err(ReplyError::NotAuthenticated);
         }
         if command.has(NO_MULTI) && session.transaction.is_some() {
             return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
         }
-        if self.worker.config().maxmemory > 0 && needs_memory(session, command) && !session.loads {
-            self.admit_memory()?;
+        if restricted {
+            let context = if session.transaction.is_some() { Context::Multi } else { Context::TopLevel };
+            access::check_session(self.engine, session, command, args, context, self.worker.now_ms)
+                .map_err(|denial| denial.error(command))?;
+        }
+        if self.worker.config().maxmemory > 0 && !session.loads {
+            self.admit_memory(session, command)?;
         }
         if command.has(WRITE | RUNS_QUEUE)
             && let Some(sink) = self.worker.effects()
@@ -397,10 +423,10 @@ impl<'e> Run<'e> {
         ))
     }
 
-    #[cold]
-    fn admit_memory(self) -> Result<(), ReplyError> {
-        let used = self.engine.used_memory_bytes.load(Ordering::Relaxed);
-        if used > self.worker.config().maxmemory {
+    /// Evicts what is beyond the limit of memory. Where that cannot be done, commands that need more are refused.
+    fn admit_memory(self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        self.worker.evict();
+        if self.worker.is_out_of_memory() && needs_memory(session, command) {
             return Err(ReplyError::of("OOM command not allowed when used memory > 'maxmemory'."));
         }
         Ok(())
@@ -431,7 +457,7 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let mut exclusive = None;
+        let (mut exclusive, mut unserved) = (None, Vec::new());
         let failed = {
             // Built in place and locked there: it is large, and moving it would cost more than a lock.
             let mut cx = Cx {
@@ -449,6 +475,7 @@ impl<'e> Run<'e> {
                 session,
                 command,
                 in_exec: false,
+                waits: Waits::Allowed,
             };
             match need(self.engine, cx.session, command, place, args) {
                 Need::Nothing => {}
@@ -460,10 +487,17 @@ impl<'e> Run<'e> {
                     cx.space.lock_all();
                 }
             }
-            run_handler(&mut cx, args)
+            let failed = run_handler(&mut cx, args);
+            if cx.space.has_ready() {
+                unserved = blocking::serve(&mut cx);
+            }
+            failed
         };
         if exclusive.take().is_some() {
             *passage = Some(self.engine.gate.enter(self.worker.index));
+        }
+        if !unserved.is_empty() {
+            blocking::serve_unheld(self.worker, self.lookup, unserved);
         }
         let ended = clock::ticks();
         account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
@@ -597,7 +631,8 @@ fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
     }
 }
 
-fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
+/// Adds the slots of the keys that a call names.
+pub(super) fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
     match command.shape {
         KeyShape::None => {}
         KeyShape::Special => {

@@ -1,9 +1,12 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
+pub mod access;
 pub mod account;
+mod acl;
 pub mod arguments;
 mod bitfield;
 mod bitmap;
+pub mod blocking;
 mod client;
 pub mod command;
 mod config;
@@ -19,6 +22,7 @@ mod generic;
 mod hash;
 mod hash_expiry;
 mod hash_walk;
+mod hyperloglog;
 mod info;
 mod item_scan;
 pub mod keys;
@@ -32,8 +36,10 @@ pub mod registry;
 pub mod replay;
 mod scan;
 mod server;
+mod set;
 mod slow_log;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]
@@ -42,6 +48,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transactions;
+mod zset;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

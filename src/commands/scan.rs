@@ -48,6 +48,38 @@ impl<'a> Filter<'a> {
     }
 }
 
+/// Which items of a collection a scan is after, and about how many at a time.
+pub(super) struct ItemFilter<'a> {
+    pattern: Option<&'a [u8]>,
+    pub count: usize,
+}
+
+impl<'a> ItemFilter<'a> {
+    /// Reads `[MATCH pattern] [COUNT count]`.
+    pub fn read(options: &'a [&'a [u8]]) -> Result<ItemFilter<'a>, ReplyError> {
+        let (mut keys, mut count) = (Filter::default(), COUNT_DEFAULT);
+        let mut reader = Arguments::from(options, 0);
+        while !reader.is_done() {
+            if reader.option("COUNT") {
+                count = reader.integer();
+                if count < 1 {
+                    reader.fail(ReplyError::Syntax);
+                }
+            } else if reader.option("MATCH") {
+                keys.set_pattern(reader.next_bytes());
+            } else {
+                reader.fail(ReplyError::Syntax);
+            }
+        }
+        reader.finish()?;
+        Ok(ItemFilter { pattern: keys.pattern, count: usize::try_from(count).unwrap_or(usize::MAX) })
+    }
+
+    pub fn wants(&self, item: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, item, false))
+    }
+}
+
 /// The only slot whose keys can match `pattern`, if its literal beginning settles that.
 fn only_slot(pattern: &[u8]) -> Option<SlotId> {
     let (prefix, whole) = glob::literal_prefix(pattern);

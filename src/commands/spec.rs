@@ -148,7 +148,11 @@ pub enum Group {
     Generic,
     Geo,
     Hash,
+    HyperLogLog,
     Server,
+    Set,
+    SortedSet,
+    Stream,
     String,
     Transactions,
 }
@@ -161,7 +165,11 @@ impl Group {
             Group::Generic => "generic",
             Group::Geo => "geo",
             Group::Hash => "hash",
+            Group::HyperLogLog => "hyperloglog",
             Group::Server => "server",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
             Group::String => "string",
             Group::Transactions => "transactions",
         }

@@ -134,7 +134,7 @@ impl TestServer {
             let peer = Peer::Tcp { peer: address, local: address };
             let handle = Arc::new(ClientHandle::new(self.engine.clients.next_id(), peer, 0, 0, 0));
             self.engine.clients.add(handle.clone());
-            self.sessions.push(Session::new(handle, true));
+            self.sessions.push(Session::new(handle, &self.engine.users));
         }
         &mut self.sessions[client]
     }
@@ -163,6 +163,14 @@ impl TestServer {
         let args = split_arguments(line.as_bytes()).expect("the quotes balance");
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         String::from_utf8_lossy(&self.call_as(client, &args)).into_owned()
+    }
+
+    /// What a client that waited for keys was answered since; `None` while it waits.
+    pub fn answer(&mut self, client: usize) -> Option<String> {
+        let session = self.session(client);
+        let reply = session.handle.take_letters()?.answer?;
+        session.waiting = None;
+        Some(String::from_utf8_lossy(&reply).into_owned())
     }
 
     /// Runs each line and compares its reply.

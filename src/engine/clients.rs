@@ -12,6 +12,8 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use super::blocking::Waiter;
+
 /// Where a client's bytes come from.
 #[derive(Clone, Debug)]
 pub enum Peer {
@@ -94,11 +96,16 @@ pub struct ClientHandle {
     pub query_buffer_bytes: AtomicUsize,
     pub query_buffer_free_bytes: AtomicUsize,
     pub queue_bytes: AtomicUsize,
+    pub watched_bytes: AtomicUsize,
     pub output_bytes: AtomicUsize,
+    /// Its share of [`Clients::memory_bytes`].
+    pub(super) counted_bytes: AtomicUsize,
     pub input_bytes_total: AtomicU64,
     pub output_bytes_total: AtomicU64,
     pub commands_total: AtomicU64,
     pub names: Mutex<ClientNames>,
+    /// What the client waits for, if that is keys: CLIENT UNBLOCK ends it.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
     mailbox: Mailbox,
 }
 
@@ -128,6 +135,10 @@ pub struct Letters {
     pub output: Vec<Bytes>,
     /// The connection is to close, unsent output or not.
     pub kill: bool,
+    /// The reply to the command that the client waits in.
+    pub answer: Option<Vec<u8>>,
+    /// A key that the client waits for changed, and nobody served those who wait for it.
+    pub look_again: bool,
     waker: Option<Waker>,
 }
 
@@ -150,13 +161,21 @@ impl ClientHandle {
             query_buffer_bytes: AtomicUsize::new(0),
             query_buffer_free_bytes: AtomicUsize::new(0),
             queue_bytes: AtomicUsize::new(0),
+            watched_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            counted_bytes: AtomicUsize::new(0),
             input_bytes_total: AtomicU64::new(0),
             output_bytes_total: AtomicU64::new(0),
             commands_total: AtomicU64::new(0),
             names: Mutex::new(ClientNames { user: "default".into(), ..ClientNames::default() }),
+            waiter: Mutex::default(),
             mailbox: Mailbox::default(),
         }
+    }
+
+    /// Stands for a client where commands run that nobody sent.
+    pub fn nobody() -> ClientHandle {
+        ClientHandle::new(0, Peer::Unix { path: String::new() }, -1, 0, 0)
     }
 
     pub fn has_flag(&self, flag: u32) -> bool {
@@ -200,7 +219,13 @@ impl ClientHandle {
         }
         let mut letters = self.mailbox.letters.lock();
         self.mailbox.arrived.store(false, Ordering::Release);
-        Some(Letters { output: std::mem::take(&mut letters.output), kill: letters.kill, waker: None })
+        Some(Letters {
+            output: std::mem::take(&mut letters.output),
+            kill: letters.kill,
+            answer: letters.answer.take(),
+            look_again: std::mem::take(&mut letters.look_again),
+            waker: None,
+        })
     }
 
     /// Output that waits in the mailbox, in bytes.
@@ -216,6 +241,7 @@ impl ClientHandle {
             + load(&self.query_buffer_free_bytes)
             + load(&self.output_bytes)
             + load(&self.queue_bytes)
+            + load(&self.watched_bytes)
     }
 }
 
@@ -226,6 +252,8 @@ pub struct Clients {
     last_id: AtomicU64,
     /// How many, monitors and all; kept apart because the map counts slowly.
     count: AtomicUsize,
+    /// What the buffers take of all clients that may be evicted.
+    pub(super) memory_bytes: AtomicI64,
     monitors: Mutex<Vec<Arc<ClientHandle>>>,
     monitor_count: AtomicUsize,
 }
@@ -257,6 +285,7 @@ impl Clients {
 
     pub fn remove(&self, handle: &ClientHandle) {
         self.by_id.remove(&handle.id);
+        self.recount(handle, 0);
         self.remove_monitor(handle.id);
     }
 

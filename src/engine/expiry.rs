@@ -12,6 +12,7 @@ use crate::store::slot::{DbIndex, NEVER_MS};
 use crate::store::table::CURSOR_END;
 use crate::store::{EntryRef, SlotGuard, ValueType};
 
+use super::blocking;
 use super::effect::{field_removal_bytes, removal_bytes};
 use super::gate::Passage;
 use super::space::Followers;
@@ -181,7 +182,8 @@ impl HashInPlace<'_> {
         if names.is_empty() {
             return left_ms.filter(|left_ms| *left_ms >= self.now_ms);
         }
-        slot.touch(self.index, key);
+        // Clients wait for what is added, never for a hash.
+        let _ = slot.touch(self.index, key);
         self.engine.stats.actively_expired_fields.add(names.len() as u64);
         if let Some(followers) = self.followers {
             let effect: Vec<&[u8]> = [b"HDEL", key].into_iter().chain(names.iter().map(Vec::as_slice)).collect();
@@ -205,7 +207,9 @@ fn remove_all(
         let db = slot.db_mut(index);
         if let Some(at) = db.find(hasher.hash(key), key) {
             drop(db.remove(at, hasher));
-            slot.touch(index, key);
+            if slot.touch(index, key) {
+                blocking::nudge(slot, index, key);
+            }
             if let Some(followers) = followers {
                 followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
             }

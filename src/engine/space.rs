@@ -14,18 +14,20 @@ use smallvec::SmallVec;
 
 use super::effect::{self, Effect, EffectSink};
 use super::notify::KeyEvents;
-use crate::base::clock;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
+use crate::base::{clock, random};
 use crate::log::health::Stopped;
 use crate::log::transaction::{Change, Parts};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
+use crate::store::access::AccessClock;
 use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::keyspace::DbCounts;
 use crate::store::reclaim;
 use crate::store::table::{At, CURSOR_END};
-use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm};
+use crate::store::waiters::WaitedKey;
+use crate::store::{Db, DbIndex, Entry, EntryRef, Keyspace, SlotGuard, StringForm, ValueType};
 
 /// What becomes of a key's expiry when its value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +68,10 @@ pub struct Space<'a> {
     known: Option<(*const u8, Place)>,
     pub db: DbIndex,
     pub now_ms: u64,
-    /// What reads set access clocks to; `None` leaves them (CLIENT NO-TOUCH).
-    access: Option<u32>,
-    /// What the access clock of a key that is written or used now shows.
+    /// Whether reads set access clocks (CLIENT NO-TOUCH).
+    touches: bool,
+    clock: AccessClock,
+    /// What the access clock of a key that is made now shows.
     pub access_now: u32,
     /// Changes to the data set since the space was made.
     pub changes: u64,
@@ -84,6 +87,8 @@ pub struct Space<'a> {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    /// Keys that changed and that somebody waits for, in the order in which they changed.
+    ready: Vec<WaitedKey>,
 }
 
 impl Followers<'_> {
@@ -125,11 +130,6 @@ fn sample_ttls(db: &Db, now_ms: u64, hasher: &KeyHasher, counts: &mut DbCounts) 
     }
 }
 
-/// The access clock of a moment: seconds, 24 bits.
-pub fn access_clock(now_ms: u64) -> u32 {
-    (now_ms / 1000) as u32 & 0x00ff_ffff
-}
-
 impl<'a> Space<'a> {
     /// A space without any slot.
     #[inline(always)]
@@ -141,6 +141,7 @@ impl<'a> Space<'a> {
         touch: bool,
         followers: Option<Followers<'a>>,
     ) -> Space<'a> {
+        let clock = AccessClock::at(now_ms, keyspace.frequency());
         Space {
             keyspace,
             held: Held::Nothing,
@@ -148,8 +149,9 @@ impl<'a> Space<'a> {
             known: None,
             db,
             now_ms,
-            access: touch.then(|| access_clock(now_ms)),
-            access_now: access_clock(now_ms),
+            touches: touch,
+            clock,
+            access_now: clock.fresh(),
             changes: 0,
             effect: Effect::default(),
             spent: false,
@@ -157,13 +159,15 @@ impl<'a> Space<'a> {
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            ready: Vec::new(),
         }
     }
 
     /// A space for running effects of the past again: nobody follows it, nothing expires in it, and what it changes
     /// was last used at `used_ms`.
     pub fn replaying(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, used_ms: u64) -> Space<'a> {
-        Space { access_now: access_clock(used_ms), ..Space::new(keyspace, stats, db, 0, false, None) }
+        let clock = AccessClock::at(used_ms, keyspace.frequency());
+        Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
     }
 
     /// Locks the one slot of `key`, whose place is known.
@@ -188,6 +192,11 @@ impl<'a> Space<'a> {
     pub fn lock_all(&mut self) {
         let observed = self.keyspace.is_observed();
         self.held = Held::All { guards: (0..SLOT_COUNT).map(|_| None).collect(), observed };
+    }
+
+    /// The moment as access clocks see it.
+    pub fn clock(&self) -> AccessClock {
+        self.clock
     }
 
     pub fn keyspace(&self) -> &'a Keyspace {
@@ -225,6 +234,16 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// A locked slot, to be read. One of all slots is there only if it was touched before.
+    fn held_slot(&self, id: SlotId) -> Option<&SlotGuard<'a>> {
+        match &self.held {
+            Held::Nothing => None,
+            Held::One(held, guard) => (*held == id).then_some(guard),
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).ok().map(|at| &guards[at].1),
+            Held::All { guards, .. } => guards[id.index()].as_ref(),
+        }
+    }
+
     // ---- finding ------------------------------------------------------------------------------------------------
 
     /// The key's place in its table; a key that has expired is removed and not found.
@@ -251,7 +270,9 @@ impl<'a> Space<'a> {
         let (index, hasher) = (self.db, self.keyspace.hasher());
         let slot = self.slot(place.slot);
         reclaim::discard(slot.db_mut(index).remove(at, hasher));
-        slot.touch(index, key);
+        if slot.touch(index, key) {
+            self.note_ready(index, key);
+        }
         self.stats.expired_keys.add(1);
         self.tell(place.slot, index, &[b"DEL", key]);
     }
@@ -374,19 +395,22 @@ impl<'a> Space<'a> {
 
     /// Sets the access time of a key as if it was read, whether or not the client's reads do; false when there is none.
     pub fn mark_used(&mut self, key: &[u8]) -> bool {
-        let before = self.access.replace(self.access_now);
+        let before = std::mem::replace(&mut self.touches, true);
         let found = self.read(key).is_some();
-        self.access = before;
+        self.touches = before;
         found
     }
 
     #[inline(always)]
     fn touch_access(&mut self, place: Place, at: At) {
-        if let Some(access) = self.access {
+        if self.touches {
+            let clock = self.clock;
             let db = self.db_of(place);
+            let before = db.entry(at).access();
+            let after = clock.used(before, random::below);
             // An entry read twice within a second is not written twice.
-            if db.entry(at).access() != access {
-                db.set_access(at, access);
+            if before != after {
+                db.set_access(at, after);
             }
         }
     }
@@ -416,14 +440,16 @@ impl<'a> Space<'a> {
     fn changed(&mut self, place: Place, key: &[u8]) {
         self.changes += 1;
         let index = self.db;
-        self.slot(place.slot).touch(index, key);
+        if self.slot(place.slot).touch(index, key) {
+            self.note_ready(index, key);
+        }
     }
 
     /// Sets a string, whatever the key held.
     #[inline]
     pub fn set_string(&mut self, key: &[u8], value: &[u8], expiry: Expiry, form: StringForm) {
         let (place, at) = self.find(key);
-        let (access, hasher) = (self.access_now, self.keyspace.hasher());
+        let (clock, hasher) = (self.clock, self.keyspace.hasher());
         let db = self.db_of(place);
         match at {
             Some(at) => db.update(at, |entry| {
@@ -433,11 +459,11 @@ impl<'a> Space<'a> {
                     Expiry::Keep => {}
                     Expiry::At(expiry_ms) => entry.set_expiry(Some(expiry_ms)),
                 }
-                entry.set_access(access);
+                entry.set_access(clock.used(entry.view().access(), random::below));
             }),
             None => {
                 let expiry_ms = if let Expiry::At(expiry_ms) = expiry { Some(expiry_ms) } else { None };
-                db.insert(place.hash, Entry::new(key, value, expiry_ms, form, access), hasher);
+                db.insert(place.hash, Entry::new(key, value, expiry_ms, form, clock.fresh()), hasher);
             }
         }
         if let Expiry::At(expiry_ms) = expiry {
@@ -456,7 +482,7 @@ impl<'a> Space<'a> {
         rewrite: impl FnOnce(Option<&[u8]>) -> Result<T, ReplyError>,
     ) -> Result<T, ReplyError> {
         let (place, at) = self.find(key);
-        let (access, hasher) = (self.access_now, self.keyspace.hasher());
+        let (clock, hasher) = (self.clock, self.keyspace.hasher());
         let db = self.db_of(place);
         let old = at.map(|at| db.entry(at));
         if old.is_some_and(|entry| !entry.is_string()) {
@@ -466,10 +492,10 @@ impl<'a> Space<'a> {
         match at {
             Some(at) => db.update(at, |entry| {
                 entry.set_value(value.as_ref(), form);
-                entry.set_access(access);
+                entry.set_access(clock.used(entry.view().access(), random::below));
             }),
             None => {
-                db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, access), hasher);
+                db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, clock.fresh()), hasher);
             }
         }
         self.changed(place, key);
@@ -486,7 +512,7 @@ impl<'a> Space<'a> {
         edit: impl FnOnce(&mut [u8], bool) -> (u64, R),
     ) -> Result<R, ReplyError> {
         let (place, at) = self.find(key);
-        let (access, hasher) = (self.access_now, self.keyspace.hasher());
+        let (clock, hasher) = (self.clock, self.keyspace.hasher());
         let db = self.db_of(place);
         let old = at.map(|at| db.entry(at));
         if old.is_some_and(|entry| !entry.is_string()) {
@@ -494,8 +520,9 @@ impl<'a> Space<'a> {
         }
         let old_len = old.map_or(0, |entry| entry.value().len());
         let grew = at.is_none() || old_len < len;
-        let at =
-            at.unwrap_or_else(|| db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, access), hasher));
+        let at = at.unwrap_or_else(|| {
+            db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, clock.fresh()), hasher)
+        });
         let (changes, result) = db.update(at, |entry| edit(entry.edit_value(len.max(old_len)), grew));
         if grew || changes > 0 {
             self.changed(place, key);
@@ -539,6 +566,57 @@ impl<'a> Space<'a> {
         }
         self.changed(place, key);
         true
+    }
+
+    // ---- keys waited for ----------------------------------------------------------------------------------------
+
+    /// Told of a change of a key that somebody waits for.
+    #[cold]
+    pub fn note_ready(&mut self, db: DbIndex, key: &[u8]) {
+        if self.ready.last().is_none_or(|last| last.db != db || *last.key != *key) {
+            self.ready.push(WaitedKey { db, key: key.into() });
+        }
+    }
+
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The keys that changed and are waited for.
+    pub fn take_ready(&mut self) -> Vec<WaitedKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Whether a slot is locked until the command ends.
+    pub fn holds(&self, id: SlotId) -> bool {
+        match &self.held {
+            Held::Nothing => false,
+            Held::One(held, _) => *held == id,
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).is_ok(),
+            Held::All { .. } => true,
+        }
+    }
+
+    /// What kind of value stands under a key of a held slot. Nothing is counted, touched or removed.
+    pub fn kind(&mut self, db: DbIndex, key: &[u8]) -> Option<ValueType> {
+        let (slot, hash) = (SlotId::of_key(key), self.keyspace.hasher().hash(key));
+        let now_ms = self.now_ms;
+        let db = self.slot(slot).db(db)?;
+        let entry = db.entry(db.find(hash, key)?);
+        (!entry.is_expired(now_ms)).then(|| entry.value_type())
+    }
+
+    /// Has the space serve another client's command under the same locks. What was told before is handed on.
+    pub fn serve(&mut self, db: DbIndex, touch: bool) {
+        self.known = None;
+        self.db = db;
+        self.touches = touch;
+        self.effect = Effect::default();
+        self.reserved_bytes = 0;
+        if let Some(followers) = &mut self.followers {
+            followers.writes = true;
+        }
     }
 
     // ---- the whole database ---------------------------------------------------------------------------------------

@@ -110,7 +110,14 @@ pub struct SharedStats {
     pub unexpected_error_replies: SharedCounter,
     pub total_error_replies: SharedCounter,
     pub used_memory_peak_bytes: SharedCounter,
+    pub evicted_keys: SharedCounter,
+    pub evicted_clients: SharedCounter,
+    /// Time spent above the memory limit, without the time since it was passed last.
+    pub eviction_exceeded_us: SharedCounter,
     pub acl_denied_auth: SharedCounter,
+    pub acl_denied_commands: SharedCounter,
+    pub acl_denied_keys: SharedCounter,
+    pub acl_denied_channels: SharedCounter,
 }
 
 impl SharedStats {
@@ -126,7 +133,13 @@ impl SharedStats {
             &self.output_buffer_limit_disconnections,
             &self.unexpected_error_replies,
             &self.total_error_replies,
+            &self.evicted_keys,
+            &self.evicted_clients,
+            &self.eviction_exceeded_us,
             &self.acl_denied_auth,
+            &self.acl_denied_commands,
+            &self.acl_denied_keys,
+            &self.acl_denied_channels,
         ] {
             counter.reset();
         }

@@ -24,18 +24,28 @@ use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
 use crate::commands::{Batch, Executor};
 use crate::config::choices::AppendFsync;
 use crate::config::special::OutputLimit;
+use crate::engine::blocking::End as WaitEnd;
 use crate::engine::clients::{ClientHandle, flag};
 use crate::engine::session::{Fate, Waiting};
 use crate::engine::{Session, Worker};
 use crate::resp::parser::{self, Limits, Parsed, Partial, ProtocolError};
 use crate::resp::{Reply, ReplyError};
+use crate::store::waiters::WaitedKey;
 
 /// Replies are sent once this many bytes have gathered, even if more requests wait.
 const SEND_BYTES: usize = 64 * 1024;
 /// An empty input buffer larger than this is given back.
 const KEPT_INPUT_BYTES_MAX: usize = 32 * 1024;
+/// What an input buffer grows by at once, unless it is much larger.
+const INPUT_GROWTH_BYTES_MAX: usize = 16 << 20;
+/// Of an argument of this size that comes in part, what precedes it is not counted as waiting input.
+const LARGE_ARGUMENT_BYTES: usize = 32 * 1024;
 /// Unsent replies that a client may pile up before it has authenticated.
 const UNAUTHENTICATED_UNSENT_BYTES_MAX: u64 = 1024;
+/// Room for what a client sends while it waits.
+const READ_AHEAD_BYTES: usize = 1024;
+/// Between two looks at a deadline that has not quite come.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 /// Reads and runs of one poll before other connections get their turn.
 const ROUNDS_PER_POLL_MAX: usize = 16;
 
@@ -48,6 +58,8 @@ pub struct Connection {
     input: Vec<u8>,
     /// Bytes that `input` must hold before it is worth parsing again.
     needed: usize,
+    /// Where in `input` the argument begins whose rest has not come; 0 if that is not known.
+    argument_at: usize,
     /// How far the request at the front of `input` was read.
     partial: Partial,
     unsent: Unsent,
@@ -100,25 +112,28 @@ struct Ran {
     consumed: usize,
     /// For what is left: bytes needed before it can be parsed, counted from `consumed`.
     needed: usize,
+    /// Where the argument begins whose rest has not come, counted alike; 0 if that is not known.
+    argument_at: usize,
     hold: Option<Hold>,
 }
 
 impl Ran {
     fn all_of(data: &[u8]) -> Ran {
-        Ran { consumed: data.len(), needed: 0, hold: None }
+        Ran { consumed: data.len(), needed: 0, argument_at: 0, hold: None }
     }
 }
 
 impl Connection {
     pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>) -> Connection {
-        let authenticated = shared.borrow().executor.worker.engine.config.load().requirepass.is_empty();
+        let session = Session::new(handle.clone(), &shared.borrow().executor.worker.engine.users);
         Connection {
             stream,
-            session: Session::new(handle.clone(), authenticated),
+            session,
             handle,
             shared: shared.clone(),
             input: Vec::new(),
             needed: 0,
+            argument_at: 0,
             partial: Partial::default(),
             unsent: Unsent::default(),
             delayed: None,
@@ -140,6 +155,7 @@ impl Connection {
                     return Poll::Ready(End::Closed);
                 }
                 letters.output.iter().for_each(|message| self.unsent.push(message));
+                self.hear_of_keys(shared, letters.answer, letters.look_again);
             }
             if self.held_for.is_some() {
                 match self.poll_durable(cx, shared) {
@@ -149,17 +165,23 @@ impl Connection {
                     Poll::Ready(true) => {}
                 }
             }
-            if self.unsent.len() > 0 && self.send_unsent(cx).is_err() {
-                return Poll::Ready(End::Closed);
+            if self.unsent.len() > 0 {
+                if self.send_unsent(cx).is_err() {
+                    return Poll::Ready(End::Closed);
+                }
+                self.limit_memory(shared);
             }
-            if self.over_output_limit(shared) {
+            if self.over_output_limit(shared) || self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
             }
             if self.session.fate == Fate::CloseAfterReply {
                 return if self.unsent.len() == 0 { Poll::Ready(End::Closed) } else { Poll::Pending };
             }
-            if self.is_delayed(cx, shared) || self.is_waiting(cx, shared) {
+            if self.is_delayed(cx, shared) {
                 return Poll::Pending;
+            }
+            if self.is_waiting(cx, shared) {
+                return self.read_ahead(cx, shared);
             }
             match ready!(self.read_and_run(cx, shared)) {
                 Ok(true) => {}
@@ -203,13 +225,20 @@ impl Connection {
         }
         // The rest of a request that came in part: read where it is kept.
         let missing = self.needed.saturating_sub(self.input.len());
-        self.input.reserve(missing.clamp(super::worker::READ_BUFFER_BYTES, 1 << 20));
+        // A large argument gets a buffer of just its size, and one of unusual size grows as it comes.
+        let step = missing.min(INPUT_GROWTH_BYTES_MAX.max(self.input.len() / 4));
+        if step > super::worker::READ_BUFFER_BYTES {
+            self.input.reserve_exact(step);
+        } else {
+            self.input.reserve(super::worker::READ_BUFFER_BYTES);
+        }
         let result = self.stream.poll_read_behind(cx, &mut self.input);
         if let Poll::Ready(Ok(count)) = result
             && count > 0
         {
             self.count_input(shared, count);
-            if self.input.len() >= self.needed {
+            self.publish(shared);
+            if self.input.len() >= self.needed && !self.handle.has_flag(flag::CLOSE_ASAP) {
                 self.run_kept(cx, shared);
             }
             self.check_query_buffer(shared);
@@ -251,6 +280,7 @@ impl Connection {
 
     fn after_run(&mut self, shared: &Shared, ran: &Ran) {
         self.needed = ran.needed;
+        self.argument_at = ran.argument_at;
         let delay = match ran.hold {
             Some(Hold::Pause { until_ms }) => {
                 Some((until_ms.saturating_sub(shared.executor.worker.now_ms).max(1), true))
@@ -294,7 +324,7 @@ impl Connection {
                     break Ran::all_of(data);
                 }
                 if progress.hold.is_some() || self.unsent.len() > 0 && stopped {
-                    break Ran { consumed, needed: 0, hold: progress.hold };
+                    break Ran { consumed, needed: 0, argument_at: 0, hold: progress.hold };
                 }
                 if stopped {
                     continue;
@@ -314,13 +344,13 @@ impl Connection {
                         consumed += end;
                     }
                     if progress.hold.is_some() {
-                        break Ran { consumed, needed: 0, hold: progress.hold };
+                        break Ran { consumed, needed: 0, argument_at: 0, hold: progress.hold };
                     }
                     if self.session.fate != Fate::Stay {
                         break Ran::all_of(data);
                     }
                 }
-                Then::Wait { needed } => break Ran { consumed, needed, hold: None },
+                Then::Wait { needed, argument_at } => break Ran { consumed, needed, argument_at, hold: None },
                 Then::Refuse(error) => {
                     let text = [b"ERR Protocol error: ", &error.text()[..]].concat();
                     tracing::debug!(
@@ -409,7 +439,7 @@ impl Connection {
             since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000);
         let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
         // One that has not authenticated gets short errors only: what it leaves unread is abuse.
-        let unasked = !self.session.authenticated && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
+        let unasked = self.session.must_log_in() && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
         let over = over_hard || soft_too_long || unasked;
         if over {
             tracing::warn!(
@@ -497,36 +527,99 @@ impl Connection {
                     if let Some(sink) = worker.effects().filter(|_| locally && !durable) {
                         sink.wake_when_durable(ticket, cx.waker());
                     }
-                    if let Some(until_ms) = until_ms {
-                        let left = Duration::from_millis(until_ms - worker.now_ms);
-                        let timer = self.wait_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
-                        if timer.as_mut().poll(cx).is_ready() {
-                            cx.waker().wake_by_ref();
-                        }
-                    }
+                    wait_until(&mut self.wait_timer, cx, until_ms, worker.now_ms);
                     return true;
                 }
                 reply.array(2);
                 reply.integer(i64::from(durable));
                 reply.integer(0);
             }
+            Waiting::Keys(ref waiter) => {
+                let Some(end) = waiter.poll(worker.now_ms, &worker.engine.keyspace) else {
+                    wait_until(&mut self.wait_timer, cx, waiter.wait.until_ms, worker.now_ms);
+                    return true;
+                };
+                match end {
+                    _ if waiter.wait.silent => {}
+                    WaitEnd::TimedOut => reply.null_array(),
+                    WaitEnd::Unblocked => {
+                        let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+                        worker.engine.count_error(error.code());
+                        reply.error(&error);
+                    }
+                }
+            }
         }
-        self.session.waiting = None;
-        self.wait_timer = None;
-        self.handle.set_flag(flag::BLOCKED, false);
-        self.unsent.push(&text);
+        self.end_wait(&text);
         // It goes out with the next round.
         cx.waker().wake_by_ref();
         false
+    }
+
+    /// Takes the answer to the command that waits for keys, or has those keys looked at again.
+    fn hear_of_keys(&mut self, shared: &mut Shared, answer: Option<Vec<u8>>, look_again: bool) {
+        let Some(Waiting::Keys(waiter)) = &self.session.waiting else { return };
+        if let Some(reply) = answer {
+            let silent = waiter.wait.silent;
+            let worker = &shared.executor.worker;
+            if worker.config().appendfsync == AppendFsync::Always
+                && let Some(sink) = worker.effects()
+            {
+                // What answered it was appended before.
+                self.held_for = Some(sink.ticket());
+            }
+            self.end_wait(if silent { &[] } else { &reply });
+        } else if look_again {
+            let db = waiter.wait.db;
+            let keys = waiter.wait.keys.iter().map(|key| WaitedKey { db, key: key[..].into() }).collect();
+            shared.executor.serve_waiters(keys);
+        }
+    }
+
+    /// The next request may run, once this reply is on its way.
+    fn end_wait(&mut self, reply: &[u8]) {
+        self.session.waiting = None;
+        self.wait_timer = None;
+        self.handle.set_flag(flag::BLOCKED, false);
+        self.unsent.push(reply);
+    }
+
+    /// Reads on while the client waits for keys, so that its end is noticed. What it sends is kept.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<End> {
+        if !matches!(self.session.waiting, Some(Waiting::Keys(_))) {
+            return Poll::Pending;
+        }
+        loop {
+            self.input.reserve(READ_AHEAD_BYTES);
+            match ready!(self.stream.poll_read_behind(cx, &mut self.input)) {
+                Ok(count) if count > 0 => self.count_input(shared, count),
+                _ => return Poll::Ready(End::Closed),
+            }
+            self.check_query_buffer(shared);
+            if self.handle.has_flag(flag::CLOSE_ASAP) {
+                return Poll::Ready(End::Closed);
+            }
+        }
     }
 
     /// Stores what CLIENT LIST shows.
     fn publish(&self, shared: &Shared) {
         let handle = &self.handle;
         handle.last_active_ms.store(shared.executor.worker.now_ms, Ordering::Relaxed);
-        handle.query_buffer_bytes.store(self.input.len(), Ordering::Relaxed);
+        let is_large = self.needed.saturating_sub(self.argument_at) >= LARGE_ARGUMENT_BYTES;
+        let waiting = self.input.len().saturating_sub(if is_large { self.argument_at } else { 0 });
+        handle.query_buffer_bytes.store(waiting, Ordering::Relaxed);
         handle.query_buffer_free_bytes.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
         handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
+        self.limit_memory(shared);
+    }
+
+    /// Counts the memory of the buffers, and closes clients where all of them take too much.
+    fn limit_memory(&self, shared: &Shared) {
+        let worker = &shared.executor.worker;
+        let clients = &worker.engine.clients;
+        clients.count_memory(&self.handle);
+        clients.keep_within(worker.config(), &worker.engine.stats);
     }
 }
 
@@ -544,7 +637,22 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let keyspace = &self.shared.borrow().executor.worker.engine.clone().keyspace;
+        if let Some(Waiting::Keys(waiter)) = &self.session.waiting {
+            waiter.forget(keyspace);
+        }
         self.session.unwatch(|id, work| work(&mut keyspace.lock(id)));
+    }
+}
+
+/// Has the task polled again at this Unix time in milliseconds, if one is given.
+fn wait_until(timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>, until_ms: Option<u64>, now_ms: u64) {
+    let Some(until_ms) = until_ms else { return };
+    let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
+    if timer.as_mut().poll(cx).is_ready() {
+        // The two clocks may differ by a moment.
+        timer.as_mut().reset(tokio::time::Instant::now() + left.max(TIMER_STEP));
+        cx.waker().wake_by_ref();
     }
 }
 
@@ -560,6 +668,7 @@ enum Then {
     /// The rest is the front of a request that needs so many bytes in all.
     Wait {
         needed: usize,
+        argument_at: usize,
     },
     Refuse(ProtocolError),
 }
@@ -582,10 +691,10 @@ fn parse_batch<'a>(
 ) -> ParsedBatch {
     let limits = Limits {
         bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64,
-        authenticated: session.authenticated,
+        authenticated: !session.must_log_in(),
     };
     // What AUTH changes holds for the very next request.
-    let requests_max = if session.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+    let requests_max = if !session.must_log_in() { BATCH_REQUESTS_MAX } else { 1 };
     let mut request_ends = smallvec::SmallVec::new();
     let mut at = 0;
     while ends.len() < requests_max && at < data.len() {
@@ -605,7 +714,7 @@ fn parse_batch<'a>(
             }
             // It is parsed again once the requests before it have run.
             Parsed::Inline { .. } => Then::More,
-            Parsed::Incomplete { needed } => Then::Wait { needed },
+            Parsed::Incomplete { needed, argument_at } => Then::Wait { needed, argument_at },
             Parsed::Malformed(error) => Then::Refuse(error),
         };
         arguments.truncate(ends.last().copied().unwrap_or(0));

@@ -16,7 +16,6 @@
 pub mod append_only;
 mod error;
 mod format;
-mod lzf;
 mod packed;
 pub mod payload;
 mod reader;

@@ -17,7 +17,7 @@ use super::{cron, logging};
 use crate::base::hash::KeyHasher;
 use crate::base::version::CAIRN_VERSION;
 use crate::base::{memory, process};
-use crate::commands::{Lookup, registry};
+use crate::commands::{Lookup, access, registry};
 use crate::config::special::ShutdownFlags;
 use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
@@ -100,6 +100,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let live = Live::new(Config { maxclients, ..loaded.config }, loaded.file);
     let workers = worker_count(&config);
     let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy()));
+    access::load_users(&engine)?;
     // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
     let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;
@@ -138,7 +139,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     if config.always_show_logo {
         show_banner(&config);
     }
-    let used_bytes = memory::allocated_bytes();
+    let used_bytes = memory::used_bytes();
     engine.startup_memory_bytes.store(used_bytes, Ordering::Relaxed);
     engine.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
     tracing::info!("Server initialized, workers={workers}");

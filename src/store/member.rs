@@ -15,8 +15,8 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
-use super::entry::size_class;
 use crate::base::hash::KeyHasher;
+use crate::base::memory::size_class;
 
 /// Longest string kept in the word, in bytes.
 const INLINE_BYTES_MAX: usize = size_of::<usize>() - 1;

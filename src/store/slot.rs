@@ -22,6 +22,7 @@ use super::entry::{Entry, EntryRef};
 use super::hash::soonest_field_expiry_ms;
 use super::lock::SpinLock;
 use super::table::{At, Table};
+use super::waiters::{InLine, Waiters};
 use crate::base::hash::KeyHasher;
 
 /// A database's number, below the `databases` directive.
@@ -146,17 +147,20 @@ pub struct SlotData {
 /// Who watches which key of which database.
 type Watchers = HashMap<(DbIndex, Box<[u8]>), SmallVec<[WatchFlag; 1]>>;
 
-/// What few slots have: keys in other databases than 0, and watched keys.
+/// What few slots have: keys in other databases than 0, keys that are watched, and keys that are waited for.
 #[derive(Default)]
 struct Extra {
     /// Database `n` stands at `n - 1`.
     others: Vec<Db>,
     watchers: Watchers,
+    waiters: Waiters,
 }
 
 impl Extra {
     fn is_idle(&self) -> bool {
-        self.watchers.is_empty() && self.others.iter().all(|db| db.is_empty() && db.table.memory_bytes() == 0)
+        self.watchers.is_empty()
+            && self.waiters.is_empty()
+            && self.others.iter().all(|db| db.is_empty() && db.table.memory_bytes() == 0)
     }
 }
 
@@ -233,13 +237,14 @@ impl SlotData {
         self.drop_idle_extra();
     }
 
-    /// Tells the transactions that watch `key` that it changed.
+    /// Tells the transactions that watch `key` that it changed. Gives whether anybody waits for the key: then whoever
+    /// changed it is to see to it that they are served.
     #[inline]
-    pub fn touch(&self, db: DbIndex, key: &[u8]) {
-        if let Some(extra) = &self.extra
-            && !extra.watchers.is_empty()
-        {
-            extra.touch(db, key);
+    #[must_use]
+    pub fn touch(&self, db: DbIndex, key: &[u8]) -> bool {
+        match &self.extra {
+            Some(extra) if !extra.watchers.is_empty() || !extra.waiters.is_empty() => extra.touch(db, key),
+            _ => false,
         }
     }
 
@@ -247,14 +252,36 @@ impl SlotData {
     pub fn watched_keys(&self) -> impl Iterator<Item = (DbIndex, &[u8])> {
         self.extra.iter().flat_map(|extra| extra.watchers.keys().map(|(db, key)| (*db, &key[..])))
     }
+
+    // ---- keys waited for --------------------------------------------------------------------------------------
+
+    /// Who waits for keys of this slot, if anybody does.
+    #[inline]
+    pub fn waiters(&self) -> Option<&Waiters> {
+        self.extra.as_ref().map(|extra| &extra.waiters).filter(|waiters| !waiters.is_empty())
+    }
+
+    pub fn wait(&mut self, db: DbIndex, key: &[u8], waiter: InLine) {
+        self.extra.get_or_insert_default().waiters.join(db, key, waiter);
+    }
+
+    pub fn stop_waiting(&mut self, db: DbIndex, key: &[u8], ticket: u64) {
+        if let Some(extra) = &mut self.extra {
+            extra.waiters.leave(db, key, ticket);
+            self.drop_idle_extra();
+        }
+    }
 }
 
 impl Extra {
     #[cold]
-    fn touch(&self, db: DbIndex, key: &[u8]) {
-        for flag in self.watchers.get(&(db, Box::from(key))).into_iter().flatten() {
-            flag.store(true, Ordering::Relaxed);
+    fn touch(&self, db: DbIndex, key: &[u8]) -> bool {
+        if !self.watchers.is_empty() {
+            for flag in self.watchers.get(&(db, Box::from(key))).into_iter().flatten() {
+                flag.store(true, Ordering::Relaxed);
+            }
         }
+        !self.waiters.is_empty() && self.waiters.is_waited_for(db, key)
     }
 }
 

@@ -26,7 +26,8 @@ impl Space<'_> {
         if spent {
             reclaim::discard(db.remove(at, hasher));
         }
-        self.slot(place.slot).touch(index, key);
+        // Clients wait for what is added, never for a hash.
+        let _ = self.slot(place.slot).touch(index, key);
         self.stats.expired_fields.add(names.len() as u64);
         let mut effect: SmallVec<[&[u8]; 8]> = SmallVec::from_slice(&[b"HDEL", key]);
         effect.extend(names.iter().map(AsRef::as_ref));

@@ -58,7 +58,7 @@ impl Space<'_> {
         }
         let (index, now_ms, hasher, stats) = (self.db, self.now_ms, self.keyspace.hasher(), self.stats);
         let at_once = self.followers.filter(|_| !self.holds_slots());
-        let mut removed = Vec::new();
+        let (mut removed, mut ready) = (Vec::new(), Vec::new());
         self.with_slot(id, |slot| {
             for key in keys {
                 let db = slot.db_mut(index);
@@ -66,7 +66,9 @@ impl Space<'_> {
                 let found = db.find(hasher.hash(key), key).filter(|at| db.entry(*at).is_expired(now_ms));
                 if let Some(at) = found {
                     reclaim::discard(db.remove(at, hasher));
-                    slot.touch(index, key);
+                    if slot.touch(index, key) {
+                        ready.push(key);
+                    }
                     stats.expired_keys.add(1);
                     match at_once {
                         Some(followers) => followers.tell(slot, id, index, now_ms, &[b"DEL", key]),
@@ -75,6 +77,7 @@ impl Space<'_> {
                 }
             }
         });
+        ready.into_iter().for_each(|key| self.note_ready(index, key));
         if self.holds_slots() {
             removed.into_iter().for_each(|key| self.tell(id, index, &[b"DEL", key]));
         }
@@ -157,11 +160,14 @@ impl Space<'_> {
         let (mut taken, hasher) = (Vec::new(), self.keyspace.hasher());
         for id in SlotId::all() {
             let slot = self.slot(id);
-            for (index, key) in watched_keys(slot, |index| databases.contains(&index)) {
-                if slot.db(index).is_some_and(|db| db.find(hasher.hash(&key), &key).is_some()) {
-                    slot.touch(index, &key);
+            for (index, key) in observed_keys(slot, |index| databases.contains(&index)) {
+                let slot = self.slot(id);
+                let is_there = slot.db(index).is_some_and(|db| db.find(hasher.hash(&key), &key).is_some());
+                if is_there && slot.touch(index, &key) {
+                    self.note_ready(index, &key);
                 }
             }
+            let slot = self.slot(id);
             let end = databases.end.min(slot.dbs().count() as DbIndex);
             for index in databases.start..end {
                 let db = self.slot(id).take_db(index);
@@ -187,13 +193,15 @@ impl Space<'_> {
         let (now_ms, hasher) = (self.now_ms, self.keyspace.hasher());
         let before = self.db;
         for id in SlotId::all() {
-            for (index, key) in watched_keys(self.slot(id), |index| index == first || index == second) {
+            for (index, key) in observed_keys(self.slot(id), |index| index == first || index == second) {
                 let hash = hasher.hash(&key);
                 let slot = self.slot(id);
                 let held = |index| slot.db(index).and_then(|db| db.find(hash, &key).map(|at| db.entry(at)));
                 let other = if index == first { second } else { first };
                 if held(index).is_some() || held(other).is_some_and(|entry| !entry.is_expired(now_ms)) {
-                    slot.touch(index, &key);
+                    if slot.touch(index, &key) {
+                        self.note_ready(index, &key);
+                    }
                 } else if held(other).is_some() {
                     // No key gives way to an expired one: nothing changed, and removing it now keeps it so.
                     self.db = other;
@@ -216,7 +224,9 @@ impl Space<'_> {
     }
 }
 
-/// The watched keys of some databases in a slot.
-fn watched_keys(slot: &SlotData, wanted: impl Fn(DbIndex) -> bool) -> Vec<(DbIndex, Vec<u8>)> {
-    slot.watched_keys().filter(|(index, _)| wanted(*index)).map(|(index, key)| (index, key.to_vec())).collect()
+/// The keys of some databases in a slot that are watched or waited for.
+fn observed_keys(slot: &SlotData, wanted: impl Fn(DbIndex) -> bool) -> Vec<(DbIndex, Vec<u8>)> {
+    let waited = slot.waiters().into_iter().flat_map(|waiters| waiters.keys().map(|(index, key, _)| (index, key)));
+    let observed = slot.watched_keys().chain(waited).filter(|(index, _)| wanted(*index));
+    observed.map(|(index, key)| (index, key.to_vec())).collect()
 }

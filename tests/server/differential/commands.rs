@@ -4,100 +4,8 @@
 use cairn::base::crc64::crc64;
 use cairn::rdb::{Value, payload};
 
+use super::templates;
 use crate::support::Random;
-
-/// Words in angle brackets are filled in; `A|B` picks one; `{...}` repeats its content none to three times; `[...]` has
-/// it or not. Times are either past or so far ahead that no two servers disagree about them while a test runs.
-const TEMPLATES: &[&str] = &[
-    "GET <key>",
-    "SET <key> <value>",
-    "SET <key> <value> {NX|XX|GET|KEEPTTL}",
-    "SET <key> <value> [NX|XX] [GET] EX|PX|EXAT|PXAT <time>",
-    "SET <key> <value> {NX|XX|GET|KEEPTTL} {EX|PX|EXAT|PXAT <time>}",
-    "SET <key> <integer>",
-    "SETNX <key> <value>",
-    "SETEX|PSETEX <key> <time> <value>",
-    "GETSET <key> <value>",
-    "GETDEL <key>",
-    "GETEX <key> [PERSIST]",
-    "GETEX <key> {EX|PX|EXAT|PXAT <time>} {PERSIST}",
-    "MSET|MSETNX <key> <value> {<key> <value>}",
-    "MGET <key> {<key>}",
-    "APPEND <key> <value>",
-    "STRLEN <key>",
-    "INCR|DECR <key>",
-    "INCRBY|DECRBY <key> <integer>",
-    "INCRBY|DECRBY <key> <integer>",
-    "INCRBYFLOAT <key> <float>",
-    "GETRANGE|SUBSTR <key> <index> <index>",
-    "SETRANGE <key> <offset> <value>",
-    "LCS <key> <key> {LEN|IDX|WITHMATCHLEN} {MINMATCHLEN <index>}",
-    "LCS <key> <key> IDX [WITHMATCHLEN]",
-    "SETBIT <key> <offset> <bit>",
-    "GETBIT <key> <offset>",
-    "BITCOUNT <key> [<index> <index>]",
-    "BITCOUNT <key> <index> <index> [BIT|BYTE]",
-    "BITPOS <key> <bit> [<index>]",
-    "BITPOS <key> <bit> <index> <index> [BIT|BYTE]",
-    "BITOP AND|OR|XOR <key> <key> {<key>}",
-    "BITOP NOT <key> <key>",
-    "BITFIELD <key> {GET <field> <position>} {SET|INCRBY <field> <position> <integer>}",
-    "BITFIELD <key> OVERFLOW WRAP|SAT|FAIL {SET|INCRBY <field> <position> <integer>} {GET <field> <position>}",
-    "BITFIELD_RO <key> {GET <field> <position>}",
-    "BITFIELD_RO <key> SET|INCRBY <field> <position> <integer>",
-    "DEL|UNLINK|EXISTS|TOUCH <key> {<key>}",
-    "TYPE <key>",
-    "EXPIRE|PEXPIRE|EXPIREAT|PEXPIREAT <key> <time>",
-    "EXPIRE|PEXPIRE|EXPIREAT|PEXPIREAT <key> <time> {NX|XX|GT|LT}",
-    "TTL|PTTL|EXPIRETIME|PEXPIRETIME <key>",
-    "PERSIST <key>",
-    "RENAME|RENAMENX <key> <key>",
-    "COPY <key> <key> [REPLACE]",
-    "COPY <key> <key> {DB <database>} {REPLACE}",
-    "MOVE <key> <database>",
-    "DUMP <key>",
-    "RESTORE <key> <ttl> <payload> {REPLACE|ABSTTL} [IDLETIME <integer>]",
-    "RESTORE <key> <ttl> <payload> REPLACE {ABSTTL} {FREQ <integer>}",
-    "RESTORE|RESTORE-ASKING <key> <time> <payload> {REPLACE} {ABSTTL} {IDLETIME|FREQ <integer>}",
-    "KEYS <pattern>",
-    "SCAN 0 COUNT 1000000 {MATCH <pattern>} {TYPE string|list|junk}",
-    "SCAN <integer> {COUNT <index>}",
-    "RANDOMKEY",
-    "DBSIZE",
-    "OBJECT ENCODING|REFCOUNT|IDLETIME|FREQ|JUNK <key>",
-    "SWAPDB <database> <database>",
-    "FLUSHDB [SYNC|ASYNC]",
-    "FLUSHALL [SYNC|ASYNC]",
-    "SELECT <database>",
-    "MULTI",
-    "MULTI",
-    "EXEC",
-    "EXEC",
-    "EXEC",
-    "DISCARD",
-    "WATCH <key> {<key>}",
-    "UNWATCH",
-    "PING [<value>]",
-    "ECHO <value>",
-    "TIME <value>",
-    "CLIENT GETNAME",
-    "CLIENT SETNAME <pattern>",
-    "CLIENT ID <value>",
-    "CLIENT UNBLOCK <integer> [TIMEOUT|ERROR|JUNK]",
-    "CLIENT NO-EVICT ON|OFF|JUNK",
-    "CLIENT CACHING YES|NO|JUNK",
-    "CLIENT KILL ID -1|0|junk",
-    "CLIENT LIST TYPE junk",
-    "CLIENT JUNK <value>",
-    "COMMAND GETKEYS GET|SET|MSET|BITOP|COPY|EXPIRE|OBJECT|PING|JUNK <value> <value> <value>",
-    "COMMAND GETKEYS MGET {<key>}",
-    "CONFIG GET databases|timeout|junk",
-    "CONFIG SET timeout|hz|databases|maxmemory-policy|junk junk",
-    "SLOWLOG LEN|JUNK <value>",
-    "MEMORY USAGE <key> {SAMPLES <index>}",
-    "JUNK <value> <value>",
-    "GETX",
-];
 
 const KEYS: &[&[u8]] = &[
     b"a",
@@ -113,6 +21,12 @@ const KEYS: &[&[u8]] = &[
     b"{}x",
     b"a long name of a key",
 ];
+
+const LISTS: &[&[u8]] = &[b"list1", b"list2", b"{t}list"];
+const SETS: &[&[u8]] = &[b"set1", b"set2", b"{t}set"];
+const SORTED_SETS: &[&[u8]] = &[b"zset1", b"zset2", b"{t}zset"];
+const HASHES: &[&[u8]] = &[b"hash1", b"hash2"];
+const STREAMS: &[&[u8]] = &[b"stream1", b"stream2"];
 
 const AWKWARD_INTEGERS: &[&str] = &[
     "",
@@ -239,7 +153,7 @@ const SEALED_BODIES: &[&[u8]] = &[
 
 /// One command as its arguments.
 pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
-    let mut template = random.pick(TEMPLATES);
+    let mut template = templates::pick(random);
     // What empties everything or moves databases about stays rare, or there would be nothing to compare.
     if (template.starts_with("FLUSH") || template.starts_with("SWAPDB") || template.starts_with("SELECT"))
         && random.chance(85)
@@ -263,13 +177,13 @@ fn expand(template: &str, random: &mut Random, command: &mut Vec<Vec<u8>>) {
     while !rest.is_empty() {
         rest = rest.trim_start();
         if let Some(inner) = rest.strip_prefix('{') {
-            let (content, after) = inner.split_once('}').expect("a closing brace");
+            let (content, after) = split_at_closing(inner, '{', '}');
             for _ in 0..random.below(4) {
                 expand(content, random, command);
             }
             rest = after;
         } else if let Some(inner) = rest.strip_prefix('[') {
-            let (content, after) = inner.split_once(']').expect("a closing bracket");
+            let (content, after) = split_at_closing(inner, '[', ']');
             if random.chance(50) {
                 expand(content, random, command);
             }
@@ -286,9 +200,59 @@ fn expand(template: &str, random: &mut Random, command: &mut Vec<Vec<u8>>) {
     }
 }
 
+/// What stands before the bracket that closes one opened before `text`, and what behind it.
+fn split_at_closing(text: &str, opening: char, closing: char) -> (&str, &str) {
+    let mut depth = 1;
+    for (at, letter) in text.char_indices() {
+        depth += i32::from(letter == opening);
+        depth -= i32::from(letter == closing);
+        if depth == 0 {
+            return (&text[..at], &text[at + 1..]);
+        }
+    }
+    panic!("a template lacks a closing bracket");
+}
+
 fn fill(word: &str, random: &mut Random) -> Vec<u8> {
     match word {
-        "<key>" => random.pick(KEYS).to_vec(),
+        "<key>" => key(random, KEYS),
+        "<list>" => key(random, LISTS),
+        "<set>" => key(random, SETS),
+        "<zset>" => key(random, SORTED_SETS),
+        "<hash>" => key(random, HASHES),
+        "<stream>" => key(random, STREAMS),
+        "<log>" => key(random, &[b"hll1", b"hll2"]),
+        "<geo>" => key(random, &[b"geo1", b"geo2"]),
+        "<member>" => member(random),
+        "<count>" => match random.below(8) {
+            0 => random.pick(AWKWARD_INTEGERS).as_bytes().to_vec(),
+            _ => random.between(-3, 12).to_string().into_bytes(),
+        },
+        "<numkeys>" => random.pick(&["1", "2", "1", "2", "3", "0", "-1", "x", ""]).as_bytes().to_vec(),
+        "<score>" => match random.below(4) {
+            0 => random.pick(AWKWARD_FLOATS).as_bytes().to_vec(),
+            1 => format!("{}.{}", random.between(-9, 9), random.below(100)).into_bytes(),
+            _ => random.between(-9, 9).to_string().into_bytes(),
+        },
+        "<border>" => match random.below(3) {
+            0 => random.pick(&["-inf", "+inf", "(0", "(3", "(x", "inf", "nan", "", "(", "(-inf"]).as_bytes().to_vec(),
+            _ => random.between(-9, 9).to_string().into_bytes(),
+        },
+        "<lex>" => match random.below(3) {
+            0 => random.pick(&["-", "+", "[", "(", "x", "", "[b", "(b"]).as_bytes().to_vec(),
+            _ => [random.pick(&[&b"["[..], b"("]), &member(random)].concat(),
+        },
+        "<id>" => match random.below(6) {
+            0 => {
+                random.pick(&["-", "+", "$", ">", "0", "0-0", "(5", "x", "5-", "-5", "1-2-3", "*"]).as_bytes().to_vec()
+            }
+            1 => random.below(40).to_string().into_bytes(),
+            _ => format!("{}-{}", random.below(40), random.below(4)).into_bytes(),
+        },
+        "<longitude>" => format!("{}.{}", random.between(-181, 181), random.below(1000)).into_bytes(),
+        "<latitude>" => format!("{}.{}", random.between(-86, 86), random.below(1000)).into_bytes(),
+        "<distance>" => random.pick(&["100", "1000", "0", "5000.5", "20000", "-1", "x"]).as_bytes().to_vec(),
+        "<timeout>" => random.pick(&["0.01", "0.01", "0.001", "-1", "x", "", "1e400", "nan"]).as_bytes().to_vec(),
         "<value>" => value(random),
         "<integer>" => integer(random),
         "<float>" => match random.below(3) {
@@ -329,6 +293,23 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
             0 => other.to_lowercase().into_bytes(),
             _ => other.as_bytes().to_vec(),
         },
+    }
+}
+
+/// Mostly a key of the pool, now and then any other, so that types meet commands of others.
+fn key(random: &mut Random, pool: &[&[u8]]) -> Vec<u8> {
+    let other = [KEYS, LISTS, SETS, SORTED_SETS, HASHES, STREAMS];
+    let pool = if random.chance(4) { random.pick(&other) } else { pool };
+    random.pick(pool).to_vec()
+}
+
+/// Members, fields and elements: few, so that they meet again; integers among them, and some too long to stay packed.
+fn member(random: &mut Random) -> Vec<u8> {
+    match random.below(12) {
+        0 => value(random),
+        1 => vec![random.pick(b"xyz"); 60 + random.below(8)],
+        2..7 => random.between(-3, 12).to_string().into_bytes(),
+        _ => vec![random.pick(b"abcdefgh"); 1 + random.below(2)],
     }
 }
 
