@@ -3,6 +3,7 @@
 //! The rooms below are listed deepest first; a file imports its own room and deeper ones only
 //! (`tests/architecture.rs` enforces it).
 
+pub mod acl;
 pub mod base;
 pub mod commands;
 pub mod config;

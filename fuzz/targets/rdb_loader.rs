@@ -11,25 +11,8 @@ use std::io::Read;
 
 use libfuzzer_sys::fuzz_target;
 
-// The codec's own files rather than the whole crate: its dependencies would take minutes to build with these flags.
-#[path = "../../src"]
-#[allow(dead_code)]
-mod base {
-    #[path = "base/crc64.rs"]
-    pub mod crc64;
-    #[path = "base/number.rs"]
-    pub mod number;
-    #[path = "base/quoting.rs"]
-    pub mod quoting;
-    #[path = "base/version.rs"]
-    pub mod version;
-}
-#[path = "../../src/rdb/mod.rs"]
-#[allow(dead_code, unused_imports)]
-mod rdb;
-
-use rdb::append_only::{AppendOnlyEvent, AppendOnlyReader, Manifest, StreamFault};
-use rdb::{Event, Fault, RdbReader, RdbWriter, ReadOptions, SavedKey, Value, WriteOptions};
+use cairn::rdb::append_only::{AppendOnlyEvent, AppendOnlyReader, Manifest, StreamError, StreamFault};
+use cairn::rdb::{Event, Fault, RdbError, RdbReader, RdbWriter, ReadOptions, SavedKey, Value, WriteOptions};
 
 /// What one compressed byte may stand for, at most.
 const GROWTH_MAX: usize = 88;
@@ -78,7 +61,7 @@ fn check_offset(offset: u64, bytes: usize, text: &str) {
 
 fn read_file(from: impl Read, bytes: usize, options: ReadOptions) -> Story {
     let mut story = Story::default();
-    let read = || -> Result<(), rdb::RdbError> {
+    let read = || -> Result<(), RdbError> {
         let mut reader = RdbReader::new(from, options)?;
         while !reader.is_done() {
             story.add(reader.next()?, bytes);
@@ -95,7 +78,7 @@ fn read_file(from: impl Read, bytes: usize, options: ReadOptions) -> Story {
 
 fn read_commands(from: impl Read, bytes: usize, options: ReadOptions) -> Story {
     let mut story = Story::default();
-    let read = || -> Result<(), rdb::append_only::StreamError> {
+    let read = || -> Result<(), StreamError> {
         let mut reader = AppendOnlyReader::new(from, options)?;
         while !reader.is_done() {
             match reader.next()? {
@@ -125,7 +108,7 @@ fuzz_target!(|data: &[u8]| {
     // The first byte says what the rest is.
     let Some((&choice, input)) = data.split_first() else { return };
     // A random checksum is never right: it is looked at only now and then.
-    let options = ReadOptions { checksum: choice & 0x80 != 0, string_bytes_max: 1 << 20 };
+    let options = ReadOptions { checksum: choice & 0x80 != 0, string_bytes_max: 1 << 20, ..ReadOptions::default() };
     let headed;
     let input = match choice & 0x40 {
         0 => input,

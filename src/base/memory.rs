@@ -1,7 +1,121 @@
-//! What the allocator has given out. A reading that it does not offer is zero: nothing but memory limits and people's
-//! curiosity depends on it.
+//! What the allocator has given out.
+//!
+//! [`CountedAllocator`] counts what is allocated and freed, to the byte and at once, which the memory limit needs: the
+//! allocator's own counters lag behind by what its threads cache. Each thread adds to a counter of its own, so counting
+//! costs a load and a store; a sum over the threads is what the process uses.
+//! A reading that the allocator itself does not offer is zero: nothing but people's curiosity depends on it.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use tikv_jemallocator::Jemalloc;
 
 use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats, stats_print, version};
+
+/// Rounds up to the allocator's size class: steps of 16 bytes up to 128, then four steps per doubling.
+#[inline]
+pub fn size_class(size: usize) -> usize {
+    if size <= 128 {
+        size.next_multiple_of(16).max(16)
+    } else {
+        let step = 1usize << ((size - 1).ilog2() - 2);
+        size.next_multiple_of(step)
+    }
+}
+
+/// Counters, one a thread; threads beyond share the last one.
+const COUNTERS: usize = 128;
+const SHARED_COUNTER: usize = COUNTERS - 1;
+const NO_COUNTER: usize = usize::MAX;
+
+/// On a cache line of its own. Memory may be freed by another thread than took it, so one alone may be negative.
+#[repr(align(128))]
+struct ThreadCounter(AtomicI64);
+
+static THREADS: [ThreadCounter; COUNTERS] = [const { ThreadCounter(AtomicI64::new(0)) }; COUNTERS];
+static THREADS_SEEN: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static OWN: Cell<usize> = const { Cell::new(NO_COUNTER) };
+}
+
+#[inline]
+fn own_counter() -> usize {
+    OWN.with(|own| match own.get() {
+        NO_COUNTER => {
+            let index = THREADS_SEEN.fetch_add(1, Ordering::Relaxed).min(SHARED_COUNTER);
+            own.set(index);
+            index
+        }
+        index => index,
+    })
+}
+
+#[inline]
+fn count(bytes: i64) {
+    let index = own_counter();
+    let counter = &THREADS[index].0;
+    if index < SHARED_COUNTER {
+        counter.store(counter.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+    } else {
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that the process has allocated and not freed, as of now: a few nanoseconds a thread.
+pub fn used_bytes() -> u64 {
+    let seen = THREADS_SEEN.load(Ordering::Relaxed).min(COUNTERS);
+    let sum: i64 = THREADS[..seen].iter().map(|counter| counter.0.load(Ordering::Relaxed)).sum();
+    sum.max(0) as u64
+}
+
+/// What this thread has allocated less what it has freed: differences tell what happened in between.
+#[inline]
+pub fn own_bytes() -> i64 {
+    THREADS[own_counter()].0.load(Ordering::Relaxed)
+}
+
+/// The process's allocator, which counts.
+pub struct CountedAllocator;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: CountedAllocator = CountedAllocator;
+
+// SAFETY: all memory comes from and goes to one allocator that keeps the contract; counting touches none of it and
+// allocates nothing.
+unsafe impl GlobalAlloc for CountedAllocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(size_class(layout.size()) as i64);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { Jemalloc.alloc(layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(size_class(layout.size()) as i64);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { Jemalloc.alloc_zeroed(layout) }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(size_class(layout.size()) as i64));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { Jemalloc.dealloc(pointer, layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size_class(size) as i64 - size_class(layout.size()) as i64);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { Jemalloc.realloc(pointer, layout, size) }
+    }
+}
 
 /// Lets the allocator return memory to the system from threads of its own, or from those that allocate. Its threads
 /// inherit the priority of the thread that calls this.
@@ -9,8 +123,8 @@ pub fn set_background_purging(on: bool) -> Result<(), String> {
     tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())
 }
 
-/// Bytes that the process has allocated and not freed. Adds the allocator's counters up, which takes microseconds.
-pub fn allocated_bytes() -> u64 {
+/// Bytes that the allocator has handed out, by its own counters. Adds them up, which takes microseconds.
+fn allocated_bytes() -> u64 {
     // The keys exist in every build of the allocator; without statistics they read zero.
     let _ = epoch::advance();
     stats::allocated::read().unwrap_or(0) as u64
@@ -67,6 +181,31 @@ pub fn purge_allocator() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn size_classes_are_the_allocators() {
+        let classes =
+            [(1, 16), (16, 16), (17, 32), (128, 128), (129, 160), (160, 160), (161, 192), (257, 320), (1025, 1280)];
+        for (size, class) in classes {
+            assert_eq!(size_class(size), class, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_is_known_to_the_byte() {
+        let before = own_bytes();
+        let mut kept = Vec::<u8>::with_capacity(100);
+        assert_eq!(own_bytes() - before, 112);
+        kept.reserve_exact(1025);
+        assert_eq!(own_bytes() - before, 1280);
+        assert!(used_bytes() > 1280);
+        let freed_elsewhere = std::thread::spawn(move || {
+            let before = own_bytes();
+            drop(kept);
+            own_bytes() - before
+        });
+        assert_eq!(freed_elsewhere.join().unwrap(), -1280);
+    }
 
     #[test]
     fn the_allocator_answers() {

@@ -3,10 +3,12 @@
 pub mod clock;
 pub mod crc64;
 pub mod digest;
+pub mod double;
 pub mod glob;
 pub mod hash;
 pub mod key_slot;
 pub mod long_double;
+pub mod lzf;
 pub mod memory;
 pub mod moment;
 pub mod number;

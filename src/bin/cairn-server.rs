@@ -1,9 +1,9 @@
 //! The server's main file.
 
-use tikv_jemallocator::Jemalloc;
+use cairn::base::memory::CountedAllocator;
 
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: CountedAllocator = CountedAllocator;
 
 fn main() {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();

@@ -1,9 +1,9 @@
 //! The tool's main file.
 
-use tikv_jemallocator::Jemalloc;
+use cairn::base::memory::CountedAllocator;
 
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: CountedAllocator = CountedAllocator;
 
 fn main() {
     std::process::exit(cairn::tool::command_line::main(std::env::args_os()));

@@ -29,15 +29,20 @@ pub fn hand_on_effect(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]], changes: u64
     let handed = match effect {
         _ if changes == 0 => Ok(()),
         Effect::Verbatim => tell_verbatim(cx, db, args),
+        Effect::Amended(index, argument) => {
+            let mut args: SmallVec<[&[u8]; 16]> = SmallVec::from_slice(args);
+            args[index as usize] = &argument;
+            tell_verbatim(cx, db, &args)
+        }
         Effect::Instead(commands) => match &commands[..] {
             [only] => {
                 let args: SmallVec<[&[u8]; 8]> = only.command.iter().map(Vec::as_slice).collect();
-                tell_one(cx, SlotId::of_key(args[1]), only.db, &args)
+                tell_one(cx, SlotId::of_key(args[only.key_at]), only.db, &args)
             }
             several => {
                 for told in several {
                     let args: SmallVec<[&[u8]; 8]> = told.command.iter().map(Vec::as_slice).collect();
-                    cx.space.tell(SlotId::of_key(args[1]), told.db, &args);
+                    cx.space.tell(SlotId::of_key(args[told.key_at]), told.db, &args);
                 }
                 Ok(())
             }

@@ -59,7 +59,12 @@ impl<'a> Arguments<'a> {
 
     /// Takes the next argument if it is this word, in any case, and a value follows it.
     pub fn option(&mut self, word: &str) -> bool {
-        self.rest.len() >= 2 && self.word(word)
+        self.option_of(word, 1)
+    }
+
+    /// Takes the next argument if it is this word, in any case, and so many values follow it.
+    pub fn option_of(&mut self, word: &str, values: usize) -> bool {
+        self.rest.len() > values && self.word(word)
     }
 
     /// A 64-bit integer.

@@ -181,7 +181,7 @@ fn with_slots<R>(
     work(&mut Cx {
         worker,
         lookup,
-        session: &mut Session::new(handle, true),
+        session: &mut Session::trusted(handle),
         space,
         reply: Reply::new(&mut Vec::new(), Protocol::Resp2),
         command: registry::by_id(CommandId(0)),
@@ -216,7 +216,7 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
         return;
     }
     let wait = &waiter.wait;
-    let mut session = Session::new(wait.handle.clone(), true);
+    let mut session = Session::trusted(wait.handle.clone());
     session.db = wait.db;
     session.protocol = wait.protocol;
     session.no_touch = wait.no_touch;

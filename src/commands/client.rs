@@ -1,5 +1,6 @@
 //! Handlers of CLIENT: what is known of connections, and what can be done to them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,6 +8,7 @@ use super::arguments::Arguments;
 use super::command::write_help;
 use super::context::{Cx, Outcome};
 use super::registry::{self, CommandId};
+use crate::acl::Users;
 use crate::base::number::parse_i64;
 use crate::engine::clients::{ClientHandle, NO_COMMAND, flag};
 use crate::engine::session::{Fate, ReplyMode};
@@ -98,7 +100,8 @@ impl Class {
 /// CLIENT INFO
 pub fn info(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let mut text = String::new();
-    describe(cx, args, &cx.session.handle, &mut text);
+    let own = &cx.session.handle;
+    describe(own, args, cx.space.now_ms, own, &mut text);
     cx.reply.verbatim("txt", &text);
     Ok(())
 }
@@ -121,16 +124,19 @@ pub fn list(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         _ => return Err(ReplyError::Syntax),
     };
     let mut text = String::with_capacity(listed.len() * 320);
-    listed.iter().for_each(|client| describe(cx, args, client, &mut text));
+    // One that was closed is gone for everybody else, though its connection may not know yet.
+    let listed = listed.iter().filter(|client| !client.has_flag(flag::CLOSE_ASAP));
+    let own = &cx.session.handle;
+    listed.for_each(|client| describe(own, args, cx.space.now_ms, client, &mut text));
     cx.reply.verbatim("txt", &text);
     Ok(())
 }
 
-/// Appends a client's line. `args` is the command under way, whose arguments are the asking client's only ones.
-fn describe(cx: &Cx<'_>, args: &[&[u8]], client: &ClientHandle, line: &mut String) {
+/// Appends a client's line. `args` is the command under way of the client `own`: no other has arguments now.
+pub fn describe(own: &ClientHandle, args: &[&[u8]], now_ms: u64, client: &ClientHandle, line: &mut String) {
     let names = client.names.lock().clone();
-    let is_self = client.id == cx.session.handle.id;
-    let seconds_since = |ms: u64| cx.space.now_ms.saturating_sub(ms) / 1000;
+    let is_self = client.id == own.id;
+    let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
     let idle_seconds = if is_self { 0 } else { seconds_since(client.last_active_ms.load(Ordering::Relaxed)) };
     let argument_bytes: usize = if is_self { args.iter().map(|argument| argument.len()).sum() } else { 0 };
     let output_bytes = client.output_bytes.load(Ordering::Relaxed) + client.mailbox_bytes();
@@ -176,12 +182,14 @@ struct Victims<'a> {
     local_address: Option<&'a [u8]>,
     class: Option<Class>,
     id: Option<u64>,
+    user: Option<Cow<'a, str>>,
     spare_self: bool,
 }
 
 impl<'a> Victims<'a> {
-    fn read(args: &'a [&'a [u8]]) -> Result<Victims<'a>, ReplyError> {
-        let mut victims = Victims { address: None, local_address: None, class: None, id: None, spare_self: true };
+    fn read(args: &'a [&'a [u8]], users: &Users) -> Result<Victims<'a>, ReplyError> {
+        let mut victims =
+            Victims { user: None, address: None, local_address: None, class: None, id: None, spare_self: true };
         if let [address] = args {
             return Ok(Victims { address: Some(address), spare_self: false, ..victims });
         }
@@ -196,11 +204,10 @@ impl<'a> Victims<'a> {
                 b"type" => victims.class = Some(Class::read(value)?),
                 b"addr" => victims.address = Some(value),
                 b"laddr" => victims.local_address = Some(value),
-                // There is one user, so a condition on the user fits all clients or is an error.
-                b"user" if *value == b"default" => {}
-                b"user" => {
+                b"user" if users.get(value).is_none() => {
                     return Err(ReplyError::quoting("ERR No such user '", value, "'"));
                 }
+                b"user" => victims.user = Some(String::from_utf8_lossy(value)),
                 b"skipme" if value.eq_ignore_ascii_case(b"yes") => victims.spare_self = true,
                 b"skipme" if value.eq_ignore_ascii_case(b"no") => victims.spare_self = false,
                 _ => return Err(ReplyError::Syntax),
@@ -214,13 +221,14 @@ impl<'a> Victims<'a> {
             && self.local_address.is_none_or(|address| client.peer.local_address().as_bytes() == address)
             && self.class.is_none_or(|class| Class::of(client) == class)
             && self.id.is_none_or(|id| client.id == id)
+            && self.user.as_ref().is_none_or(|user| client.names.lock().user == *user)
             && !(self.spare_self && client.id == own_id)
     }
 }
 
 /// CLIENT KILL ip:port | [ID id] [TYPE type] [USER user] [ADDR ip:port] [LADDR ip:port] [SKIPME yes|no] ...
 pub fn kill(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let victims = Victims::read(&args[2..])?;
+    let victims = Victims::read(&args[2..], &cx.engine().users)?;
     let own_id = cx.session.handle.id;
     let mut killed = 0;
     for client in cx.engine().clients.all() {
@@ -325,6 +333,7 @@ fn on_or_off(word: &[u8]) -> Result<bool, ReplyError> {
 pub fn no_evict(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let on = on_or_off(args[2])?;
     cx.session.handle.set_flag(flag::NO_EVICT, on);
+    cx.engine().clients.count_memory(&cx.session.handle);
     cx.reply.ok();
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::command::write_help;
 use super::context::{Cx, Outcome};
 use crate::config::{self, RewriteOptions, SetContext, SetError};
+use crate::engine::eviction;
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
 use crate::store::reclaim::RECLAIMER;
@@ -31,14 +32,21 @@ pub fn set(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     let engine = cx.engine();
     let context = SetContext { is_local: cx.session.handle.peer.is_local(), is_loading: false };
-    let changed = engine.config.set(&pairs, context, |old, new| match engine.config_hook.get() {
-        Some(hook) => hook(old, new),
-        None => Ok(()),
+    let changed = engine.config.set(&pairs, context, |old, new| {
+        if let Some(hook) = engine.config_hook.get() {
+            hook(old, new)?;
+        }
+        if old.requirepass != new.requirepass {
+            engine.users.set_required_password(new.requirepass.as_bytes());
+        }
+        engine.keyspace.set_frequency(eviction::frequency_of(new));
+        Ok(())
     });
     changed.map_err(|error| {
         let code = if error == SetError::Loading { "LOADING" } else { "ERR" };
         ReplyError::Text(format!("{code} {error}").into())
     })?;
+    engine.clients.keep_within(&engine.config.load(), &engine.stats);
     engine.slow_log.truncate(engine.config.load().slowlog_max_len as usize);
     cx.reply.ok();
     Ok(())
@@ -46,10 +54,14 @@ pub fn set(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// CONFIG REWRITE
 pub fn rewrite(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    rewrite_file(cx, RewriteOptions::default())
+    rewrite_file(cx, false)
 }
 
-pub fn rewrite_file(cx: &mut Cx<'_>, options: RewriteOptions<'_>) -> Outcome {
+/// `everything`: directives that have their default value too.
+pub fn rewrite_file(cx: &mut Cx<'_>, everything: bool) -> Outcome {
+    let users = cx.engine().users.all();
+    let users: Vec<String> = users.iter().map(|user| String::from_utf8_lossy(&user.describe()).into_owned()).collect();
+    let options = RewriteOptions { users: Some(&users), everything };
     cx.engine().config.rewrite(options).map_err(|error| {
         tracing::warn!("CONFIG REWRITE failed: {error}");
         ReplyError::Text(format!("ERR {error}").into())

@@ -1,16 +1,16 @@
 //! Handlers of what a connection does for itself: PING, ECHO, SELECT, QUIT, RESET, AUTH, HELLO.
 
+use super::access::{self, Refused};
 use super::client::set_name;
 use super::context::{Cx, Outcome};
+use crate::acl::log::{Context, Reason};
+use crate::acl::user::DEFAULT_NAME;
 use crate::base::number::parse_i64;
 use crate::base::version::REDIS_VERSION;
 use crate::commands::arguments::Arguments;
 use crate::engine::clients::flag;
 use crate::engine::session::{Fate, ReplyMode};
 use crate::resp::{Protocol, ReplyError};
-
-/// The one user there is.
-const DEFAULT_USER: &str = "default";
 
 /// PING [message]
 pub fn ping(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
@@ -63,16 +63,13 @@ pub fn reset(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     session.unwatch(|id, work| space.with_slot(id, |slot| work(slot)));
     session.select(0);
     session.set_protocol(Protocol::Resp2);
-    session.authenticated = cx.worker.config().requirepass.is_empty();
+    session.log_out(&cx.worker.engine.users);
     session.no_touch = false;
     if session.reply_mode == ReplyMode::Off {
         session.reply_mode = ReplyMode::On;
     }
     session.handle.set_flag(flag::MONITOR | flag::NO_TOUCH | flag::NO_EVICT, false);
-    let mut names = session.handle.names.lock();
-    names.name.clear();
-    names.user = DEFAULT_USER.to_owned();
-    drop(names);
+    session.handle.names.lock().name.clear();
     cx.reply.simple("RESET");
     Ok(())
 }
@@ -85,15 +82,15 @@ pub fn auth(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     (1..args.len()).for_each(|index| cx.redact(index));
     let (user, password) = match args {
         [_, user, password] => (*user, *password),
-        _ if cx.config().requirepass.is_empty() => {
+        _ if cx.engine().users.default_user().is_without_password() => {
             return Err(ReplyError::of(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
             ));
         }
-        _ => (DEFAULT_USER.as_bytes(), args[1]),
+        _ => (DEFAULT_NAME, args[1]),
     };
-    log_in(cx, user, password)?;
+    log_in(cx, user, password, args)?;
     cx.reply.ok();
     Ok(())
 }
@@ -126,9 +123,9 @@ pub fn hello(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
     }
     if let Some((user, password)) = login {
-        log_in(cx, user, password)?;
+        log_in(cx, user, password, args)?;
     }
-    if !cx.session.authenticated && !cx.config().requirepass.is_empty() {
+    if cx.session.must_log_in() {
         return Err(ReplyError::of(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
@@ -170,29 +167,16 @@ fn describe(cx: &mut Cx<'_>) {
 }
 
 /// Logs the session in, or says that name or password are wrong. A failure leaves the session as it was.
-fn log_in(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Outcome {
-    if !accepts(&cx.config().requirepass, user, password) {
-        cx.engine().stats.acl_denied_auth.add(1);
+fn log_in(cx: &mut Cx<'_>, name: &[u8], password: &[u8], args: &[&[u8]]) -> Outcome {
+    let engine = cx.engine();
+    let Some(user) = engine.users.get(name).filter(|user| user.accepts(password)) else {
+        let context = if cx.in_exec { Context::Multi } else { Context::TopLevel };
+        let refused = Refused { reason: Reason::Auth, object: args[0], username: name, args };
+        access::refuse(engine, cx.session, refused, context, cx.space.now_ms);
         return Err(ReplyError::of("WRONGPASS invalid username-password pair or user is disabled."));
-    }
-    cx.session.authenticated = true;
-    cx.session.handle.names.lock().user = DEFAULT_USER.to_owned();
+    };
+    cx.session.log_in(user, &engine.users);
     Ok(())
-}
-
-/// Whether the pair opens the door. Without a required password, any password of the default user does.
-fn accepts(required: &str, user: &[u8], password: &[u8]) -> bool {
-    user == DEFAULT_USER.as_bytes() && (required.is_empty() || same_secret(required.as_bytes(), password))
-}
-
-/// Compares without telling by its duration where the two differ.
-fn same_secret(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = secret.len() ^ given.len();
-    for (index, byte) in given.iter().enumerate() {
-        let expected = secret.get(index % secret.len().max(1)).copied().unwrap_or(0);
-        difference |= usize::from(expected ^ byte);
-    }
-    difference == 0
 }
 
 #[cfg(test)]
@@ -222,18 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn secrets_compare_whole() {
-        assert!(same_secret(b"abc", b"abc") && same_secret(b"", b""));
-        for (secret, given) in [("abc", "ab"), ("abc", "abcabc"), ("abc", ""), ("", "a"), ("abc", "abd")] {
-            assert!(!same_secret(secret.as_bytes(), given.as_bytes()), "{secret} {given}");
-        }
-    }
-
-    #[test]
     fn logging_in() {
         let wrong = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
         let mut server = TestServer::with_config(|config| config.requirepass = "secret".into());
-        server.session(0).authenticated = false;
         server.expect(&[
             ("GET x", "-NOAUTH Authentication required.\r\n"),
             ("AUTH wrong", wrong),

@@ -2,11 +2,17 @@
 //! in.
 
 use super::context::Cx;
-use crate::base::number::Decimal;
+use crate::base::number::{Decimal, double_text};
 use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
-use crate::store::{DbIndex, EntryRef, ValueType};
+use crate::store::zset::ZsetRef;
+use crate::store::{DbIndex, EntryRef, Form, ValueType};
+
+/// Bytes of a piece of a large collection, about.
+const PIECE_BYTES: usize = 16 << 10;
+/// What an item takes beside its bytes, about.
+const ITEM_BYTES: usize = 32;
 
 /// Runs `emit` with each command that is needed to make the entry, under `key`, where there is none of that name or one
 /// that may be replaced.
@@ -18,11 +24,31 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             }
             None => emit(&[b"SET", key, entry.value()]),
         },
+        ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
         _ => {
             let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
             let payload = payload::encode(value_of(entry), true);
             emit(&[b"RESTORE", key, expiry.as_bytes(), &payload, b"REPLACE", b"ABSTTL"]);
         }
+    }
+}
+
+/// A large sorted set, in pieces.
+fn create_zset(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let mut items = ZsetRef::of(entry).iter().peekable();
+    while items.peek().is_some() {
+        let (mut piece, mut bytes) = (Vec::new(), 0);
+        while let Some((member, score)) = items.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += member.len() + ITEM_BYTES;
+            piece.push((double_text(score), member));
+        }
+        let mut command: Vec<&[u8]> = vec![b"ZADD", key];
+        command.extend(piece.iter().flat_map(|(score, member)| [score.as_bytes(), member]));
+        emit(&command);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
     }
 }
 

@@ -13,7 +13,7 @@ use super::debug_data as data;
 use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::base::random;
-use crate::config::{RewriteOptions, text};
+use crate::config::text;
 use crate::engine::persistence::{Busy, JobKind};
 use crate::engine::session::Waiting;
 use crate::resp::{Protocol, ReplyError};
@@ -41,9 +41,7 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"digest-value", keys) => data::digest_value(cx, keys),
         (b"populate", [count, rest @ ..]) if rest.len() <= 2 => data::populate(cx, count, rest),
         (b"htstats", [db, ..]) => data::table_stats(cx, db),
-        (b"htstats-key", [key, ..]) => {
-            data::require(cx, key, "ERR The value stored at the specified key is not represented using an hash table")
-        }
+        (b"htstats-key", [key, ..]) => data::collection_stats(cx, key),
         (b"listpack", [key]) => data::require(cx, key, "ERR Not a listpack encoded object."),
         (b"quicklist", [key] | [key, _]) => data::require(cx, key, "ERR Not a quicklist encoded object."),
         (b"protocol", [kind]) => protocol(cx, kind),
@@ -63,7 +61,7 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             cx.reply.ok();
             Ok(())
         }
-        (b"config-rewrite-force-all", []) => rewrite_file(cx, RewriteOptions { users: None, everything: true }),
+        (b"config-rewrite-force-all", []) => rewrite_file(cx, true),
         (b"quicklist-packed-threshold", [size]) => packed_threshold(cx, size),
         (b"replybuffer", [what, value]) => reply_buffer(cx, args, what, value),
         (b"set-disable-deny-scripts", [switch]) => {

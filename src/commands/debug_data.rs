@@ -6,14 +6,13 @@ use crate::base::digest::Digest;
 use crate::base::key_slot::SlotId;
 use crate::base::number::parse_i64;
 use crate::engine::saved::value_of;
-use crate::engine::space::access_clock;
 use crate::rdb::value::packed_bytes;
 use crate::resp::ReplyError;
+use crate::store::member_table::MemberTable;
+use crate::store::set::SetRef;
 use crate::store::slot::NEVER_MS;
 use crate::store::table::CURSOR_END;
-use crate::store::{DbIndex, Entry, EntryRef, StringForm, digest};
-
-const ACCESS_CLOCK_MASK: u32 = 0x00ff_ffff;
+use crate::store::{DbIndex, Entry, EntryRef, StringForm, ValueType, digest};
 
 /// Looks at the entry of a key, expired or not.
 fn with_entry<R>(cx: &mut Cx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
@@ -26,7 +25,7 @@ fn with_entry<R>(cx: &mut Cx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) ->
 
 /// DEBUG OBJECT key
 pub fn object(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
-    let now = access_clock(cx.space.now_ms);
+    let clock = cx.space.clock();
     let config = cx.config();
     let line = with_entry(cx, key, |entry| {
         format!(
@@ -36,7 +35,7 @@ pub fn object(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
             entry.encoding(),
             packed_bytes(&value_of(entry), config.rdbcompression),
             entry.access(),
-            now.wrapping_sub(entry.access()) & ACCESS_CLOCK_MASK
+            clock.idle_seconds(entry.access())
         )
     });
     cx.reply.simple(&line.ok_or(ReplyError::NoSuchKey)?);
@@ -123,7 +122,7 @@ pub fn populate(cx: &mut Cx<'_>, count: &[u8], rest: &[&[u8]]) -> Outcome {
 
 /// Adds a string unless there is something under its key.
 fn add(cx: &mut Cx<'_>, index: DbIndex, key: &[u8], value: &[u8]) {
-    let (place, now_ms) = (cx.space.place(key), cx.space.now_ms);
+    let (place, now_ms, access) = (cx.space.place(key), cx.space.now_ms, cx.space.access_now);
     let hasher = cx.engine().keyspace.hasher();
     let at_once = cx.space.followers().filter(|_| !cx.space.holds_slots());
     let (mut added, mut is_waited_for) = (false, false);
@@ -132,7 +131,7 @@ fn add(cx: &mut Cx<'_>, index: DbIndex, key: &[u8], value: &[u8]) {
         if db.find(place.hash, key).is_some() {
             return;
         }
-        let entry = Entry::new(key, value, None, StringForm::Auto, access_clock(now_ms));
+        let entry = Entry::new(key, value, None, StringForm::Auto, access);
         db.insert(place.hash, entry, hasher);
         (added, is_waited_for) = (true, slot.touch(index, key));
         if let Some(followers) = at_once {
@@ -177,6 +176,28 @@ pub fn table_stats(cx: &mut Cx<'_>, db: &[u8]) -> Outcome {
         ),
     );
     Ok(())
+}
+
+/// DEBUG HTSTATS-KEY key
+pub fn collection_stats(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
+    let stats = with_entry(cx, key, |entry| match entry.value_type() {
+        ValueType::Set => match SetRef::of(entry) {
+            SetRef::Large(set) => Some(member_table_stats(set.table())),
+            _ => None,
+        },
+        _ => None,
+    });
+    let not_one = ReplyError::of("ERR The value stored at the specified key is not represented using an hash table");
+    cx.reply.verbatim("txt", &stats.ok_or(ReplyError::NoSuchKey)?.ok_or(not_one)?);
+    Ok(())
+}
+
+fn member_table_stats<T>(table: &MemberTable<T>) -> String {
+    let ((places, segments), bytes) = (table.capacity(), table.memory_bytes());
+    format!(
+        "[Dictionary HT]\nnumber of elements: {}\nplaces: {places}\nsegments: {segments}\ntable bytes: {bytes}\n",
+        table.len()
+    )
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
+use super::access;
 use super::account;
 use super::blocking;
 use super::context::{Cx, Waits};
@@ -21,6 +22,7 @@ use super::spec::{
     ADMIN, ALL_SLOTS, ALLOW_BUSY, DENYOOM, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED,
     RUNS_QUEUE, RUNS_SCRIPT, WALKS_SLOTS, WRITE,
 };
+use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
 use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
@@ -174,6 +176,9 @@ impl<'e> Run<'e> {
         if passage.is_some() && !self.worker.knows_effects() {
             return None;
         }
+        if !session.knows_users(&self.engine.users) {
+            session.refresh_user(&self.engine.users);
+        }
         let mut started = clock::ticks();
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
@@ -190,7 +195,8 @@ impl<'e> Run<'e> {
             }
             started = self.one(session, resolved, args, out, &mut passage, started);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
-                && self.engine.config.generation() != self.worker.config_generation();
+                && (self.engine.config.generation() != self.worker.config_generation()
+                    || !session.knows_users(&self.engine.users));
             if session.fate != Fate::Stay
                 || session.waiting.is_some()
                 || out.len() - first_byte > OUTPUT_BYTES_PER_RUN
@@ -336,15 +342,20 @@ impl<'e> Run<'e> {
         if command.has(PROTECTED) {
             self.admit_protected(session)?;
         }
-        // Without a password there is nothing to authenticate for, whatever stood when the client came.
-        if !session.authenticated && !command.has(NO_AUTH) && !self.worker.config().requirepass.is_empty() {
+        let restricted = session.is_restricted();
+        if restricted && session.must_log_in() && !command.has(NO_AUTH) {
             return Err(ReplyError::NotAuthenticated);
         }
         if command.has(NO_MULTI) && session.transaction.is_some() {
             return Err(ReplyError::of("ERR Command not allowed inside a transaction"));
         }
-        if self.worker.config().maxmemory > 0 && needs_memory(session, command) && !session.loads {
-            self.admit_memory()?;
+        if restricted {
+            let context = if session.transaction.is_some() { Context::Multi } else { Context::TopLevel };
+            access::check_session(self.engine, session, command, args, context, self.worker.now_ms)
+                .map_err(|denial| denial.error(command))?;
+        }
+        if self.worker.config().maxmemory > 0 && !session.loads {
+            self.admit_memory(session, command)?;
         }
         if command.has(WRITE | RUNS_QUEUE)
             && let Some(sink) = self.worker.effects()
@@ -426,10 +437,10 @@ impl<'e> Run<'e> {
         ))
     }
 
-    #[cold]
-    fn admit_memory(self) -> Result<(), ReplyError> {
-        let used = self.engine.used_memory_bytes.load(Ordering::Relaxed);
-        if used > self.worker.config().maxmemory {
+    /// Evicts what is beyond the limit of memory. Where that cannot be done, commands that need more are refused.
+    fn admit_memory(self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        self.worker.evict();
+        if self.worker.is_out_of_memory() && needs_memory(session, command) {
             return Err(ReplyError::of("OOM command not allowed when used memory > 'maxmemory'."));
         }
         Ok(())

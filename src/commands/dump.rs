@@ -5,7 +5,6 @@ use super::context::{Cx, Outcome};
 use super::object::counts_frequency;
 use crate::base::number::Decimal;
 use crate::engine::saved::{entry_of, value_of};
-use crate::engine::space::access_clock;
 use crate::rdb::payload::{self, PayloadBuffer, PayloadError};
 use crate::resp::ReplyError;
 use crate::store::limits::Limits;
@@ -62,16 +61,13 @@ impl Options {
 
     /// What the access clock of the new key shows: as the options say if the policy counts what they tell.
     fn access(&self, cx: &Cx<'_>) -> u32 {
-        let now = access_clock(cx.space.now_ms);
+        let clock = cx.space.clock();
         match (self.idle_seconds, self.frequency) {
-            (_, Some(frequency)) if counts_frequency(cx.config().maxmemory_policy) => {
-                let minutes = (cx.space.now_ms / 60_000) as u32;
-                minutes << 8 | u32::from(frequency)
-            }
+            (_, Some(frequency)) if counts_frequency(cx.config().maxmemory_policy) => clock.counted(frequency),
             (Some(idle_seconds), _) if !counts_frequency(cx.config().maxmemory_policy) => {
-                now.wrapping_sub(idle_seconds as u32)
+                clock.fresh().wrapping_sub(idle_seconds as u32)
             }
-            _ => now,
+            _ => clock.fresh(),
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::base::{clock, memory};
 use crate::config::choices::{Choice, Supervised};
 use crate::engine::clients::flag;
 use crate::engine::persistence::JobKind;
-use crate::engine::space::access_clock;
 use crate::metrics::rates::Rate;
+use crate::store::access::AccessClock;
 use crate::store::keyspace::DbCounts;
 use crate::store::reclaim::RECLAIMER;
 
@@ -143,7 +143,7 @@ fn server(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("uptime_in_days", uptime_seconds / 86_400);
     text.field("hz", config.hz);
     text.field("configured_hz", config.hz);
-    text.field("lru_clock", access_clock(cx.space.now_ms));
+    text.field("lru_clock", AccessClock::at(cx.space.now_ms, None).fresh());
     text.field("executable", process::executable());
     text.field("config_file", engine.config.file().map_or(String::new(), |path| path.to_string_lossy().into_owned()));
     text.field("io_threads_active", u8::from(engine.workers.len() > 1));
@@ -235,7 +235,7 @@ fn memory(cx: &mut Cx<'_>, text: &mut Text) {
     let overview = Overview::take(cx, counts);
     let config = cx.config();
     text.heading("Memory");
-    text.bytes("used_memory", overview.used_bytes());
+    text.bytes("used_memory", overview.used_bytes);
     text.bytes("used_memory_rss", overview.resident_bytes);
     text.bytes("used_memory_peak", overview.peak_bytes);
     text.field("used_memory_peak_perc", format_args!("{:.2}%", overview.peak_percent()));
@@ -376,7 +376,11 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.ratio("expired_stale_perc", 0.0);
     text.field("expired_time_cap_reached_count", shared.time_limited_expire_cycles.get());
     text.field("expire_cycle_cpu_milliseconds", shared.expire_cycle_us.get() / 1000);
-    text.zeros(&["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    let exceeded_us = engine.eviction_pressure.current_us();
+    text.field("evicted_keys", shared.evicted_keys.get());
+    text.field("evicted_clients", shared.evicted_clients.get());
+    text.field("total_eviction_exceeded_time", (shared.eviction_exceeded_us.get() + exceeded_us) / 1000);
+    text.field("current_eviction_exceeded_time", exceeded_us / 1000);
     text.field("keyspace_hits", engine.total(|stats| stats.keyspace_hits.get()));
     text.field("keyspace_misses", engine.total(|stats| stats.keyspace_misses.get()));
     text.zeros(&[
@@ -418,7 +422,9 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("instantaneous_eventloop_cycles_per_sec", per_second(Rate::Batches));
     text.field("instantaneous_eventloop_duration_usec", (cpu.system_us + cpu.user_us) / reads.max(1));
     text.field("acl_access_denied_auth", shared.acl_denied_auth.get());
-    text.zeros(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    text.field("acl_access_denied_cmd", shared.acl_denied_commands.get());
+    text.field("acl_access_denied_key", shared.acl_denied_keys.get());
+    text.field("acl_access_denied_channel", shared.acl_denied_channels.get());
 }
 
 fn replication(cx: &mut Cx<'_>, text: &mut Text) {

@@ -106,9 +106,14 @@ pub const fn keys_from(index: u16, step: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -1, step, limit: 0 })
 }
 
-/// Keys behind the argument that says how many they are.
-pub const fn keys_counted(count_index: u16, flags: KeyFlags) -> KeySpec {
-    spec(flags, BeginSearch::Index(count_index), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })
+/// Keys behind their number, which stands at this place.
+pub const fn counted_keys_at(index: u16, flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Index(index), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })
+}
+
+/// Keys from a place up to the last argument, which is none.
+pub const fn keys_before_last(index: u16, flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -2, step: 1, limit: 0 })
 }
 
 impl KeySpec {
@@ -373,7 +378,7 @@ mod tests {
 
     #[test]
     fn counted_keys() {
-        let counted = [spec(RO, BeginSearch::Index(2), FindKeys::KeyNum { count_at: 0, first: 1, step: 1 })];
+        let counted = [counted_keys_at(2, RO)];
         assert_eq!(found_by(&counted, "eval s 2 a b x"), Some(vec![3, 4]));
         assert_eq!(found_by(&counted, "eval s 1 a"), Some(vec![3]));
         for wrong in ["eval s", "eval s 0", "eval s -1 a", "eval s 2 a", "eval s x a", "eval s 9223372036854775807 a"] {

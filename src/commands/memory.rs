@@ -21,6 +21,7 @@ const CLIENT_BYTES_MAX: u64 = 200 << 10;
 
 /// Memory at one moment: what INFO and MEMORY STATS tell.
 pub struct Overview {
+    pub used_bytes: u64,
     pub allocator: AllocatorUse,
     pub resident_bytes: u64,
     pub peak_bytes: u64,
@@ -35,11 +36,13 @@ impl Overview {
     pub fn take(cx: &Cx<'_>, counts: &[DbCounts]) -> Overview {
         let engine = cx.engine();
         let allocator = memory::allocator_use();
-        engine.note_used_memory(allocator.allocated_bytes);
+        let used_bytes = memory::used_bytes();
+        engine.note_used_memory(used_bytes);
         let mut clients_bytes = 0;
         engine.clients.visit(|client| clients_bytes += client.memory_bytes() as u64);
         let dbs = counts.iter().copied().enumerate().filter(|(_, counts)| counts.keys > 0).collect();
         Overview {
+            used_bytes,
             allocator,
             resident_bytes: process::resident_bytes(),
             peak_bytes: engine.stats.used_memory_peak_bytes.get(),
@@ -47,10 +50,6 @@ impl Overview {
             clients_bytes,
             dbs,
         }
-    }
-
-    pub fn used_bytes(&self) -> u64 {
-        self.allocator.allocated_bytes
     }
 
     pub fn key_count(&self) -> u64 {
@@ -64,12 +63,12 @@ impl Overview {
     }
 
     pub fn dataset_bytes(&self) -> u64 {
-        self.used_bytes().saturating_sub(self.overhead_bytes())
+        self.used_bytes.saturating_sub(self.overhead_bytes())
     }
 
     /// Use beyond what the process started with, never zero.
     fn net_bytes(&self) -> u64 {
-        self.used_bytes().saturating_sub(self.startup_bytes).max(1)
+        self.used_bytes.saturating_sub(self.startup_bytes).max(1)
     }
 
     pub fn dataset_percent(&self) -> f64 {
@@ -77,7 +76,7 @@ impl Overview {
     }
 
     pub fn peak_percent(&self) -> f64 {
-        self.used_bytes() as f64 * 100.0 / self.peak_bytes.max(1) as f64
+        self.used_bytes as f64 * 100.0 / self.peak_bytes.max(1) as f64
     }
 
     /// Active against allocated.
@@ -97,7 +96,7 @@ impl Overview {
 
     /// Resident against allocated.
     pub fn total_excess(&self) -> Excess {
-        Excess::of(self.resident_bytes, self.allocator.allocated_bytes)
+        Excess::of(self.resident_bytes, self.used_bytes)
     }
 }
 
@@ -146,7 +145,7 @@ pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
         reply.integer(value as i64);
     };
     number("peak.allocated", overview.peak_bytes);
-    number("total.allocated", overview.used_bytes());
+    number("total.allocated", overview.used_bytes);
     number("startup.allocated", overview.startup_bytes);
     number("replication.backlog", 0);
     number("clients.slaves", 0);
@@ -211,12 +210,12 @@ pub fn doctor(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 }
 
 fn diagnose(overview: &Overview, clients: u64) -> String {
-    if overview.used_bytes() < DIAGNOSIS_BYTES_MIN {
+    if overview.used_bytes < DIAGNOSIS_BYTES_MIN {
         return "The server holds next to nothing, so nothing can be said about its memory.\n".to_owned();
     }
     let findings: Vec<&str> = [
         (
-            overview.peak_bytes as f64 / overview.used_bytes() as f64 > 1.5,
+            overview.peak_bytes as f64 / overview.used_bytes as f64 > 1.5,
             "Peak: memory use was more than half as large again as it is now. What was freed may stay with the allocator \
              and is used again first; MEMORY PURGE returns unused pages.",
         ),
@@ -262,7 +261,6 @@ pub fn purge(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
         tracing::warn!("MEMORY PURGE failed: {reason}");
         ReplyError::of("ERR Error purging dirty pages")
     })?;
-    cx.engine().used_memory_bytes.store(memory::allocated_bytes(), Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }
@@ -333,6 +331,7 @@ mod tests {
         let mib = 1 << 20;
         let allocator = AllocatorUse { allocated_bytes: 100 * mib, active_bytes: 105 * mib, resident_bytes: 110 * mib };
         let sound = || Overview {
+            used_bytes: allocator.allocated_bytes,
             allocator,
             resident_bytes: 112 * mib,
             peak_bytes: 101 * mib,
@@ -343,7 +342,7 @@ mod tests {
         assert!(diagnose(&sound(), 1).contains("Nothing"));
         assert!(diagnose(&Overview { peak_bytes: 200 * mib, ..sound() }, 1).starts_with("* Peak"));
         let small = AllocatorUse { allocated_bytes: mib, ..allocator };
-        assert!(diagnose(&Overview { allocator: small, ..sound() }, 1).contains("next to nothing"));
+        assert!(diagnose(&Overview { used_bytes: mib, allocator: small, ..sound() }, 1).contains("next to nothing"));
         let wasteful = Overview { resident_bytes: 200 * mib, clients_bytes: 10 * mib, ..sound() };
         assert_eq!(diagnose(&wasteful, 10).lines().count(), 3);
     }

@@ -1,6 +1,8 @@
 //! The commands: one declarative table, what follows from it, and the handlers.
 
+pub mod access;
 pub mod account;
+mod acl;
 pub mod arguments;
 mod bitfield;
 mod bitmap;
@@ -17,6 +19,7 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod hyperloglog;
 mod info;
 pub mod keys;
 mod latency;
@@ -30,8 +33,10 @@ pub mod replay;
 mod scan;
 pub mod script;
 mod server;
+mod set;
 mod slow_log;
 pub mod spec;
+mod stream;
 mod string;
 mod string_expiry;
 #[cfg(test)]
@@ -40,6 +45,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transactions;
+mod zset;
 
 pub use context::{Cx, Handler, Outcome};
 pub use dispatch::{Batch, Executor};

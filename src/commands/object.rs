@@ -5,7 +5,6 @@ use super::context::{Cx, Outcome};
 use crate::base::number::parse_i64;
 use crate::config::Config;
 use crate::config::choices::MaxmemoryPolicy;
-use crate::engine::space::access_clock;
 use crate::resp::ReplyError;
 use crate::store::EntryRef;
 
@@ -13,7 +12,6 @@ use crate::store::EntryRef;
 const SHARED_INTEGERS: i64 = 10_000;
 /// The reference count that stands for shared.
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
-const ACCESS_CLOCK_MASK: u32 = 0x00ff_ffff;
 
 /// Whether the policy compares how often values are used, so that their clocks hold a counter.
 pub fn counts_frequency(policy: MaxmemoryPolicy) -> bool {
@@ -57,7 +55,7 @@ pub fn refcount(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// OBJECT IDLETIME key
 pub fn idletime(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let now = access_clock(cx.space.now_ms);
+    let clock = cx.space.clock();
     let Some(entry) = cx.space.look(args[2]) else {
         cx.reply.null();
         return Ok(());
@@ -68,13 +66,13 @@ pub fn idletime(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
              policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    let idle_seconds = now.wrapping_sub(entry.access()) & ACCESS_CLOCK_MASK;
-    cx.reply.integer(i64::from(idle_seconds));
+    cx.reply.integer(i64::from(clock.idle_seconds(entry.access())));
     Ok(())
 }
 
 /// OBJECT FREQ key
 pub fn freq(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let clock = cx.space.clock();
     let Some(entry) = cx.space.look(args[2]) else {
         cx.reply.null();
         return Ok(());
@@ -85,7 +83,7 @@ pub fn freq(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
              switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    cx.reply.integer(i64::from(entry.access() & 0xff));
+    cx.reply.integer(i64::from(clock.decayed(entry.access())));
     Ok(())
 }
 

@@ -20,6 +20,14 @@ impl CommandId {
     }
 }
 
+/// Which arguments are channels: those behind the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// The index behind the last one; all that follow the name where there is none.
+    pub last: Option<usize>,
+    pub are_patterns: bool,
+}
+
 /// A row and what follows from it.
 pub struct Command {
     pub spec: &'static CommandSpec,
@@ -33,6 +41,8 @@ pub struct Command {
     pub categories: Categories,
     pub shape: KeyShape,
     pub range: KeyRange,
+    /// The channels among its arguments that users need permission for.
+    pub channels: Option<Channels>,
     /// Its subcommands by their own words; empty for most.
     pub(super) sub_index: NameIndex,
 }
@@ -104,7 +114,19 @@ fn derive(
     let (range, shape, movable) = range_and_shape(spec.keys);
     let flags = spec.flags | if movable { spec::MOVABLE_KEYS } else { 0 };
     let categories = spec.categories | implied_categories(flags, spec.categories);
-    Command { spec, id, parent, full_name, flags, categories, shape, range, sub_index }
+    let channels = channels_of(&full_name);
+    Command { spec, id, parent, full_name, flags, categories, shape, range, channels, sub_index }
+}
+
+/// Leaving a channel needs no permission.
+fn channels_of(full_name: &str) -> Option<Channels> {
+    let (last, are_patterns) = match full_name {
+        "publish" | "spublish" => (Some(2), false),
+        "subscribe" | "ssubscribe" => (None, false),
+        "psubscribe" => (None, true),
+        _ => return None,
+    };
+    Some(Channels { last, are_patterns })
 }
 
 fn implied_categories(flags: Flags, explicit: Categories) -> Categories {
@@ -127,7 +149,7 @@ fn implied_categories(flags: Flags, explicit: Categories) -> Categories {
 mod tests {
     use super::*;
     use crate::commands::keys::{ACCESS, DELETE, INSERT, KeySpec, OW, RM, RO, RW, UPDATE};
-    use crate::commands::spec::{ALL_SLOTS, ArgKind, ArgSpec, MOVABLE_KEYS, READONLY, WRITE};
+    use crate::commands::spec::{ALL_SLOTS, ArgKind, ArgSpec, MAY_REPLICATE, MOVABLE_KEYS, READONLY, WRITE};
 
     fn named(full_name: &str) -> &'static Command {
         all().iter().find(|command| command.full_name == full_name).unwrap()
@@ -173,11 +195,15 @@ mod tests {
             for key in spec.keys {
                 assert_eq!((key.flags & (RO | RW | OW | RM)).count_ones(), 1, "{name}: one kind of access");
                 let changes = key.flags & (RW | OW | RM) != 0;
-                assert!(!changes || spec.flags & WRITE != 0, "{name}: changes a key, but is no write");
+                assert!(
+                    !changes || spec.flags & (WRITE | MAY_REPLICATE) != 0,
+                    "{name}: changes a key, but is no write"
+                );
                 assert!(key.flags & (UPDATE | INSERT | DELETE) == 0 || changes || key.flags & ACCESS != 0, "{name}");
             }
             // The shortest call there is already holds the keys that are not repeated.
-            assert!(command.shape.indexes(least).count() >= spec.keys.len().min(1), "{name}");
+            let fixed = command.shape != KeyShape::Special;
+            assert!(!fixed || command.shape.indexes(least).count() >= spec.keys.len().min(1), "{name}");
             assert!(usize::from(command.range.first.unsigned_abs()) < least.max(1), "{name}");
             check_args(name, spec.args, spec.keys);
         }

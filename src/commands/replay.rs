@@ -77,7 +77,7 @@ impl Replayer {
         Replayer {
             worker: Worker::detached(engine, config),
             lookup: Lookup::plain(),
-            session: Session::new(Arc::new(ClientHandle::nobody()), true),
+            session: Session::trusted(Arc::new(ClientHandle::nobody())),
             replies: Vec::new(),
         }
     }

@@ -15,7 +15,7 @@ const SLOT_BITS: u32 = SLOT_COUNT.trailing_zeros();
 const COUNT_DEFAULT: i64 = 10;
 
 /// A cursor, as C's `strtoul` reads it: a sign is allowed, and nothing at all is 0.
-fn read_cursor(text: &[u8]) -> Result<u64, ReplyError> {
+pub(super) fn read_cursor(text: &[u8]) -> Result<u64, ReplyError> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -45,6 +45,38 @@ impl<'a> Filter<'a> {
     fn wants(&self, key: &[u8], type_name: &str) -> bool {
         self.pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
             && self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name.as_bytes()))
+    }
+}
+
+/// Which items of a collection a scan is after, and about how many at a time.
+pub(super) struct ItemFilter<'a> {
+    pattern: Option<&'a [u8]>,
+    pub count: usize,
+}
+
+impl<'a> ItemFilter<'a> {
+    /// Reads `[MATCH pattern] [COUNT count]`.
+    pub fn read(options: &'a [&'a [u8]]) -> Result<ItemFilter<'a>, ReplyError> {
+        let (mut keys, mut count) = (Filter::default(), COUNT_DEFAULT);
+        let mut reader = Arguments::from(options, 0);
+        while !reader.is_done() {
+            if reader.option("COUNT") {
+                count = reader.integer();
+                if count < 1 {
+                    reader.fail(ReplyError::Syntax);
+                }
+            } else if reader.option("MATCH") {
+                keys.set_pattern(reader.next_bytes());
+            } else {
+                reader.fail(ReplyError::Syntax);
+            }
+        }
+        reader.finish()?;
+        Ok(ItemFilter { pattern: keys.pattern, count: usize::try_from(count).unwrap_or(usize::MAX) })
+    }
+
+    pub fn wants(&self, item: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, item, false))
     }
 }
 

@@ -134,7 +134,7 @@ impl TestServer {
             let peer = Peer::Tcp { peer: address, local: address };
             let handle = Arc::new(ClientHandle::new(self.engine.clients.next_id(), peer, 0, 0, 0));
             self.engine.clients.add(handle.clone());
-            self.sessions.push(Session::new(handle, true));
+            self.sessions.push(Session::new(handle, &self.engine.users));
         }
         &mut self.sessions[client]
     }

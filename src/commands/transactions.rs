@@ -3,10 +3,12 @@
 //! Dispatch queues what comes between MULTI and EXEC. Before EXEC runs it has locked every slot that the queued
 //! commands and the watched keys need, so what happens here is one step to everybody else.
 
+use super::access::{self, Denial};
 use super::account;
 use super::context::{Cx, Outcome};
 use super::dispatch::{bytes_for_transaction, run_handler};
 use super::registry::{self, CommandId};
+use crate::acl::log::Context;
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::engine::effect::Effect;
@@ -101,6 +103,18 @@ fn watched_key_changed(cx: &mut Cx<'_>) -> bool {
     cx.session.watched_key_changed()
 }
 
+/// Whether the user may still make the queued call: rules may have changed since, also by the queue itself.
+fn check_again(cx: &mut Cx<'_>, args: &[&[u8]]) -> Result<(), Denial> {
+    let engine = cx.engine();
+    if !cx.session.knows_users(&engine.users) {
+        cx.session.refresh_user(&engine.users);
+    }
+    if !cx.session.is_restricted() {
+        return Ok(());
+    }
+    access::check_session(engine, cx.session, cx.command, args, Context::Multi, cx.space.now_ms)
+}
+
 fn run_queue(cx: &mut Cx<'_>, transaction: &Transaction) {
     let (exec, changes_before) = (cx.command, cx.space.changes);
     cx.in_exec = true;
@@ -109,6 +123,12 @@ fn run_queue(cx: &mut Cx<'_>, transaction: &Transaction) {
         let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
         cx.command = registry::by_id(CommandId(queued.command));
         cx.space.effect = Effect::default();
+        if let Err(denial) = check_again(cx, &args) {
+            let error = denial.error_in_exec();
+            cx.engine().count_error(error.code());
+            cx.reply.error(&error);
+            continue;
+        }
         let started = clock::ticks();
         let failed = run_handler(cx, &args);
         let took_ns = clock::ticks().nanos_since(started);

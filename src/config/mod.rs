@@ -48,5 +48,5 @@ pub use arguments::{Arguments, parse_arguments};
 pub use live::{Live, SetContext, SetError, get, is_sensitive};
 pub use load::{LoadError, Loaded, Source, load, load_text, without_effect};
 pub use render::{render_default_conf, render_directives_page};
-pub use rewrite::{RewriteError, RewriteOptions, rewrite_file, rewritten};
+pub use rewrite::{RewriteError, RewriteOptions, replace_file, rewrite_file, rewritten};
 pub use table::{Config, IGNORED, ROWS, find};

@@ -167,7 +167,7 @@ impl Draft {
 }
 
 /// Replaces a file by rename and makes it durable. The new file has the old one's permissions.
-fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     // Through a symbolic link the file is replaced, not the link.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let permissions = std::fs::metadata(&path).ok().map(|metadata| metadata.permissions());

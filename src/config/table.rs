@@ -527,11 +527,11 @@ section "Encodings" {
     list_compress_depth: u32 = 0, "list-compress-depth", Integer(0, INT), [MUTABLE],
         Accepted("Lists are not compressed in memory.");
     /// A set of integers with at most this many members is kept compact.
-    set_max_intset_entries: u64 = 512, "set-max-intset-entries", Integer(0, LONG), [MUTABLE], NO_TYPE;
+    set_max_intset_entries: u64 = 512, "set-max-intset-entries", Integer(0, LONG), [MUTABLE], Honoured;
     /// A set with at most this many members is kept compact.
-    set_max_listpack_entries: u64 = 128, "set-max-listpack-entries", Integer(0, LONG), [MUTABLE], NO_TYPE;
+    set_max_listpack_entries: u64 = 128, "set-max-listpack-entries", Integer(0, LONG), [MUTABLE], Honoured;
     /// A set with no member longer than this is kept compact.
-    set_max_listpack_value: u64 = 64, "set-max-listpack-value", Integer(0, LONG), [MUTABLE], NO_TYPE;
+    set_max_listpack_value: u64 = 64, "set-max-listpack-value", Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with at most this many members is kept compact.
     zset_max_listpack_entries: u64 = 128, "zset-max-listpack-entries" | "zset-max-ziplist-entries",
         Integer(0, LONG), [MUTABLE], NO_TYPE;
@@ -539,7 +539,7 @@ section "Encodings" {
     zset_max_listpack_value: u64 = 64, "zset-max-listpack-value" | "zset-max-ziplist-value", Memory(0, LONG),
         [MUTABLE], NO_TYPE;
     /// A HyperLogLog up to this size keeps its sparse form.
-    hll_sparse_max_bytes: u64 = 3000, "hll-sparse-max-bytes", Memory(0, LONG), [MUTABLE], NO_TYPE;
+    hll_sparse_max_bytes: u64 = 3000, "hll-sparse-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The size of one node of a stream. 0 means no limit.
     stream_node_max_bytes: u64 = 4096, "stream-node-max-bytes", Memory(0, LONG), [MUTABLE], NO_TYPE;
     /// The number of entries in one node of a stream. 0 means no limit.

@@ -96,7 +96,10 @@ pub struct ClientHandle {
     pub query_buffer_bytes: AtomicUsize,
     pub query_buffer_free_bytes: AtomicUsize,
     pub queue_bytes: AtomicUsize,
+    pub watched_bytes: AtomicUsize,
     pub output_bytes: AtomicUsize,
+    /// Its share of [`Clients::memory_bytes`].
+    pub(super) counted_bytes: AtomicUsize,
     pub input_bytes_total: AtomicU64,
     pub output_bytes_total: AtomicU64,
     pub commands_total: AtomicU64,
@@ -158,7 +161,9 @@ impl ClientHandle {
             query_buffer_bytes: AtomicUsize::new(0),
             query_buffer_free_bytes: AtomicUsize::new(0),
             queue_bytes: AtomicUsize::new(0),
+            watched_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            counted_bytes: AtomicUsize::new(0),
             input_bytes_total: AtomicU64::new(0),
             output_bytes_total: AtomicU64::new(0),
             commands_total: AtomicU64::new(0),
@@ -236,6 +241,7 @@ impl ClientHandle {
             + load(&self.query_buffer_free_bytes)
             + load(&self.output_bytes)
             + load(&self.queue_bytes)
+            + load(&self.watched_bytes)
     }
 }
 
@@ -246,6 +252,8 @@ pub struct Clients {
     last_id: AtomicU64,
     /// How many, monitors and all; kept apart because the map counts slowly.
     count: AtomicUsize,
+    /// What the buffers take of all clients that may be evicted.
+    pub(super) memory_bytes: AtomicI64,
     monitors: Mutex<Vec<Arc<ClientHandle>>>,
     monitor_count: AtomicUsize,
 }
@@ -277,6 +285,7 @@ impl Clients {
 
     pub fn remove(&self, handle: &ClientHandle) {
         self.by_id.remove(&handle.id);
+        self.recount(handle, 0);
         self.remove_monitor(handle.id);
     }
 

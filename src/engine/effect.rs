@@ -56,6 +56,12 @@ pub fn removal_bytes(key: &[u8]) -> usize {
     record::record_bytes(record::effect_bytes(&[b"DEL", key]))
 }
 
+/// What the removal of fields of a hash takes.
+pub fn field_removal_bytes<N: AsRef<[u8]>>(key: &[u8], names: &[N]) -> usize {
+    let effect: Vec<&[u8]> = [&b"HDEL"[..], key].into_iter().chain(names.iter().map(AsRef::as_ref)).collect();
+    record::record_bytes(record::effect_bytes(&effect))
+}
+
 impl EffectSink for Journal {
     #[inline]
     fn append(&self, lane: usize, change: &Change<'_>) -> Result<(), Stopped> {
@@ -101,10 +107,12 @@ impl EffectSink for Journal {
     }
 }
 
-/// A command that tells a part of what was done. It belongs to the slot of its first argument.
+/// A command that tells a part of what was done. It belongs to the slot of its key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
     pub db: DbIndex,
+    /// Where its key stands.
+    pub key_at: usize,
     pub command: Vec<Vec<u8>>,
 }
 
@@ -114,6 +122,8 @@ pub enum Effect {
     /// The command as the client sent it.
     #[default]
     Verbatim,
+    /// The same, with another argument in one place.
+    Amended(u32, Box<[u8]>),
     /// These commands instead; none means that nothing is left to be told.
     Instead(Vec<Told>),
 }
@@ -125,11 +135,21 @@ impl Effect {
         self.add(db, command);
     }
 
-    /// Adds a command to those told so far.
+    /// Tells the command as the client sent it, but with this argument at `index`.
+    pub fn amend(&mut self, index: usize, argument: &[u8]) {
+        *self = Effect::Amended(index as u32, argument.into());
+    }
+
+    /// Adds a command to those told so far. Its first argument is its key.
     pub fn add(&mut self, db: DbIndex, command: &[&[u8]]) {
-        let told = Told { db, command: command.iter().map(|argument| argument.to_vec()).collect() };
+        self.add_keyed(db, 1, command);
+    }
+
+    /// Adds a command whose key stands elsewhere: behind a subcommand.
+    pub fn add_keyed(&mut self, db: DbIndex, key_at: usize, command: &[&[u8]]) {
+        let told = Told { db, key_at, command: command.iter().map(|argument| argument.to_vec()).collect() };
         match self {
-            Effect::Verbatim => *self = Effect::Instead(vec![told]),
+            Effect::Verbatim | Effect::Amended(..) => *self = Effect::Instead(vec![told]),
             Effect::Instead(commands) => commands.push(told),
         }
     }

@@ -1,4 +1,4 @@
-//! The expiry cycle: finds expired keys that nobody asks for.
+//! The expiry cycle: finds expired keys, and expired fields of hashes, that nobody asks for.
 //!
 //! The keyspace knows a lower bound of all expiries, so a cycle with nothing due ends at once; each database of each
 //! slot knows its own, so a sweep passes slots where nothing is due with a look at one number. A slot that is due is walked in steps, each under the slot's lock for a bounded time; when the
@@ -6,18 +6,22 @@
 
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
+use crate::store::hash::{HashMut, HashRef, soonest_field_expiry_ms};
+use crate::store::reclaim;
 use crate::store::slot::{DbIndex, NEVER_MS};
 use crate::store::table::CURSOR_END;
-use crate::store::{EntryRef, SlotGuard};
+use crate::store::{EntryRef, SlotGuard, ValueType};
 
 use super::blocking;
-use super::effect::removal_bytes;
+use super::effect::{field_removal_bytes, removal_bytes};
 use super::gate::Passage;
 use super::space::Followers;
 use super::state::Engine;
 
 /// Entries looked at under one hold of a slot's lock: some 50 microseconds.
 const ENTRIES_PER_HOLD: usize = 500;
+/// Fields of a hash removed under one hold of its slot's lock.
+const FIELDS_PER_HOLD: usize = 200;
 /// Reading the clock costs more than passing a slot where nothing is due.
 const SLOTS_PER_LOOK_AT_THE_CLOCK: usize = 64;
 const NANOS_PER_MS: u64 = 1_000_000;
@@ -92,17 +96,22 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
         held.1.db_mut(index).set_soonest_expiry_ms(NEVER_MS);
         let (mut cursor, mut soonest_ms) = (0u64, NEVER_MS);
         while cursor < CURSOR_END {
-            let mut expired = Vec::new();
+            let (mut expired, mut with_fields) = (Vec::new(), Vec::new());
             let mut seen = 0;
             while cursor < CURSOR_END && seen < ENTRIES_PER_HOLD {
                 let Some(db) = held.1.db(index) else { break };
                 cursor = db.table().scan(cursor as u32, engine.keyspace.hasher(), |entry: EntryRef<'_>| {
                     seen += 1;
-                    match entry.expiry_ms() {
-                        Some(expiry_ms) if expiry_ms < now_ms => expired.push(entry.key().to_vec()),
-                        Some(expiry_ms) => soonest_ms = soonest_ms.min(expiry_ms),
-                        None => {}
+                    if entry.is_expired(now_ms) {
+                        expired.push(entry.key().to_vec());
+                        return;
                     }
+                    let field_expiry_ms = soonest_field_expiry_ms(entry);
+                    if field_expiry_ms.is_some_and(|expiry_ms| expiry_ms < now_ms) {
+                        with_fields.push(entry.key().to_vec());
+                    }
+                    let still_ms = [entry.expiry_ms(), field_expiry_ms].into_iter().flatten();
+                    soonest_ms = still_ms.filter(|expiry_ms| *expiry_ms >= now_ms).fold(soonest_ms, u64::min);
                 });
             }
             let bytes: usize = expired.iter().map(|key| removal_bytes(key)).sum();
@@ -112,6 +121,22 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
             }
             removed += expired.len() as u64;
             remove_all(engine, followers, &mut held.1, id, index, &expired, now_ms);
+            for key in &with_fields {
+                let hash = HashInPlace { engine, followers, id, index, key, now_ms };
+                loop {
+                    let left_ms = hash.expire_fields(&mut held.1);
+                    if left_ms.is_none_or(|left_ms| left_ms >= now_ms) {
+                        soonest_ms = soonest_ms.min(left_ms.unwrap_or(NEVER_MS));
+                        break;
+                    }
+                    if followers.is_some_and(|followers| !followers.sink.is_running()) {
+                        held.1.db_mut(index).set_soonest_expiry_ms(0);
+                        return (removed, 0);
+                    }
+                    drop(held);
+                    held = hold(engine, id);
+                }
+            }
             if cursor < CURSOR_END {
                 drop(held);
                 held = hold(engine, id);
@@ -122,6 +147,50 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
     }
     let soonest_ms = held.1.dbs().map(|(_, db)| db.soonest_expiry_ms()).min();
     (removed, soonest_ms.unwrap_or(NEVER_MS))
+}
+
+/// A hash of which fields are due.
+struct HashInPlace<'a> {
+    engine: &'a Engine,
+    followers: Option<Followers<'a>>,
+    id: SlotId,
+    index: DbIndex,
+    key: &'a [u8],
+    now_ms: u64,
+}
+
+impl HashInPlace<'_> {
+    /// Removes as many expired fields as one hold of the lock is good for, and the hash with its last field; gives the
+    /// soonest expiry that is left.
+    fn expire_fields(&self, slot: &mut SlotGuard<'_>) -> Option<u64> {
+        let (key, hasher) = (self.key, self.engine.keyspace.hasher());
+        let db = slot.db_mut(self.index);
+        // It may be another value by now.
+        let at = db.find(hasher.hash(key), key).filter(|at| db.entry(*at).value_type() == ValueType::Hash)?;
+        let names = HashRef::new(db.entry(at)).expired(self.now_ms, FIELDS_PER_HOLD);
+        let bytes = field_removal_bytes(key, &names);
+        if self.followers.is_some_and(|followers| followers.sink.reserve(followers.lane, bytes).is_err()) {
+            return soonest_field_expiry_ms(db.entry(at));
+        }
+        let (left_ms, spent) = db.update(at, |entry| {
+            HashMut::shrinking(entry).remove_all(&names);
+            (soonest_field_expiry_ms(entry.view()), entry.view().is_spent())
+        });
+        if spent {
+            reclaim::discard(db.remove(at, hasher));
+        }
+        if names.is_empty() {
+            return left_ms.filter(|left_ms| *left_ms >= self.now_ms);
+        }
+        // Clients wait for what is added, never for a hash.
+        let _ = slot.touch(self.index, key);
+        self.engine.stats.actively_expired_fields.add(names.len() as u64);
+        if let Some(followers) = self.followers {
+            let effect: Vec<&[u8]> = [b"HDEL", key].into_iter().chain(names.iter().map(Vec::as_slice)).collect();
+            followers.tell(slot, self.id, self.index, self.now_ms, &effect);
+        }
+        left_ms
+    }
 }
 
 fn remove_all(

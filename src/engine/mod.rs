@@ -1,8 +1,10 @@
 //! Joins the rooms below into a running keyspace: locking, effects, watched keys, clients that wait for keys, sessions, expiry.
 
 pub mod blocking;
+pub mod client_memory;
 pub mod clients;
 pub mod effect;
+pub mod eviction;
 pub mod expiry;
 pub mod gate;
 pub mod notify;

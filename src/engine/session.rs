@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 
 use super::blocking::Waiter;
 use super::clients::{ClientHandle, flag};
+use crate::acl::Users;
+use crate::acl::user::SharedUser;
 use crate::base::key_slot::SlotId;
 use crate::resp::Protocol;
 use crate::store::{DbIndex, SlotData, WatchFlag};
@@ -58,6 +60,9 @@ pub struct Transaction {
     pub refused: bool,
 }
 
+/// What a watched key takes beside its bytes, here and in its slot.
+const WATCHED_KEY_BYTES: usize = 96;
+
 /// A key that the next EXEC depends on.
 #[derive(Debug)]
 struct Watched {
@@ -69,7 +74,13 @@ pub struct Session {
     pub handle: Arc<ClientHandle>,
     pub db: DbIndex,
     pub protocol: Protocol,
+    /// Has logged in, or came while nobody needed to.
     pub authenticated: bool,
+    /// Whom commands are checked for, as of `users_generation`. None is the server itself, which may do everything.
+    user: Option<SharedUser>,
+    users_generation: u64,
+    /// Whether commands need checking at all.
+    restricted: bool,
     pub reply_mode: ReplyMode,
     pub fate: Fate,
     pub transaction: Option<Box<Transaction>>,
@@ -91,12 +102,23 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(handle: Arc<ClientHandle>, authenticated: bool) -> Session {
+    /// A client's session: it is the default user, and need not log in if nobody needs to.
+    pub fn new(handle: Arc<ClientHandle>, users: &Users) -> Session {
+        let mut session = Session::trusted(handle);
+        session.log_out(users);
+        session
+    }
+
+    /// A session of the server itself.
+    pub fn trusted(handle: Arc<ClientHandle>) -> Session {
         Session {
             handle,
             db: 0,
             protocol: Protocol::Resp2,
-            authenticated,
+            authenticated: true,
+            user: None,
+            users_generation: 0,
+            restricted: false,
             reply_mode: ReplyMode::On,
             fate: Fate::Stay,
             transaction: None,
@@ -120,6 +142,67 @@ impl Session {
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.handle.protocol.store(protocol.number() as u8, Ordering::Relaxed);
+    }
+
+    // ---- the user -----------------------------------------------------------------------------------------------
+
+    pub fn user(&self) -> Option<&SharedUser> {
+        self.user.as_ref()
+    }
+
+    /// Whether a command must be checked before it runs. The one question that is asked of every command.
+    #[inline]
+    pub fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+
+    /// Whether nothing may be done before logging in.
+    pub fn must_log_in(&self) -> bool {
+        !self.authenticated && self.user.as_ref().is_some_and(|user| !user.is_open())
+    }
+
+    #[inline]
+    pub fn knows_users(&self, users: &Users) -> bool {
+        self.users_generation == users.generation()
+    }
+
+    pub fn log_in(&mut self, user: SharedUser, users: &Users) {
+        self.become_user(user);
+        self.authenticated = true;
+        self.refresh_user(users);
+    }
+
+    /// Back to what a client is when it comes.
+    pub fn log_out(&mut self, users: &Users) {
+        self.users_generation = users.generation();
+        let user = users.default_user();
+        self.authenticated = user.is_open();
+        self.become_user(user);
+    }
+
+    fn become_user(&mut self, user: SharedUser) {
+        self.handle.names.lock().user = String::from_utf8_lossy(&user.name).into_owned();
+        self.set_user(user);
+    }
+
+    fn set_user(&mut self, user: SharedUser) {
+        self.user = Some(user);
+        self.restricted = self.must_log_in() || self.user.as_ref().is_some_and(|user| !user.may_do_everything());
+    }
+
+    /// Sees what became of the user. One that was deleted leaves its clients logged out.
+    #[cold]
+    pub fn refresh_user(&mut self, users: &Users) {
+        // Before the look: a change in between is seen the next time.
+        self.users_generation = users.generation();
+        let Some(user) = &self.user else { return };
+        match users.get(&user.name).filter(|found| found.id == user.id) {
+            Some(found) => self.set_user(found),
+            None => {
+                self.authenticated = false;
+                self.become_user(users.default_user());
+            }
+        }
     }
 
     // ---- transactions -----------------------------------------------------------------------------------------
@@ -174,6 +257,7 @@ impl Session {
         slot.watch(self.db, key, &self.watch_flag);
         self.watched.push(Watched { db: self.db, key: key.to_vec() });
         self.handle.watched_keys.store(self.watched.len() as u32, Ordering::Relaxed);
+        self.handle.watched_bytes.fetch_add(key.len() + WATCHED_KEY_BYTES, Ordering::Relaxed);
     }
 
     /// Watches nothing any more. `with_slot` runs a closure on a slot under its lock.
@@ -187,6 +271,7 @@ impl Session {
         }
         self.watch_flag.store(false, Ordering::Relaxed);
         self.handle.watched_keys.store(0, Ordering::Relaxed);
+        self.handle.watched_bytes.store(0, Ordering::Relaxed);
         self.handle.set_flag(flag::DIRTY_CAS, false);
     }
 

@@ -7,6 +7,7 @@
 //! an effect.
 
 mod collections;
+mod fields;
 mod whole;
 
 use std::sync::atomic::AtomicBool;
@@ -15,13 +16,15 @@ use smallvec::SmallVec;
 
 use super::effect::{self, Effect, EffectSink};
 use super::notify::KeyEvents;
-use crate::base::clock;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
+use crate::base::{clock, random};
 use crate::log::health::Stopped;
 use crate::log::transaction::{Change, Parts};
 use crate::metrics::WorkerStats;
 use crate::resp::ReplyError;
+use crate::store::access::AccessClock;
+use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::keyspace::DbCounts;
 use crate::store::reclaim;
 use crate::store::table::{At, CURSOR_END};
@@ -70,9 +73,10 @@ pub struct Space<'a> {
     known: Option<(*const u8, Place)>,
     pub db: DbIndex,
     pub now_ms: u64,
-    /// What reads set access clocks to; `None` leaves them (CLIENT NO-TOUCH).
-    access: Option<u32>,
-    /// What the access clock of a key that is written or used now shows.
+    /// Whether reads set access clocks (CLIENT NO-TOUCH).
+    touches: bool,
+    clock: AccessClock,
+    /// What the access clock of a key that is made now shows.
     pub access_now: u32,
     /// Changes to the data set since the space was made.
     pub changes: u64,
@@ -131,11 +135,6 @@ fn sample_ttls(db: &Db, now_ms: u64, hasher: &KeyHasher, counts: &mut DbCounts) 
     }
 }
 
-/// The access clock of a moment: seconds, 24 bits.
-pub fn access_clock(now_ms: u64) -> u32 {
-    (now_ms / 1000) as u32 & 0x00ff_ffff
-}
-
 impl<'a> Space<'a> {
     /// A space without any slot.
     #[inline(always)]
@@ -147,6 +146,7 @@ impl<'a> Space<'a> {
         touch: bool,
         followers: Option<Followers<'a>>,
     ) -> Space<'a> {
+        let clock = AccessClock::at(now_ms, keyspace.frequency());
         Space {
             keyspace,
             held: Held::Nothing,
@@ -154,8 +154,9 @@ impl<'a> Space<'a> {
             known: None,
             db,
             now_ms,
-            access: touch.then(|| access_clock(now_ms)),
-            access_now: access_clock(now_ms),
+            touches: touch,
+            clock,
+            access_now: clock.fresh(),
             changes: 0,
             effect: Effect::default(),
             spent: false,
@@ -170,7 +171,8 @@ impl<'a> Space<'a> {
     /// A space for running effects of the past again: nobody follows it, nothing expires in it, and what it changes
     /// was last used at `used_ms`.
     pub fn replaying(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, used_ms: u64) -> Space<'a> {
-        Space { access_now: access_clock(used_ms), ..Space::new(keyspace, stats, db, 0, false, None) }
+        let clock = AccessClock::at(used_ms, keyspace.frequency());
+        Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
     }
 
     /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `give_up` was raised while
@@ -239,6 +241,11 @@ impl<'a> Space<'a> {
         self.held = Held::All { guards: (0..SLOT_COUNT).map(|_| None).collect(), observed };
     }
 
+    /// The moment as access clocks see it.
+    pub fn clock(&self) -> AccessClock {
+        self.clock
+    }
+
     pub fn keyspace(&self) -> &'a Keyspace {
         self.keyspace
     }
@@ -271,6 +278,16 @@ impl<'a> Space<'a> {
                 guard
             }),
             _ => panic!("slot {} is touched but not locked", id.number()),
+        }
+    }
+
+    /// A locked slot, to be read. One of all slots is there only if it was touched before.
+    fn held_slot(&self, id: SlotId) -> Option<&SlotGuard<'a>> {
+        match &self.held {
+            Held::Nothing => None,
+            Held::One(held, guard) => (*held == id).then_some(guard),
+            Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).ok().map(|at| &guards[at].1),
+            Held::All { guards, .. } => guards[id.index()].as_ref(),
         }
     }
 
@@ -425,19 +442,22 @@ impl<'a> Space<'a> {
 
     /// Sets the access time of a key as if it was read, whether or not the client's reads do; false when there is none.
     pub fn mark_used(&mut self, key: &[u8]) -> bool {
-        let before = self.access.replace(self.access_now);
+        let before = std::mem::replace(&mut self.touches, true);
         let found = self.read(key).is_some();
-        self.access = before;
+        self.touches = before;
         found
     }
 
     #[inline(always)]
     fn touch_access(&mut self, place: Place, at: At) {
-        if let Some(access) = self.access {
+        if self.touches {
+            let clock = self.clock;
             let db = self.db_of(place);
+            let before = db.entry(at).access();
+            let after = clock.used(before, random::below);
             // An entry read twice within a second is not written twice.
-            if db.entry(at).access() != access {
-                db.set_access(at, access);
+            if before != after {
+                db.set_access(at, after);
             }
         }
     }
@@ -476,7 +496,7 @@ impl<'a> Space<'a> {
     #[inline]
     pub fn set_string(&mut self, key: &[u8], value: &[u8], expiry: Expiry, form: StringForm) {
         let (place, at) = self.find(key);
-        let (access, hasher) = (self.access_now, self.keyspace.hasher());
+        let (clock, hasher) = (self.clock, self.keyspace.hasher());
         let db = self.db_of(place);
         match at {
             Some(at) => db.update(at, |entry| {
@@ -486,11 +506,11 @@ impl<'a> Space<'a> {
                     Expiry::Keep => {}
                     Expiry::At(expiry_ms) => entry.set_expiry(Some(expiry_ms)),
                 }
-                entry.set_access(access);
+                entry.set_access(clock.used(entry.view().access(), random::below));
             }),
             None => {
                 let expiry_ms = if let Expiry::At(expiry_ms) = expiry { Some(expiry_ms) } else { None };
-                db.insert(place.hash, Entry::new(key, value, expiry_ms, form, access), hasher);
+                db.insert(place.hash, Entry::new(key, value, expiry_ms, form, clock.fresh()), hasher);
             }
         }
         if let Expiry::At(expiry_ms) = expiry {
@@ -509,7 +529,7 @@ impl<'a> Space<'a> {
         rewrite: impl FnOnce(Option<&[u8]>) -> Result<T, ReplyError>,
     ) -> Result<T, ReplyError> {
         let (place, at) = self.find(key);
-        let (access, hasher) = (self.access_now, self.keyspace.hasher());
+        let (clock, hasher) = (self.clock, self.keyspace.hasher());
         let db = self.db_of(place);
         let old = at.map(|at| db.entry(at));
         if old.is_some_and(|entry| !entry.is_string()) {
@@ -519,10 +539,10 @@ impl<'a> Space<'a> {
         match at {
             Some(at) => db.update(at, |entry| {
                 entry.set_value(value.as_ref(), form);
-                entry.set_access(access);
+                entry.set_access(clock.used(entry.view().access(), random::below));
             }),
             None => {
-                db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, access), hasher);
+                db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, clock.fresh()), hasher);
             }
         }
         self.changed(place, key);
@@ -539,7 +559,7 @@ impl<'a> Space<'a> {
         edit: impl FnOnce(&mut [u8], bool) -> (u64, R),
     ) -> Result<R, ReplyError> {
         let (place, at) = self.find(key);
-        let (access, hasher) = (self.access_now, self.keyspace.hasher());
+        let (clock, hasher) = (self.clock, self.keyspace.hasher());
         let db = self.db_of(place);
         let old = at.map(|at| db.entry(at));
         if old.is_some_and(|entry| !entry.is_string()) {
@@ -547,8 +567,9 @@ impl<'a> Space<'a> {
         }
         let old_len = old.map_or(0, |entry| entry.value().len());
         let grew = at.is_none() || old_len < len;
-        let at =
-            at.unwrap_or_else(|| db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, access), hasher));
+        let at = at.unwrap_or_else(|| {
+            db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, clock.fresh()), hasher)
+        });
         let (changes, result) = db.update(at, |entry| edit(entry.edit_value(len.max(old_len)), grew));
         if grew || changes > 0 {
             self.changed(place, key);
@@ -568,14 +589,14 @@ impl<'a> Space<'a> {
 
     /// Puts an entry under its key, replacing what is there; what was there goes to the caller.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
-        let expiry_ms = entry.view().expiry_ms();
+        let expiries_ms = [entry.view().expiry_ms(), soonest_field_expiry_ms(entry.view())];
         let key = entry.view().key().to_vec();
         let (place, at) = self.find(&key);
         let hasher = self.keyspace.hasher();
         let db = self.db_of(place);
         let replaced = at.map(|at| db.remove(at, hasher));
         db.insert(place.hash, entry, hasher);
-        if let Some(expiry_ms) = expiry_ms {
+        for expiry_ms in expiries_ms.into_iter().flatten() {
             self.keyspace.note_expiry(expiry_ms);
         }
         self.changed(place, &key);
@@ -637,7 +658,7 @@ impl<'a> Space<'a> {
     pub fn serve(&mut self, db: DbIndex, touch: bool) {
         self.known = None;
         self.db = db;
-        self.access = touch.then_some(self.access_now);
+        self.touches = touch;
         self.effect = Effect::default();
         self.reserved_bytes = 0;
         if let Some(followers) = &mut self.followers {

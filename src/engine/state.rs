@@ -8,9 +8,12 @@ use parking_lot::Mutex;
 
 use super::clients::{Clients, flag};
 use super::effect::EffectSink;
+use super::eviction::{self, Pressure};
 use super::gate::Gate;
 use super::persistence::Persistence;
 use super::script::{Libraries, Running, ScriptEngine, Scripts};
+use crate::acl::Users;
+use crate::acl::log::DenialLog;
 use crate::base::hash::KeyHasher;
 use crate::base::{clock, memory, random};
 use crate::config::{Config, Live};
@@ -111,11 +114,15 @@ pub struct Engine {
     /// Installed by the server once it serves.
     pub config_hook: OnceLock<ConfigHook>,
     pub clients: Clients,
+    pub users: Users,
+    /// What users tried and may not do.
+    pub denials: DenialLog,
     pub gate: Gate,
     pub pause: Pause,
     /// Tickets given to clients that wait for keys.
     wait_tickets: AtomicU64,
     pub persistence: Persistence,
+    pub eviction_pressure: Pressure,
     pub shutdown: Shutdown,
     pub scripts: Scripts,
     pub libraries: Libraries,
@@ -152,17 +159,23 @@ impl Engine {
     /// `command_count` is the size of the command table, for the per-command counters.
     pub fn new(config: Live, workers: usize, command_count: usize, hasher: KeyHasher) -> Engine {
         let databases = config.load().databases.min(u32::from(u16::MAX)) as u16;
+        let users = Users::new(command_count, config.load().requirepass.as_bytes());
         let now_ms = clock::unix_ms();
+        let keyspace = Keyspace::new(databases, hasher);
+        keyspace.set_frequency(eviction::frequency_of(&config.load()));
         Engine {
-            keyspace: Keyspace::new(databases, hasher),
+            keyspace,
             config,
             config_hook: OnceLock::new(),
             clients: Clients::default(),
+            users,
+            denials: DenialLog::default(),
             // One more seat for who works beside the workers.
             gate: Gate::new(workers + 1),
             pause: Pause::default(),
             wait_tickets: AtomicU64::new(0),
             persistence: Persistence::default(),
+            eviction_pressure: Pressure::default(),
             shutdown: Shutdown::default(),
             scripts: Scripts::default(),
             libraries: Libraries::default(),
@@ -182,7 +195,7 @@ impl Engine {
             started_ms: now_ms,
             last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
             used_memory_bytes: AtomicU64::new(0),
-            startup_memory_bytes: AtomicU64::new(memory::allocated_bytes()),
+            startup_memory_bytes: AtomicU64::new(memory::used_bytes()),
             active_expiry: AtomicBool::new(true),
         }
     }
@@ -236,7 +249,7 @@ impl Engine {
 
     /// Looks at memory and at how fast things go; the background thread calls it ten times a second.
     pub fn sample(&self) {
-        self.note_used_memory(memory::allocated_bytes());
+        self.note_used_memory(memory::used_bytes());
         let now_ms = clock::unix_ms();
         let sample = |rate, reached| self.rates.sample(rate, now_ms, reached);
         sample(Rate::Commands, self.total(|stats| stats.commands_processed.get()));

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::effect::EffectSink;
+use super::eviction::{Evictor, Outcome};
 use super::script::ScriptCache;
 use super::state::Engine;
 use crate::base::clock;
@@ -19,6 +20,8 @@ pub struct Worker {
     effects: Option<Arc<dyn EffectSink>>,
     effects_generation: u64,
     changed: Cell<bool>,
+    evictor: RefCell<Evictor>,
+    out_of_memory: Cell<bool>,
     /// The scripts that the worker ran, ready at hand.
     pub scripts: RefCell<ScriptCache>,
     /// Wall time of the batch under way, in Unix milliseconds.
@@ -30,8 +33,20 @@ impl Worker {
         let stats = engine.workers[index].clone();
         let (config_generation, config) = (engine.config.generation(), engine.config.load());
         let (effects_generation, effects) = (engine.effects_generation(), engine.effects());
-        let (changed, scripts, now_ms) = (Cell::new(false), RefCell::default(), clock::unix_ms());
-        Worker { engine, index, stats, config, config_generation, effects, effects_generation, changed, scripts, now_ms }
+        Worker {
+            engine,
+            index,
+            stats,
+            config,
+            config_generation,
+            effects,
+            effects_generation,
+            changed: Cell::new(false),
+            evictor: RefCell::default(),
+            out_of_memory: Cell::new(false),
+            scripts: RefCell::default(),
+            now_ms: clock::unix_ms(),
+        }
     }
 
     /// A worker beside those that serve: it counts for itself, has its own configuration, and nobody follows it.
@@ -44,6 +59,8 @@ impl Worker {
             effects: None,
             effects_generation: 0,
             changed: Cell::new(false),
+            evictor: RefCell::default(),
+            out_of_memory: Cell::new(false),
             scripts: RefCell::default(),
             now_ms: 0,
             engine,
@@ -84,6 +101,23 @@ impl Worker {
     #[inline]
     pub fn take_changed(&self) -> bool {
         self.changed.replace(false)
+    }
+
+    /// Gets memory within its limit, if there is one, before a command runs. The caller is inside the gate and holds no
+    /// slot.
+    #[inline]
+    pub fn evict(&self) {
+        let out_of_memory = self.config.maxmemory > 0 && {
+            let (effects, mut evictor) = (self.effects.as_deref(), self.evictor.borrow_mut());
+            evictor.run(&self.engine, &self.config, effects, self.index, self.now_ms) == Outcome::Stuck
+        };
+        self.out_of_memory.set(out_of_memory);
+    }
+
+    /// Whether memory was above its limit, with nothing to evict, when the command under way began.
+    #[inline]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory.get()
     }
 
     /// Who follows the data set, as of the batch's start.

@@ -18,13 +18,15 @@ use crate::commands::{Batch, Executor, Lookup};
 use crate::config::Config;
 use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::saved::entry_of;
-use crate::engine::space::{Followers, access_clock};
+use crate::engine::space::Followers;
 use crate::engine::{Engine, Session, Worker};
 use crate::log::settle::Unpaced;
 use crate::log::sync::Policy;
 use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
 use crate::rdb::{Event, RdbReader, ReadOptions, SavedKey};
 use crate::store::DbIndex;
+use crate::store::access::AccessClock;
+use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::limits::Limits;
 
 /// Where a Redis data set lies.
@@ -176,7 +178,7 @@ impl<'e> Importer<'e> {
         let handle = ClientHandle::new(0, Peer::Unix { path: "import".into() }, -1, 0, 0);
         let mut worker = Worker::detached(engine.clone(), (*config).clone());
         worker.refresh_effects();
-        let mut session = Session::new(Arc::new(handle), true);
+        let mut session = Session::trusted(Arc::new(handle));
         session.loads = true;
         Importer {
             engine,
@@ -250,8 +252,10 @@ impl<'e> Importer<'e> {
             return Ok(());
         }
         let used_ms = self.now_ms.saturating_sub(saved.idle_seconds.unwrap_or(0) * 1000);
-        let entry = entry_of(saved.key, saved.value, saved.expiry_ms, access_clock(used_ms));
         let (keyspace, id) = (&self.engine.keyspace, SlotId::of_key(saved.key));
+        let access = AccessClock::at(used_ms, keyspace.frequency()).fresh();
+        let entry = entry_of(saved.key, saved.value, saved.expiry_ms, access);
+        let expiries_ms = [saved.expiry_ms, soonest_field_expiry_ms(entry.view())];
         let hash = keyspace.hasher().hash(saved.key);
         let followers = self.executor.worker.effects().map(|sink| Followers {
             sink,
@@ -271,7 +275,7 @@ impl<'e> Importer<'e> {
         }
         db.insert(hash, entry, keyspace.hasher());
         drop(slot);
-        if let Some(expiry_ms) = saved.expiry_ms {
+        for expiry_ms in expiries_ms.into_iter().flatten() {
             keyspace.note_expiry(expiry_ms);
         }
         self.imported.keys += 1;

@@ -13,6 +13,7 @@ pub struct WorkerStats {
     pub keyspace_hits: Counter,
     pub keyspace_misses: Counter,
     pub expired_keys: Counter,
+    pub expired_fields: Counter,
     /// Changes to the data set.
     pub dirty: Counter,
     pub reads_processed: Counter,
@@ -42,6 +43,7 @@ impl WorkerStats {
             keyspace_hits: Counter::zero(),
             keyspace_misses: Counter::zero(),
             expired_keys: Counter::zero(),
+            expired_fields: Counter::zero(),
             dirty: Counter::zero(),
             reads_processed: Counter::zero(),
             writes_processed: Counter::zero(),
@@ -58,6 +60,7 @@ impl WorkerStats {
             &self.keyspace_hits,
             &self.keyspace_misses,
             &self.expired_keys,
+            &self.expired_fields,
             &self.reads_processed,
             &self.writes_processed,
         ] {
@@ -98,6 +101,8 @@ pub struct SharedStats {
     pub rejected_connections: SharedCounter,
     /// Keys that the background cycle expired, beside those that workers met.
     pub actively_expired_keys: SharedCounter,
+    /// The same of fields of hashes.
+    pub actively_expired_fields: SharedCounter,
     pub expire_cycle_us: SharedCounter,
     pub time_limited_expire_cycles: SharedCounter,
     pub query_buffer_limit_disconnections: SharedCounter,
@@ -105,7 +110,14 @@ pub struct SharedStats {
     pub unexpected_error_replies: SharedCounter,
     pub total_error_replies: SharedCounter,
     pub used_memory_peak_bytes: SharedCounter,
+    pub evicted_keys: SharedCounter,
+    pub evicted_clients: SharedCounter,
+    /// Time spent above the memory limit, without the time since it was passed last.
+    pub eviction_exceeded_us: SharedCounter,
     pub acl_denied_auth: SharedCounter,
+    pub acl_denied_commands: SharedCounter,
+    pub acl_denied_keys: SharedCounter,
+    pub acl_denied_channels: SharedCounter,
 }
 
 impl SharedStats {
@@ -114,13 +126,20 @@ impl SharedStats {
             &self.connections_received,
             &self.rejected_connections,
             &self.actively_expired_keys,
+            &self.actively_expired_fields,
             &self.expire_cycle_us,
             &self.time_limited_expire_cycles,
             &self.query_buffer_limit_disconnections,
             &self.output_buffer_limit_disconnections,
             &self.unexpected_error_replies,
             &self.total_error_replies,
+            &self.evicted_keys,
+            &self.evicted_clients,
+            &self.eviction_exceeded_us,
             &self.acl_denied_auth,
+            &self.acl_denied_commands,
+            &self.acl_denied_keys,
+            &self.acl_denied_channels,
         ] {
             counter.reset();
         }

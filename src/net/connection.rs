@@ -38,6 +38,10 @@ use crate::store::waiters::WaitedKey;
 const SEND_BYTES: usize = 64 * 1024;
 /// An empty input buffer larger than this is given back.
 const KEPT_INPUT_BYTES_MAX: usize = 32 * 1024;
+/// What an input buffer grows by at once, unless it is much larger.
+const INPUT_GROWTH_BYTES_MAX: usize = 16 << 20;
+/// Of an argument of this size that comes in part, what precedes it is not counted as waiting input.
+const LARGE_ARGUMENT_BYTES: usize = 32 * 1024;
 /// Unsent replies that a client may pile up before it has authenticated.
 const UNAUTHENTICATED_UNSENT_BYTES_MAX: u64 = 1024;
 /// Room for what a client sends while it waits.
@@ -56,6 +60,8 @@ pub struct Connection {
     input: Vec<u8>,
     /// Bytes that `input` must hold before it is worth parsing again.
     needed: usize,
+    /// Where in `input` the argument begins whose rest has not come; 0 if that is not known.
+    argument_at: usize,
     /// How far the request at the front of `input` was read.
     partial: Partial,
     unsent: Unsent,
@@ -108,29 +114,29 @@ struct Ran {
     consumed: usize,
     /// For what is left: bytes needed before it can be parsed, counted from `consumed`.
     needed: usize,
+    /// Where the argument begins whose rest has not come, counted alike; 0 if that is not known.
+    argument_at: usize,
     hold: Option<Hold>,
 }
 
 impl Ran {
     fn all_of(data: &[u8]) -> Ran {
-        Ran { consumed: data.len(), needed: 0, hold: None }
+        Ran { consumed: data.len(), needed: 0, argument_at: 0, hold: None }
     }
 }
 
 impl Connection {
-    pub fn new(
-        stream: Stream,
-        handle: Arc<ClientHandle>,
-        shared: &Rc<RefCell<Shared>>,
-        authenticated: bool,
-    ) -> Connection {
+    /// `session` is the client's.
+    pub fn new(stream: Stream, session: Session, shared: &Rc<RefCell<Shared>>) -> Connection {
+        let handle = session.handle.clone();
         Connection {
             stream,
-            session: Session::new(handle.clone(), authenticated),
+            session,
             handle,
             shared: shared.clone(),
             input: Vec::new(),
             needed: 0,
+            argument_at: 0,
             partial: Partial::default(),
             unsent: Unsent::default(),
             delayed: None,
@@ -162,10 +168,13 @@ impl Connection {
                     Poll::Ready(true) => {}
                 }
             }
-            if self.unsent.len() > 0 && self.send_unsent(cx).is_err() {
-                return Poll::Ready(End::Closed);
+            if self.unsent.len() > 0 {
+                if self.send_unsent(cx).is_err() {
+                    return Poll::Ready(End::Closed);
+                }
+                self.limit_memory(shared);
             }
-            if self.over_output_limit(shared) {
+            if self.over_output_limit(shared) || self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
             }
             if self.session.fate == Fate::CloseAfterReply {
@@ -219,13 +228,20 @@ impl Connection {
         }
         // The rest of a request that came in part: read where it is kept.
         let missing = self.needed.saturating_sub(self.input.len());
-        self.input.reserve(missing.clamp(super::worker::READ_BUFFER_BYTES, 1 << 20));
+        // A large argument gets a buffer of just its size, and one of unusual size grows as it comes.
+        let step = missing.min(INPUT_GROWTH_BYTES_MAX.max(self.input.len() / 4));
+        if step > super::worker::READ_BUFFER_BYTES {
+            self.input.reserve_exact(step);
+        } else {
+            self.input.reserve(super::worker::READ_BUFFER_BYTES);
+        }
         let result = self.stream.poll_read_behind(cx, &mut self.input);
         if let Poll::Ready(Ok(count)) = result
             && count > 0
         {
             self.count_input(shared, count);
-            if self.input.len() >= self.needed {
+            self.publish(shared);
+            if self.input.len() >= self.needed && !self.handle.has_flag(flag::CLOSE_ASAP) {
                 self.run_kept(cx, shared);
             }
             self.check_query_buffer(shared);
@@ -267,6 +283,7 @@ impl Connection {
 
     fn after_run(&mut self, shared: &Shared, ran: &Ran) {
         self.needed = ran.needed;
+        self.argument_at = ran.argument_at;
         let delay = match ran.hold {
             Some(Hold::Pause { until_ms }) => {
                 Some((until_ms.saturating_sub(shared.executor.worker.now_ms).max(1), true))
@@ -310,7 +327,7 @@ impl Connection {
                     break Ran::all_of(data);
                 }
                 if progress.hold.is_some() || self.unsent.len() > 0 && stopped {
-                    break Ran { consumed, needed: 0, hold: progress.hold };
+                    break Ran { consumed, needed: 0, argument_at: 0, hold: progress.hold };
                 }
                 if stopped {
                     continue;
@@ -330,13 +347,13 @@ impl Connection {
                         consumed += end;
                     }
                     if progress.hold.is_some() {
-                        break Ran { consumed, needed: 0, hold: progress.hold };
+                        break Ran { consumed, needed: 0, argument_at: 0, hold: progress.hold };
                     }
                     if self.session.fate != Fate::Stay {
                         break Ran::all_of(data);
                     }
                 }
-                Then::Wait { needed } => break Ran { consumed, needed, hold: None },
+                Then::Wait { needed, argument_at } => break Ran { consumed, needed, argument_at, hold: None },
                 Then::Refuse(error) => {
                     let text = [b"ERR Protocol error: ", &error.text()[..]].concat();
                     tracing::debug!(
@@ -425,7 +442,7 @@ impl Connection {
             since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000);
         let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
         // One that has not authenticated gets short errors only: what it leaves unread is abuse.
-        let unasked = !self.session.authenticated && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
+        let unasked = self.session.must_log_in() && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
         let over = over_hard || soft_too_long || unasked;
         if over {
             tracing::warn!(
@@ -592,9 +609,20 @@ impl Connection {
     fn publish(&self, shared: &Shared) {
         let handle = &self.handle;
         handle.last_active_ms.store(shared.executor.worker.now_ms, Ordering::Relaxed);
-        handle.query_buffer_bytes.store(self.input.len(), Ordering::Relaxed);
+        let is_large = self.needed.saturating_sub(self.argument_at) >= LARGE_ARGUMENT_BYTES;
+        let waiting = self.input.len().saturating_sub(if is_large { self.argument_at } else { 0 });
+        handle.query_buffer_bytes.store(waiting, Ordering::Relaxed);
         handle.query_buffer_free_bytes.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
         handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
+        self.limit_memory(shared);
+    }
+
+    /// Counts the memory of the buffers, and closes clients where all of them take too much.
+    fn limit_memory(&self, shared: &Shared) {
+        let worker = &shared.executor.worker;
+        let clients = &worker.engine.clients;
+        clients.count_memory(&self.handle);
+        clients.keep_within(worker.config(), &worker.engine.stats);
     }
 }
 
@@ -646,6 +674,7 @@ enum Then {
     /// The rest is the front of a request that needs so many bytes in all.
     Wait {
         needed: usize,
+        argument_at: usize,
     },
     Refuse(ProtocolError),
 }
@@ -660,7 +689,7 @@ struct ParsedBatch {
 fn parse_limits(session: &Session, executor: &Executor) -> Limits {
     Limits {
         bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64,
-        authenticated: session.authenticated,
+        authenticated: !session.must_log_in(),
     }
 }
 
@@ -676,7 +705,7 @@ fn parse_batch<'a>(
 ) -> ParsedBatch {
     let limits = parse_limits(session, executor);
     // What AUTH changes holds for the very next request.
-    let requests_max = if session.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+    let requests_max = if !session.must_log_in() { BATCH_REQUESTS_MAX } else { 1 };
     let mut request_ends = smallvec::SmallVec::new();
     let mut at = 0;
     while ends.len() < requests_max && at < data.len() {
@@ -696,7 +725,7 @@ fn parse_batch<'a>(
             }
             // It is parsed again once the requests before it have run.
             Parsed::Inline { .. } => Then::More,
-            Parsed::Incomplete { needed } => Then::Wait { needed },
+            Parsed::Incomplete { needed, argument_at } => Then::Wait { needed, argument_at },
             Parsed::Malformed(error) => Then::Refuse(error),
         };
         arguments.truncate(ends.last().copied().unwrap_or(0));

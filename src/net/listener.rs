@@ -189,7 +189,7 @@ impl Acceptor {
     /// Admits a connection or turns it away with the reason.
     fn take_in(&self, socket: Accepted, peer: Peer) {
         let config = self.engine.config.load();
-        if config.protected_mode && config.requirepass.is_empty() && !peer.is_local() {
+        if config.protected_mode && !peer.is_local() && self.engine.users.default_user().is_open() {
             self.engine.stats.rejected_connections.add(1);
             return turn_away(socket, PROTECTED_MODE_ERROR);
         }

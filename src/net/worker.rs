@@ -16,7 +16,7 @@ use super::stream::Accepted;
 use crate::base::process;
 use crate::commands::{Executor, Lookup};
 use crate::engine::clients::ClientHandle;
-use crate::engine::{Engine, Worker};
+use crate::engine::{Engine, Session, Worker};
 
 /// What one read may bring. Larger requests are collected in the connection's own buffer.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -161,11 +161,11 @@ impl Desk {
     /// Begins to serve a connection.
     fn seat(&self, arrival: Arrival) {
         let engine = self.engine.clone();
-        let authenticated = engine.config.load().requirepass.is_empty();
-        let place = Place { engine, handle: arrival.handle.clone(), connections: self.counted.clone() };
+        let session = Session::new(arrival.handle.clone(), &engine.users);
+        let place = Place { engine, handle: arrival.handle, connections: self.counted.clone() };
         match arrival.socket.into_stream() {
             Ok(stream) => {
-                let connection = Connection::new(stream, arrival.handle, &self.shared, authenticated);
+                let connection = Connection::new(stream, session, &self.shared);
                 let connection = Rc::new(RefCell::new(connection));
                 let mut connections = self.connections.borrow_mut();
                 if connections.len() == connections.capacity() {

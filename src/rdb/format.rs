@@ -44,7 +44,8 @@ pub mod opcode {
 }
 
 /// A key with its value and all that a file says about it.
-#[cfg_attr(test, derive(Debug, PartialEq))]
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub struct SavedKey<'a> {
     pub key: &'a [u8],
     pub value: Value<'a>,

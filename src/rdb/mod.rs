@@ -18,7 +18,6 @@ pub mod append_only;
 mod error;
 mod format;
 pub mod libraries;
-mod lzf;
 mod packed;
 pub mod payload;
 mod reader;
@@ -26,6 +25,7 @@ mod sink;
 mod source;
 pub mod value;
 mod writer;
+mod ziplist;
 
 pub use error::{Fault, RdbError};
 pub use format::SavedKey;

@@ -15,8 +15,8 @@
 use std::io::{self, Read, Write};
 
 use super::error::{Fault, RdbError};
-use super::lzf;
 use super::source::Source;
+use crate::base::lzf;
 use crate::base::number::{Decimal, parse_i64};
 
 const LENGTH_14_BITS: u8 = 0b01 << 6;

@@ -30,7 +30,8 @@ impl Default for ReadOptions {
     }
 }
 
-#[cfg_attr(test, derive(Debug, PartialEq))]
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub enum Event<'a> {
     /// Something about the file. Unknown names are to be ignored.
     Aux {

@@ -33,8 +33,9 @@ pub enum Parsed {
     Complete { consumed: usize },
     /// A whole inline request. Its quotes are undone, so its arguments are copies: it is rare and typed by hand.
     Inline { consumed: usize, arguments: Vec<Vec<u8>> },
-    /// More bytes are needed: at least `needed` in all, counted from the start of this request.
-    Incomplete { needed: usize },
+    /// More bytes are needed: at least `needed` in all, counted from the start of this request. The argument that is not
+    /// whole begins at `argument_at`, or 0 if that is not known.
+    Incomplete { needed: usize, argument_at: usize },
     /// The bytes cannot be a request. The connection gets the error and is closed.
     Malformed(ProtocolError),
 }
@@ -77,7 +78,7 @@ impl ProtocolError {
 #[inline]
 pub fn parse<'a>(input: &'a [u8], limits: Limits, arguments: &mut Vec<&'a [u8]>) -> Parsed {
     match input.first() {
-        None => Parsed::Incomplete { needed: 1 },
+        None => Parsed::Incomplete { needed: 1, argument_at: 0 },
         Some(b'*') => parse_multibulk(input, limits, arguments),
         Some(_) => parse_inline(input),
     }
@@ -182,7 +183,7 @@ pub fn parse_kept<'a>(input: &'a [u8], limits: Limits, partial: &mut Partial, ar
 fn read_count(input: &[u8], limits: Limits) -> Result<(i64, usize), Parsed> {
     let (count, at) = match header(input, ProtocolError::MultibulkHeaderTooBig, ProtocolError::MultibulkLength) {
         Ok(Some(header)) => header,
-        Ok(None) => return Err(Parsed::Incomplete { needed: input.len() + 1 }),
+        Ok(None) => return Err(Parsed::Incomplete { needed: input.len() + 1, argument_at: 0 }),
         Err(error) => return Err(Parsed::Malformed(error)),
     };
     if count > ARGUMENTS_MAX {
@@ -199,21 +200,21 @@ fn read_count(input: &[u8], limits: Limits) -> Result<(i64, usize), Parsed> {
 fn read_bulk(input: &[u8], at: usize, limits: Limits) -> Result<(usize, usize), Parsed> {
     let rest = &input[at..];
     match rest.first() {
-        None => return Err(Parsed::Incomplete { needed: at + 1 }),
+        None => return Err(Parsed::Incomplete { needed: at + 1, argument_at: 0 }),
         Some(b'$') => {}
         Some(_) if memchr::memchr(b'\r', &rest[..rest.len().min(INLINE_BYTES_MAX + 1)]).is_none() => {
             // Redis looks for the end of the line before it looks at the first byte.
             return Err(if rest.len() > INLINE_BYTES_MAX {
                 Parsed::Malformed(ProtocolError::BulkHeaderTooBig)
             } else {
-                Parsed::Incomplete { needed: input.len() + 1 }
+                Parsed::Incomplete { needed: input.len() + 1, argument_at: 0 }
             });
         }
         Some(&other) => return Err(Parsed::Malformed(ProtocolError::ExpectedDollar(other))),
     }
     let (length, used) = match header(rest, ProtocolError::BulkHeaderTooBig, ProtocolError::BulkLength) {
         Ok(Some(header)) => header,
-        Ok(None) => return Err(Parsed::Incomplete { needed: input.len() + 1 }),
+        Ok(None) => return Err(Parsed::Incomplete { needed: input.len() + 1, argument_at: 0 }),
         Err(error) => return Err(Parsed::Malformed(error)),
     };
     if length < 0 || length > limits.bulk_bytes_max {
@@ -225,7 +226,7 @@ fn read_bulk(input: &[u8], at: usize, limits: Limits) -> Result<(usize, usize), 
     let start = at + used;
     let end = start + length as usize;
     if end + 2 > input.len() {
-        return Err(Parsed::Incomplete { needed: end + 2 });
+        return Err(Parsed::Incomplete { needed: end + 2, argument_at: start });
     }
     Ok((start, end))
 }
@@ -236,7 +237,7 @@ fn parse_inline(input: &[u8]) -> Parsed {
         return if input.len() > INLINE_BYTES_MAX {
             Parsed::Malformed(ProtocolError::InlineTooBig)
         } else {
-            Parsed::Incomplete { needed: input.len() + 1 }
+            Parsed::Incomplete { needed: input.len() + 1, argument_at: 0 }
         };
     };
     let line = &input[..newline];
@@ -264,7 +265,7 @@ mod tests {
         let request = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nhello\r\nworld\r\n";
         for cut in 0..request.len() {
             let (parsed, _) = read(&request[..cut]);
-            let Parsed::Incomplete { needed } = parsed else { panic!("cut at {cut}: {parsed:?}") };
+            let Parsed::Incomplete { needed, .. } = parsed else { panic!("cut at {cut}: {parsed:?}") };
             assert!(needed > cut && needed <= request.len());
         }
         let mut more = request.to_vec();
@@ -280,7 +281,7 @@ mod tests {
         let (mut partial, end) = (Partial::default(), request.len() - 4);
         for came in 0..end {
             let parsed = parse_kept(&request[..came], OPEN, &mut partial, &mut Vec::new());
-            assert!(matches!(parsed, Parsed::Incomplete { needed } if needed > came && needed <= end), "{came}");
+            assert!(matches!(parsed, Parsed::Incomplete { needed, .. } if needed > came && needed <= end), "{came}");
         }
         let mut arguments = Vec::new();
         assert_eq!(parse_kept(request, OPEN, &mut partial, &mut arguments), Parsed::Complete { consumed: end });

@@ -26,6 +26,8 @@ impl Protocol {
 /// Numbers below this have their header lines ready.
 const SHORT_HEADERS: usize = 1024;
 const SHORT_HEADER_BYTES: usize = 8;
+/// Below this, doubles that are integers are written as such.
+const INTEGER_DOUBLES_END: f64 = 1e17;
 
 /// `?N\r\n` for each short number, the length of the line in the last byte.
 static SHORT_HEADERS_TEXT: [[u8; SHORT_HEADER_BYTES]; SHORT_HEADERS] = short_headers();
@@ -177,6 +179,28 @@ impl<'a> Reply<'a> {
         self.header(b'*', length as i64);
     }
 
+    /// Makes what was written from `start` on the `length` elements of an array.
+    pub fn array_from(&mut self, start: usize, length: usize) {
+        self.put_before(start, |reply| reply.array(length));
+    }
+
+    /// Makes what was written from `start` on the `pairs` keys and values of a map.
+    pub fn map_from(&mut self, start: usize, pairs: usize) {
+        self.put_before(start, |reply| reply.map(pairs));
+    }
+
+    /// Puts a bulk string in front of what was written from `start` on.
+    pub fn bulk_from(&mut self, start: usize, bytes: &[u8]) {
+        self.put_before(start, |reply| reply.bulk(bytes));
+    }
+
+    fn put_before(&mut self, start: usize, write: impl FnOnce(&mut Self)) {
+        let end = self.out.len();
+        write(self);
+        let written = self.out.len() - end;
+        self.out[start..].rotate_right(written);
+    }
+
     /// `pairs` keys and values follow.
     pub fn map(&mut self, pairs: usize) {
         match self.protocol {
@@ -209,6 +233,13 @@ impl<'a> Reply<'a> {
 
     /// A floating point number with 17 significant digits at the most, as Redis prints doubles.
     pub fn double(&mut self, value: f64) {
+        if value.trunc() == value && value.abs() < INTEGER_DOUBLES_END && (value != 0.0 || value.is_sign_positive()) {
+            match self.protocol {
+                Protocol::Resp2 => self.bulk_integer(value as i64),
+                Protocol::Resp3 => self.header(b',', value as i64),
+            }
+            return;
+        }
         let text = crate::base::number::double_text(value);
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
@@ -281,9 +312,22 @@ mod tests {
         assert_eq!(both(&|reply| reply.map(2)), ("*4\r\n".into(), "%2\r\n".into()));
         assert_eq!(both(&|reply| reply.set(2)), ("*2\r\n".into(), "~2\r\n".into()));
         assert_eq!(both(&|reply| reply.boolean(true)), (":1\r\n".into(), "#t\r\n".into()));
+        assert_eq!(both(&|reply| reply.double(-7.0)), ("$2\r\n-7\r\n".into(), ",-7\r\n".into()));
+        assert_eq!(both(&|reply| reply.double(-0.0)), ("$2\r\n-0\r\n".into(), ",-0\r\n".into()));
+        assert_eq!(both(&|reply| reply.double(1e17)), ("$5\r\n1e+17\r\n".into(), ",1e+17\r\n".into()));
         assert_eq!(both(&|reply| reply.double(0.5)), ("$3\r\n0.5\r\n".into(), ",0.5\r\n".into()));
         assert_eq!(both(&|reply| reply.verbatim("txt", "hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
         assert_eq!(written(Protocol::Resp2, |reply| reply.integer(-12)), ":-12\r\n");
+        let late = |reply: &mut Reply| {
+            reply.integer(1);
+            let start = reply.len();
+            reply.integer(2);
+            reply.array_from(start, 1);
+            reply.map_from(start, 7);
+            reply.bulk_from(start, b"x");
+        };
+        let expected = (":1\r\n$1\r\nx\r\n*14\r\n*1\r\n:2\r\n".into(), ":1\r\n$1\r\nx\r\n%7\r\n*1\r\n:2\r\n".into());
+        assert_eq!(both(&late), expected);
         assert_eq!(written(Protocol::Resp2, |reply| reply.bulk(&[b'x'; 10])), "$10\r\nxxxxxxxxxx\r\n");
         assert_eq!(written(Protocol::Resp2, |reply| reply.error_text("ERR a\r\nb")), "-ERR a  b\r\n");
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mlua::{Function, Lua, Table, Value};
+use mlua::{Lua, Table, Value};
 
 use super::arguments::plain_number;
 use super::convert;
@@ -74,7 +74,7 @@ impl LuaEngine {
 
 impl ScriptEngine for LuaEngine {
     fn compile(&self, script: &Script) -> Result<(), String> {
-        self.state()?.script(script).map(drop).map_err(|error| plain(&error))
+        self.state()?.compile(script).map_err(|error| plain(&error))
     }
 
     fn load(&self, library: &LibraryCode, timeout_ms: u64) -> Result<Vec<Registered>, String> {
@@ -87,22 +87,15 @@ impl ScriptEngine for LuaEngine {
             Ok(state) => state,
             Err(error) => return failed(error),
         };
-        let called = match runnable {
-            Runnable::Script(script) => {
-                let compiled = state.script(script).map_err(|error| format!("ERR {}", plain(&error)));
-                compiled.map(|compiled| (&state.run_script, compiled, &script.sha))
-            }
-            Runnable::Function(function) => {
-                let callback = state.function(&function.library, &function.name);
-                callback.map(|callback| (&state.run_function, callback, &function.name))
-            }
+        let ready = match runnable {
+            Runnable::Script(script) => state.compile(script).map_err(|error| format!("ERR {}", plain(&error))),
+            Runnable::Function(function) => state.ensure_loaded(&function.library),
         };
-        let (run, called, name) = match called {
-            Ok(called) => called,
-            Err(error) => return failed(error),
-        };
+        if let Err(error) = ready {
+            return failed(error);
+        }
         state.shared.stop.set(None);
-        let outcome = state.shared.host.during(host, || call(&state.lua, run, called, keys, args));
+        let outcome = state.shared.host.during(host, || call(&state, runnable, keys, args));
         self.tidy(&state.lua);
         if let Some(stop) = state.shared.stop.take() {
             return Ended::Stopped(stop);
@@ -116,7 +109,7 @@ impl ScriptEngine for LuaEngine {
                     Ended::Answered
                 }
             },
-            Ok((false, failure)) => raised(&failure, name),
+            Ok((false, failure)) => raised(&failure, name_of(runnable)),
             Err(error) => failed(format!("ERR {}", plain(&error))),
         }
     }
@@ -126,8 +119,22 @@ impl ScriptEngine for LuaEngine {
     }
 }
 
-fn call(lua: &Lua, run: &Function, called: Function, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<(bool, Value)> {
-    run.call((called, array(lua, keys)?, array(lua, args)?))
+fn call(state: &State, runnable: &Runnable, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<(bool, Value)> {
+    let (keys, args) = (array(&state.lua, keys)?, array(&state.lua, args)?);
+    match runnable {
+        Runnable::Script(script) => state.run_script.call((script.id as f64, keys, args)),
+        Runnable::Function(function) => {
+            state.run_function.call((function.library.id as f64, &*function.name, keys, args))
+        }
+    }
+}
+
+/// What errors call it.
+fn name_of(runnable: &Runnable) -> &str {
+    match runnable {
+        Runnable::Script(script) => &script.sha,
+        Runnable::Function(function) => &function.name,
+    }
 }
 
 fn array(lua: &Lua, values: &[&[u8]]) -> mlua::Result<Table> {

@@ -1,7 +1,7 @@
 //! One thread's Lua: its sandbox, the scripts that it compiled and the libraries that it loaded.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use mlua::{
@@ -22,11 +22,11 @@ const SCRIPT_NAME: &str = "@user_script";
 const FUNCTION_NAME: &str = "@user_function";
 /// Instructions between two looks at the time.
 const HOOK_PERIOD: u32 = 10_000;
-/// Compiled scripts kept at the most.
-const COMPILED_MAX: usize = 4096;
+/// Scripts and libraries kept at the most.
+const KEPT_MAX: usize = 4096;
 
-type FunctionsByName = HashMap<String, Function>;
-
+/// Handles on Lua values are few: a state has room for some thousands of them. What is kept for long is kept in tables of
+/// the sandbox, by id.
 pub struct State {
     pub lua: Lua,
     pub shared: Rc<Shared>,
@@ -36,10 +36,12 @@ pub struct State {
     scripts: Table,
     pub run_script: Function,
     pub run_function: Function,
+    keep_script: Function,
+    keep_function: Function,
+    forget: Function,
     load_library: Function,
-    compiled: RefCell<HashMap<u64, Function, foldhash::fast::FixedState>>,
-    /// Functions by the id of their library.
-    libraries: RefCell<HashMap<u64, FunctionsByName>>,
+    /// Ids of the scripts and libraries that the sandbox keeps.
+    kept: RefCell<HashSet<u64, foldhash::fast::FixedState>>,
 }
 
 impl State {
@@ -54,8 +56,8 @@ impl State {
         constants.set("null", Value::NULL)?;
         constants.set("redis", calls::constants(&lua)?)?;
         let sandbox = lua.load(SANDBOX).set_name("=sandbox");
-        let (scripts, run_script, run_function, load_library) = sandbox.call((natives, constants, deprecated))?;
-        let (compiled, libraries) = (RefCell::default(), RefCell::default());
+        let (scripts, run_script, run_function, keep_script, keep_function, forget, load_library) =
+            sandbox.call((natives, constants, deprecated))?;
         Ok(State {
             lua,
             shared,
@@ -64,36 +66,39 @@ impl State {
             scripts,
             run_script,
             run_function,
+            keep_script,
+            keep_function,
+            forget,
             load_library,
-            compiled,
-            libraries,
+            kept: RefCell::default(),
         })
     }
 
-    /// A script's function, compiled when it is first asked for.
-    pub fn script(&self, script: &Script) -> mlua::Result<Function> {
-        if let Some(compiled) = self.compiled.borrow().get(&script.id) {
-            return Ok(compiled.clone());
+    /// Compiles a script, if it is not kept already.
+    pub fn compile(&self, script: &Script) -> mlua::Result<()> {
+        if self.kept.borrow().contains(&script.id) {
+            return Ok(());
         }
         let chunk = self.lua.load(script.code()).set_name(SCRIPT_NAME).set_mode(mlua::chunk::ChunkMode::Text);
         let compiled = chunk.set_environment(self.scripts.clone()).into_function()?;
-        let mut kept = self.compiled.borrow_mut();
-        if kept.len() >= COMPILED_MAX {
-            kept.clear();
-        }
-        kept.insert(script.id, compiled.clone());
-        Ok(compiled)
+        self.make_room()?;
+        self.keep_script.call::<()>((script.id as f64, compiled))?;
+        self.kept.borrow_mut().insert(script.id);
+        Ok(())
     }
 
-    /// A library's function, whose library is loaded when it is first asked for.
-    pub fn function(&self, library: &LibraryCode, name: &str) -> Result<Function, String> {
-        if let Some(functions) = self.libraries.borrow().get(&library.id) {
-            return functions.get(name).cloned().ok_or_else(|| "ERR Function not found".into());
+    /// Loads a library, if it is not kept already.
+    pub fn ensure_loaded(&self, library: &LibraryCode) -> Result<(), String> {
+        if self.kept.borrow().contains(&library.id) { Ok(()) } else { self.load(library, 0).map(drop) }
+    }
+
+    fn make_room(&self) -> mlua::Result<()> {
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+            self.forget.call::<()>(())?;
         }
-        self.load(library, 0)?;
-        let libraries = self.libraries.borrow();
-        let found = libraries.get(&library.id).and_then(|functions| functions.get(name));
-        found.cloned().ok_or_else(|| "ERR Function not found".into())
+        Ok(())
     }
 
     /// Runs a library's code, and keeps the functions that it registers.
@@ -115,18 +120,15 @@ impl State {
         if let Some(failure) = failure {
             return Err(format!("ERR Error registering functions: {failure}"));
         }
+        let failed = |error: mlua::Error| format!("ERR {}", plain(&error));
+        self.make_room().map_err(failed)?;
         let mut registered = Vec::new();
-        let mut functions = FunctionsByName::new();
         for (one, function) in loaded.functions {
-            functions.insert(one.name.clone(), function);
+            self.keep_function.call::<()>((library.id as f64, &*one.name, function)).map_err(failed)?;
             registered.push(one);
         }
+        self.kept.borrow_mut().insert(library.id);
         registered.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut libraries = self.libraries.borrow_mut();
-        if libraries.len() >= COMPILED_MAX {
-            libraries.clear();
-        }
-        libraries.insert(library.id, functions);
         Ok(registered)
     }
 }

@@ -17,7 +17,7 @@ use super::{cron, logging};
 use crate::base::hash::KeyHasher;
 use crate::base::version::CAIRN_VERSION;
 use crate::base::{memory, process};
-use crate::commands::{Lookup, registry};
+use crate::commands::{Lookup, access, registry};
 use crate::config::special::ShutdownFlags;
 use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
@@ -103,6 +103,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy()));
     // Nobody else installs one.
     let _ = engine.script_engine.set(Box::new(LuaEngine::new(config.lua_enable_deprecated_api)));
+    access::load_users(&engine)?;
     // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
     let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;
@@ -141,7 +142,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     if config.always_show_logo {
         show_banner(&config);
     }
-    let used_bytes = memory::allocated_bytes();
+    let used_bytes = memory::used_bytes();
     engine.startup_memory_bytes.store(used_bytes, Ordering::Relaxed);
     engine.used_memory_bytes.store(used_bytes, Ordering::Relaxed);
     tracing::info!("Server initialized, workers={workers}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::{clock, memory, process};
 use crate::engine::Engine;
 use crate::engine::clients::flag;
+use crate::engine::eviction::{self, Evictor};
 use crate::engine::expiry::ExpiryCycle;
 use crate::store::reclaim::RECLAIMER;
 
@@ -24,6 +25,7 @@ pub fn run(engine: Arc<Engine>) {
     {
         tracing::warn!("The allocator purges in the foreground: {error}");
     }
+    let mut evictor = Evictor::default();
     let mut clients_checked_ms = 0;
     loop {
         let config = engine.config.load();
@@ -33,6 +35,7 @@ pub fn run(engine: Arc<Engine>) {
             let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
             cycle.run(&engine, period_ms * 10 * percent);
         }
+        eviction::run_in_background(&engine, &mut evictor);
         engine.sample();
         let now_ms = clock::unix_ms();
         if now_ms >= clients_checked_ms + CLIENT_CHECK_MS {

@@ -8,6 +8,7 @@
 use std::any::Any;
 
 use super::entry::Entry;
+use super::listpack;
 
 /// The type of a value, as TYPE tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub enum Detached {
 impl Detached {
     /// A listpack without elements.
     pub fn empty(value_type: ValueType) -> Detached {
-        Detached::Packed(value_type, Form::Packed, EMPTY_LISTPACK.to_vec())
+        Detached::Packed(value_type, Form::Packed, listpack::EMPTY.to_vec())
     }
 
     pub fn value_type(&self) -> ValueType {
@@ -94,6 +95,3 @@ impl Detached {
         }
     }
 }
-
-/// Total bytes and number of elements, then the end.
-pub const EMPTY_LISTPACK: [u8; 7] = [7, 0, 0, 0, 0, 0, 0xff];

@@ -2,7 +2,11 @@
 
 use super::collection::ValueType;
 use super::entry::EntryRef;
+use super::hash::{Field, HashRef};
+use super::set::SetRef;
 use super::slot::DbIndex;
+use super::stream::Stream;
+use super::zset::ZsetRef;
 use crate::base::digest::Digest;
 
 /// The digest of a value, its key left out. Whether it expires counts, when does not.
@@ -11,9 +15,28 @@ pub fn of_value(entry: EntryRef<'_>) -> Digest {
     digest.add(entry.value_type().name().as_bytes());
     match entry.value_type() {
         ValueType::String => digest.add(entry.value()),
+        ValueType::Set => digest.combine(SetRef::of(entry).digest()),
+        ValueType::Zset => {
+            let zset = ZsetRef::of(entry);
+            digest.add_number(zset.len());
+            for (member, score) in zset.iter() {
+                digest.add(&member);
+                digest.add_number(score.to_bits());
+            }
+        }
+        ValueType::Hash => HashRef::new(entry).for_each(|field| digest.combine(of_field(field))),
+        ValueType::Stream => entry.large::<Stream>().digest(&mut digest),
         other => unreachable!("a {} has no digest yet", other.name()),
     }
     digest.add_number(u64::from(entry.expiry_ms().is_some()));
+    digest
+}
+
+fn of_field(field: Field<'_>) -> Digest {
+    let mut digest = Digest::default();
+    digest.add(&field.name.text());
+    digest.add(&field.value.text());
+    digest.add_number(field.expiry_ms.unwrap_or(u64::MAX));
     digest
 }
 

@@ -23,7 +23,10 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
+use crate::base::memory::size_class;
+
 use super::collection::{Form, Large, ValueType};
+use super::set::SetRef;
 
 /// Longest value kept inside the entry, in bytes. Longer ones grow in a vector of their own.
 pub const INLINE_VALUE_BYTES_MAX: usize = 4096;
@@ -255,6 +258,14 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
+            ValueType::Set => SetRef::of(self).encoding(),
+            ValueType::Zset if self.is_large() => "skiplist",
+            ValueType::Hash => match self.collection_form() {
+                Form::Packed => "listpack",
+                Form::PackedOther => "listpackex",
+                Form::Large => "hashtable",
+            },
+            ValueType::Stream => "stream",
             _ => "listpack",
         }
     }
@@ -663,17 +674,6 @@ fn size_of_parts(meta: u8, key_len: u16, value_len: u16) -> usize {
     HEADER_BYTES + expiry + key + value
 }
 
-/// Rounds up to the allocator's size class: steps of 16 bytes up to 128, then four steps per doubling.
-#[inline]
-pub fn size_class(size: usize) -> usize {
-    if size <= 128 {
-        size.next_multiple_of(16).max(16)
-    } else {
-        let step = 1usize << ((size - 1).ilog2() - 2);
-        size.next_multiple_of(step)
-    }
-}
-
 #[inline]
 fn layout(size: usize) -> Layout {
     // SAFETY: 8 is a power of two, and a class of at most a few keys' and values' bytes is far below `isize::MAX`.
@@ -683,15 +683,6 @@ fn layout(size: usize) -> Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn size_classes_are_the_allocators() {
-        let classes =
-            [(1, 16), (16, 16), (17, 32), (128, 128), (129, 160), (160, 160), (161, 192), (257, 320), (1025, 1280)];
-        for (size, class) in classes {
-            assert_eq!(size_class(size), class, "{size}");
-        }
-    }
 
     #[test]
     fn every_shape_keeps_key_value_and_expiry() {

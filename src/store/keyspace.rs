@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+use super::access::Frequency;
 use super::slot::{DbIndex, NEVER_MS, Slot, SlotGuard};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
@@ -18,6 +19,8 @@ pub struct Keyspace {
     /// Whether there is an observer; saves the lock.
     observed: AtomicBool,
     observer: RwLock<Option<Arc<dyn SlotObserver>>>,
+    /// A packed [`Frequency`], where access clocks tell how often keys are used; else 0.
+    frequency: AtomicU64,
 }
 
 /// Sees each slot once, as it was when the observer was installed: whoever locks slots shows them before they change.
@@ -46,6 +49,7 @@ impl Keyspace {
             soonest_expiry_ms: AtomicU64::new(NEVER_MS),
             observed: AtomicBool::new(false),
             observer: RwLock::default(),
+            frequency: AtomicU64::new(0),
         }
     }
 
@@ -69,6 +73,16 @@ impl Keyspace {
         if let Some(observer) = &*self.observer.read() {
             observer.see(id, slot);
         }
+    }
+
+    /// Has access clocks tell how often keys are used, or when.
+    pub fn set_frequency(&self, frequency: Option<Frequency>) {
+        self.frequency.store(frequency.map_or(0, Frequency::pack), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub fn frequency(&self) -> Option<Frequency> {
+        Frequency::unpack(self.frequency.load(Ordering::Relaxed))
     }
 
     pub fn hasher(&self) -> &KeyHasher {

@@ -178,6 +178,12 @@ impl<'a> Needle<'a> {
     pub fn new(text: &'a [u8]) -> Needle<'a> {
         Needle { text, integer: parse_i64(text) }
     }
+
+    /// The element that the text is packed as.
+    #[inline]
+    pub fn element(&self) -> Element<'a> {
+        self.integer.map_or(Element::Bytes(self.text), Element::Integer)
+    }
 }
 
 impl<'a> From<&'a [u8]> for Needle<'a> {
@@ -602,7 +608,8 @@ mod tests {
             let list = Listpack::new(bytes);
             let forwards = list.iter().count();
             let backwards = list.iter().rev().count();
-            (list.find(&b"none"[..], list.first(), 2), list.position(3), list.position(-2), list.count());
+            assert_eq!(list.find(&b"none"[..], list.first(), 2), None);
+            let _ = (list.position(3), list.position(-2), list.count());
             forwards == backwards
         };
         for len in 0..whole.len() {

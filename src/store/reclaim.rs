@@ -1,6 +1,8 @@
 //! Freeing away from the workers: what is large is queued here and dropped by a background thread, so that no client
 //! waits while memory goes back to the system.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::{Condvar, Mutex};
 
 use super::entry::Entry;
@@ -16,11 +18,14 @@ pub type Garbage = Box<dyn Send>;
 pub struct Reclaimer {
     queue: Mutex<Queue>,
     arrived: Condvar,
+    /// What entries will free that are queued.
+    pending_bytes: AtomicU64,
 }
 
 #[derive(Default)]
 struct Queue {
-    garbage: Vec<Garbage>,
+    /// With the bytes that each is known to free.
+    garbage: Vec<(Garbage, u64)>,
     /// Taken by the thread and not yet freed.
     in_progress: usize,
     /// Freed since the process started or the counters were reset.
@@ -30,19 +35,28 @@ struct Queue {
 /// The process's queue.
 pub static RECLAIMER: std::sync::LazyLock<Reclaimer> = std::sync::LazyLock::new(Reclaimer::default);
 
-/// Frees an entry that nobody can reach any more: at once, or in the background if that may take long.
+/// Frees an entry that nobody can reach any more: at once, or in the background if that may take long. Gives the bytes
+/// that are left to the background.
 #[inline]
-pub fn discard(entry: impl Into<Option<Entry>>) {
-    if let Some(entry) = entry.into()
-        && entry.view().memory_bytes() >= LARGE_ENTRY_BYTES
-    {
-        RECLAIMER.retire(Box::new(entry));
+pub fn discard(entry: impl Into<Option<Entry>>) -> usize {
+    if let Some(entry) = entry.into() {
+        let bytes = entry.view().memory_bytes();
+        if bytes >= LARGE_ENTRY_BYTES {
+            RECLAIMER.queue(Box::new(entry), bytes as u64);
+            return bytes;
+        }
     }
+    0
 }
 
 impl Reclaimer {
     pub fn retire(&self, garbage: Garbage) {
-        self.queue.lock().garbage.push(garbage);
+        self.queue(garbage, 0);
+    }
+
+    fn queue(&self, garbage: Garbage, bytes: u64) {
+        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.queue.lock().garbage.push((garbage, bytes));
         self.arrived.notify_one();
     }
 
@@ -57,13 +71,20 @@ impl Reclaimer {
                 queue.in_progress = queue.garbage.len();
                 std::mem::take(&mut queue.garbage)
             };
-            for item in batch {
+            for (item, bytes) in batch {
                 drop(item);
+                self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 let mut queue = self.queue.lock();
                 queue.in_progress -= 1;
                 queue.freed_count += 1;
             }
         }
+    }
+
+    /// Bytes that will be free once the entries in the queue are.
+    #[inline]
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes.load(Ordering::Relaxed)
     }
 
     pub fn pending_count(&self) -> usize {

@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use super::buckets::prefetch;
 use super::entry::{Entry, EntryRef};
+use super::hash::soonest_field_expiry_ms;
 use super::lock::SpinLock;
 use super::table::{At, Table};
 use super::waiters::{InLine, Waiters};
@@ -36,7 +37,7 @@ pub const NEVER_MS: u64 = u64::MAX;
 /// The keys of one database inside one slot.
 pub struct Db {
     table: Table,
-    /// A lower bound of the expiries in this table, so that the expiry cycle passes slots where nothing is due.
+    /// A lower bound of the expiries in this table, those of fields inside of values among them, so that the expiry cycle passes slots where nothing is due.
     soonest_expiry_ms: u64,
     expiring: u32,
 }
@@ -94,10 +95,18 @@ impl Db {
         }
     }
 
+    /// Told of every expiry that a field inside a value got: the bound covers them, too.
+    pub fn note_field_expiry(&mut self, expiry_ms: u64) {
+        self.soonest_expiry_ms = self.soonest_expiry_ms.min(expiry_ms);
+    }
+
     /// Adds an entry whose key is not there.
     #[inline]
     pub fn insert(&mut self, hash: u64, entry: Entry, hasher: &KeyHasher) -> At {
         self.note_expiry(None, entry.view().expiry_ms());
+        if let Some(expiry_ms) = soonest_field_expiry_ms(entry.view()) {
+            self.note_field_expiry(expiry_ms);
+        }
         self.table.insert(hash, entry, hasher)
     }
 

@@ -4,7 +4,6 @@
 //! handed on as one transaction. What the script selects or chooses for itself ends with it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::find::{self, Naming, is_read_only, known_reach, naming};
 use super::host::Host;
@@ -122,8 +121,7 @@ fn check_declared(cx: &Cx<'_>, flags: ScriptFlags) -> Outcome {
 }
 
 pub(super) fn is_memory_full(cx: &Cx<'_>) -> bool {
-    let limit = cx.config().maxmemory;
-    limit > 0 && !cx.session.loads && cx.engine().used_memory_bytes.load(Ordering::Relaxed) > limit
+    cx.config().maxmemory > 0 && !cx.session.loads && cx.worker.is_out_of_memory()
 }
 
 fn call(cx: &mut Cx<'_>, runnable: &Runnable, args: &[&[u8]], keys: &[&[u8]], arguments: &[&[u8]]) -> Outcome {

@@ -1,15 +1,32 @@
 //! The command table: one row per command, one file per group. The only source for arity, flags, access groups, key
 //! positions and documentation; `registry` reads it, nothing else does.
 
+mod acl;
 mod bitmap;
 mod connection;
 mod generic;
+mod hyperloglog;
 mod scripting;
 mod server;
+mod set;
+mod sorted_set;
+mod stream;
 mod string;
 mod transactions;
 
 use super::spec::CommandSpec;
 
-pub static GROUPS: &[&[CommandSpec]] =
-    &[bitmap::ROWS, connection::ROWS, generic::ROWS, scripting::ROWS, server::ROWS, string::ROWS, transactions::ROWS];
+pub static GROUPS: &[&[CommandSpec]] = &[
+    acl::ROWS,
+    bitmap::ROWS,
+    connection::ROWS,
+    generic::ROWS,
+    hyperloglog::ROWS,
+    scripting::ROWS,
+    server::ROWS,
+    set::ROWS,
+    sorted_set::ROWS,
+    stream::ROWS,
+    string::ROWS,
+    transactions::ROWS,
+];

@@ -17,9 +17,9 @@ const fn runner(name: &'static str, flags: Flags) -> CommandSpec {
 
 
 const WRITES_KEYS: &[KeySpec] =
-    &[keys_counted(2, RW | ACCESS | UPDATE).notes("What becomes of the keys is not known: reckon with RW and UPDATE")];
+    &[counted_keys_at(2, RW | ACCESS | UPDATE).notes("What becomes of the keys is not known: reckon with RW and UPDATE")];
 const READS_KEYS: &[KeySpec] =
-    &[keys_counted(2, RO | ACCESS).notes("What becomes of the keys is not known: reckon with ACCESS")];
+    &[counted_keys_at(2, RO | ACCESS).notes("What becomes of the keys is not known: reckon with ACCESS")];
 
 const DEPENDS: &str = "Depends on the script";
 const DEPENDS_ON_FUNCTION: &str = "Depends on the function";

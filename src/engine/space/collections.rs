@@ -1,6 +1,7 @@
 //! Keys that hold collections: found by their type, changed in place, and gone with their last item.
 
 use super::{Place, Space};
+use crate::base::random;
 use crate::engine::notify;
 use crate::resp::ReplyError;
 use crate::store::reclaim;
@@ -26,6 +27,14 @@ impl Space<'_> {
         let Some(at) = at else { return Ok(None) };
         self.touch_access(place, at);
         of_type(self.entry(place, at), value_type).map(Some)
+    }
+
+    /// The entry of a key that this command has looked for before: then several can be read side by side, and none of
+    /// them has expired.
+    pub fn at_hand(&self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let place = self.place(key);
+        let db = self.held_slot(place.slot)?.db(self.db)?;
+        db.find(place.hash, key).map(|at| db.entry(at)).filter(|entry| !entry.is_expired(self.now_ms))
     }
 
     /// Has `change` change the collection under `key`, if there is one; it tells how many changes it made. A collection
@@ -82,11 +91,11 @@ impl Space<'_> {
 
     #[inline]
     fn edit_at<R>(&mut self, place: Place, at: At, key: &[u8], change: impl FnOnce(&mut Entry) -> (u64, R)) -> R {
-        let (access, hasher) = (self.access, self.keyspace.hasher());
+        let (clock, touches, hasher) = (self.clock, self.touches, self.keyspace.hasher());
         let db = self.db_of(place);
         let ((changes, result), spent) = db.update(at, |entry| {
-            if let Some(access) = access {
-                entry.set_access(access);
+            if touches {
+                entry.set_access(clock.used(entry.view().access(), random::below));
             }
             (change(entry), entry.view().is_spent())
         });

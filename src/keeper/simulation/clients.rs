@@ -27,7 +27,7 @@ impl Clients {
         let session = || {
             let handle =
                 ClientHandle::new(server.engine.clients.next_id(), Peer::Unix { path: "test".into() }, 0, 0, 0);
-            Session::new(Arc::new(handle), true)
+            Session::trusted(Arc::new(handle))
         };
         let worker = Worker::new(server.engine.clone(), worker);
         Clients {

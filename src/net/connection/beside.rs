@@ -66,7 +66,7 @@ impl Connection {
                     arguments = inline.iter().map(Vec::as_slice).collect();
                     consumed
                 }
-                Parsed::Incomplete { needed } => {
+                Parsed::Incomplete { needed, .. } => {
                     self.needed = needed;
                     break;
                 }

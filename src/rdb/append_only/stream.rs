@@ -44,7 +44,8 @@ impl<'a> Command<'a> {
     }
 }
 
-#[cfg_attr(test, derive(Debug, PartialEq))]
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub enum AppendOnlyEvent<'a> {
     /// Of the RDB part.
     Snapshot(Event<'a>),

@@ -3,7 +3,11 @@
 //! A type that is read or written has a file of its own here and a line in each `match`. All others have their line in
 //! [`TYPE_NAMES`] only and are refused by name.
 
+mod hash;
+mod set;
+mod stream;
 mod string;
+mod zset;
 
 use std::io::{self, Read, Write};
 
@@ -69,6 +73,10 @@ impl Value<'_> {
 fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
+        ValueType::Set => set::type_byte(entry),
+        ValueType::Zset => zset::type_byte(entry),
+        ValueType::Hash => hash::type_byte(entry),
+        ValueType::Stream => stream::TYPE_COUNTED,
         other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
@@ -102,6 +110,18 @@ pub(super) fn read<'a, R: Read>(
 ) -> Result<Value<'a>, RdbError> {
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
+        set::MEMBERS | set::INTSET | set::LISTPACK => set::read(source, type_byte, &buffer.limits, &mut buffer.bytes),
+        zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK => {
+            zset::read(source, type_byte, &mut buffer.bytes, buffer.limits.zset)
+        }
+        hash::PAIRS
+        | hash::ZIPMAP
+        | hash::ZIPLIST
+        | hash::LISTPACK
+        | hash::EXPIRING_EARLY..=hash::EXPIRING_LISTPACK => {
+            hash::read(source, type_byte, &mut buffer.bytes, buffer.limits.hash)
+        }
+        stream::TYPE_FIRST | stream::TYPE_COUNTED | stream::TYPE_ACTIVE => stream::read(source, type_byte),
         _ => {
             let key = key.to_vec();
             let fault = match type_name(type_byte) {
@@ -119,6 +139,10 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::String(bytes) => string::write(packer, bytes),
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
+            ValueType::Set => set::write(packer, *entry),
+            ValueType::Zset => zset::write(packer, *entry),
+            ValueType::Hash => hash::write(packer, *entry),
+            ValueType::Stream => stream::write(packer, entry.large()),
             other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),
@@ -154,7 +178,6 @@ impl PartialEq for Value<'_> {
     }
 }
 
-#[cfg(test)]
 impl std::fmt::Debug for Value<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -178,6 +201,8 @@ mod tests {
             let read = read(&mut source, type_byte, b"k\n", 7, &mut buffer).map_err(|error| error.to_string());
             match (type_byte, type_name(type_byte)) {
                 (STRING, _) => assert_eq!(read, Ok(Value::String(b"x"))),
+                (set::MEMBERS | set::INTSET | set::LISTPACK, _) => {}
+                (15 | 19 | 21, _) => assert!(read.unwrap_err().contains("ends in the middle")),
                 (_, Some(name)) => {
                     let error = format!("RDB: value type '{name}' of key \"k\\n\" at offset 7 is not supported yet");
                     assert_eq!(read, Err(error));

@@ -10,8 +10,9 @@ use smallvec::SmallVec;
 
 use super::{
     COUNT_UNKNOWN, END, Element, HEADER_BYTES, INTEGER_13_BITS, INTEGER_16_BITS, INTEGER_24_BITS, INTEGER_32_BITS,
-    INTEGER_64_BITS, Listpack, STRING_6_BITS, STRING_12_BITS, STRING_32_BITS, array, back_bytes, integer_bytes,
+    INTEGER_64_BITS, Listpack, Needle, STRING_6_BITS, STRING_12_BITS, STRING_32_BITS, array, back_bytes, integer_bytes,
 };
+use crate::store::Entry;
 
 /// Bytes of new elements that need no allocation on their way in.
 const ON_STACK_BYTES: usize = 256;
@@ -44,6 +45,67 @@ impl PackedBytes for Vec<u8> {
 
     fn write_at(&mut self, at: usize, bytes: &[u8]) {
         self[at..][..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl PackedBytes for Entry {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.view().value()
+    }
+
+    #[inline]
+    fn splice(&mut self, range: Range<usize>, insert: &[u8]) {
+        self.splice_packed(range, insert);
+    }
+
+    #[inline]
+    fn write_at(&mut self, at: usize, bytes: &[u8]) {
+        self.packed_mut()[at..][..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// Elements that are packed, and wait to be put into a listpack together.
+#[derive(Default)]
+pub struct Run {
+    packed: Packed,
+    count: usize,
+}
+
+impl Run {
+    pub fn new() -> Run {
+        Run::default()
+    }
+
+    /// How many elements there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    pub fn push(&mut self, element: Element<'_>) {
+        put_element(&mut self.packed, element);
+        self.count += 1;
+    }
+
+    /// Looks for a text among every `stride`th element; gives its place in the run.
+    #[inline]
+    pub fn find(&self, needle: &Needle<'_>, stride: usize) -> Option<usize> {
+        // Elements alone read like a listpack that ends early.
+        Listpack::new(&self.packed).find_needle(needle, 0, stride)
+    }
+
+    /// Replaces the element that follows the one at `at`.
+    pub fn replace_after(&mut self, at: usize, element: Element<'_>) {
+        let run = Listpack::new(&self.packed);
+        if let Some(at) = run.after(at)
+            && let Some(end) = run.after(at)
+        {
+            let behind = Packed::from_slice(&self.packed[end..]);
+            self.packed.truncate(at);
+            put_element(&mut self.packed, element);
+            self.packed.extend_from_slice(&behind);
+        }
     }
 }
 
@@ -150,6 +212,12 @@ fn header(total: usize, count: usize) -> [u8; HEADER_BYTES] {
     header[..4].copy_from_slice(&(total as u32).to_le_bytes());
     header[4..].copy_from_slice(&u16::try_from(count).unwrap_or(COUNT_UNKNOWN).to_le_bytes());
     header
+}
+
+/// Puts a run of elements before the one at `at`, or at the end.
+#[inline]
+pub fn insert_run(list: &mut impl PackedBytes, at: usize, run: &Run) {
+    exchange(list, at..at, 0, &run.packed, run.count);
 }
 
 /// Replaces a range of `removed` whole elements by `added` packed ones.

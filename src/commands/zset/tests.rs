@@ -1,0 +1,1 @@
+//! Sorted sets through their commands.

@@ -1,0 +1,21 @@
+//! Streams: entries that are appended, read in the order of their ids, and given to consumer groups.
+//!
+//! ```text
+//! Stream -> Entries -> Block per hundred entries or so (a listpack)
+//!        -> Group by name -> pending entries, consumers
+//! ```
+
+mod block;
+mod claim;
+mod delivery;
+mod entries;
+mod group;
+mod id;
+mod value;
+
+pub use block::{Block, BlockLimits, Item};
+pub use claim::{Claim, Claimed};
+pub use entries::{AppendError, Entries, Keep, Trim};
+pub use group::{Consumer, ConsumerId, Group, Pending};
+pub use id::{IdText, NewId, StreamId};
+pub use value::Stream;
