@@ -381,8 +381,8 @@ local function keep_function(id, name, callback)
     libraries[id][name] = callback
 end
 
-local function forget()
-    scripts, libraries = {}, {}
+local function forget(id)
+    scripts[id], libraries[id] = nil, nil
 end
 
 local function load_library(code)

@@ -1,8 +1,9 @@
 //! One thread's Lua: its sandbox, the scripts that it compiled and the libraries that it loaded.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 
 use mlua::{
     Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState,
@@ -22,8 +23,23 @@ const SCRIPT_NAME: &str = "@user_script";
 const FUNCTION_NAME: &str = "@user_function";
 /// Instructions between two looks at the time.
 const HOOK_PERIOD: u32 = 10_000;
-/// Scripts and libraries kept at the most.
-const KEPT_MAX: usize = 4096;
+/// So many scripts and libraries are kept without a look at whether the server still has them.
+const SWEEP_MIN: usize = 16;
+
+/// What the sandbox keeps, as the server has it.
+enum Kept {
+    Script(Weak<Script>),
+    Library(Weak<LibraryCode>),
+}
+
+impl Kept {
+    fn is_gone(&self) -> bool {
+        match self {
+            Kept::Script(script) => script.strong_count() == 0,
+            Kept::Library(library) => library.strong_count() == 0,
+        }
+    }
+}
 
 /// Handles on Lua values are few: a state has room for some thousands of them. What is kept for long is kept in tables of
 /// the sandbox, by id.
@@ -40,8 +56,10 @@ pub struct State {
     keep_function: Function,
     forget: Function,
     load_library: Function,
-    /// Ids of the scripts and libraries that the sandbox keeps.
-    kept: RefCell<HashSet<u64, foldhash::fast::FixedState>>,
+    /// The scripts and libraries that the sandbox keeps, by id.
+    kept: RefCell<HashMap<u64, Kept, foldhash::fast::FixedState>>,
+    /// At how many of them those are sought that the server has forgotten.
+    sweep_at: Cell<usize>,
 }
 
 impl State {
@@ -71,38 +89,45 @@ impl State {
             forget,
             load_library,
             kept: RefCell::default(),
+            sweep_at: Cell::new(SWEEP_MIN),
         })
     }
 
     /// Compiles a script, if it is not kept already.
-    pub fn compile(&self, script: &Script) -> mlua::Result<()> {
-        if self.kept.borrow().contains(&script.id) {
+    pub fn compile(&self, script: &Arc<Script>) -> mlua::Result<()> {
+        if self.kept.borrow().contains_key(&script.id) {
             return Ok(());
         }
         let chunk = self.lua.load(script.code()).set_name(SCRIPT_NAME).set_mode(mlua::chunk::ChunkMode::Text);
         let compiled = chunk.set_environment(self.scripts.clone()).into_function()?;
-        self.make_room()?;
+        self.sweep()?;
         self.keep_script.call::<()>((script.id as f64, compiled))?;
-        self.kept.borrow_mut().insert(script.id);
+        self.kept.borrow_mut().insert(script.id, Kept::Script(Arc::downgrade(script)));
         Ok(())
     }
 
     /// Loads a library, if it is not kept already.
-    pub fn ensure_loaded(&self, library: &LibraryCode) -> Result<(), String> {
-        if self.kept.borrow().contains(&library.id) { Ok(()) } else { self.load(library, 0).map(drop) }
+    pub fn ensure_loaded(&self, library: &Arc<LibraryCode>) -> Result<(), String> {
+        if self.kept.borrow().contains_key(&library.id) { Ok(()) } else { self.load(library, 0).map(drop) }
     }
 
-    fn make_room(&self) -> mlua::Result<()> {
+    /// Forgets what the server has forgotten, once there may be much of it.
+    fn sweep(&self) -> mlua::Result<()> {
         let mut kept = self.kept.borrow_mut();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-            self.forget.call::<()>(())?;
+        if kept.len() < self.sweep_at.get() {
+            return Ok(());
         }
+        let gone: Vec<u64> = kept.iter().filter(|(_, one)| one.is_gone()).map(|(id, _)| *id).collect();
+        for id in gone {
+            kept.remove(&id);
+            self.forget.call::<()>(id as f64)?;
+        }
+        self.sweep_at.set(2 * kept.len() + SWEEP_MIN);
         Ok(())
     }
 
     /// Runs a library's code, and keeps the functions that it registers.
-    pub fn load(&self, library: &LibraryCode, timeout_ms: u64) -> Result<Vec<Registered>, String> {
+    pub fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, String> {
         let code = &library.code[library.code_at..];
         let chunk = self.lua.load(code).set_name(FUNCTION_NAME).set_mode(mlua::chunk::ChunkMode::Text);
         let compiled = chunk.into_function();
@@ -121,13 +146,13 @@ impl State {
             return Err(format!("ERR Error registering functions: {failure}"));
         }
         let failed = |error: mlua::Error| format!("ERR {}", plain(&error));
-        self.make_room().map_err(failed)?;
+        self.sweep().map_err(failed)?;
         let mut registered = Vec::new();
         for (one, function) in loaded.functions {
             self.keep_function.call::<()>((library.id as f64, &*one.name, function)).map_err(failed)?;
             registered.push(one);
         }
-        self.kept.borrow_mut().insert(library.id);
+        self.kept.borrow_mut().insert(library.id, Kept::Library(Arc::downgrade(library)));
         registered.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(registered)
     }

@@ -68,7 +68,7 @@ fn runnable(cx: &mut Cx<'_>, args: &[&[u8]]) -> Result<Runnable, ReplyError> {
 /// The script with this body, registered and compiled.
 pub fn register(cx: &Cx<'_>, body: &[u8]) -> Result<Arc<Script>, ReplyError> {
     let (engine, text) = (cx.engine(), |text: String| ReplyError::Quoting(text.into_bytes()));
-    let script = Script::new(body).map_err(text)?;
+    let script = Arc::new(Script::new(body).map_err(text)?);
     let script = match engine.scripts.get(script.sha.as_bytes()) {
         Some(known) => known,
         None => {
