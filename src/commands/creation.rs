@@ -6,6 +6,7 @@ use crate::base::number::{Decimal, double_text};
 use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
+use crate::store::hash::Hash;
 use crate::store::list::ListRef;
 use crate::store::set::Set;
 use crate::store::zset::ZsetRef;
@@ -29,6 +30,7 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
         ValueType::List if entry.collection_form() == Form::Large => create_list(entry, key, &mut emit),
         ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
         ValueType::Set if entry.collection_form() == Form::Large => create_set(entry, key, &mut emit),
+        ValueType::Hash if entry.collection_form() == Form::Large => create_hash(entry, key, &mut emit),
         _ => {
             let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
             let payload = payload::encode(value_of(entry), true);
@@ -92,6 +94,30 @@ fn create_set(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) 
             command.push(member);
         }
         emit(&command);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    }
+}
+
+/// A large hash, in pieces; then the expiry of each field that has one.
+fn create_hash(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let hash: &Hash = entry.large();
+    let mut fields = hash.iter().peekable();
+    while fields.peek().is_some() {
+        let (mut piece, mut bytes): (Vec<&[u8]>, _) = (vec![b"HSET", key], 0);
+        while let Some(field) = fields.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += field.key().len() + field.value().len() + ITEM_BYTES;
+            piece.extend([field.key(), field.value()]);
+        }
+        emit(&piece);
+    }
+    for field in hash.iter() {
+        if let Some(expiry_ms) = field.expiry_ms() {
+            let expiry = Decimal::new(expiry_ms as i64);
+            emit(&[b"HPEXPIREAT", key, expiry.as_bytes(), b"FIELDS", b"1", field.key()]);
+        }
     }
     if let Some(expiry_ms) = entry.expiry_ms() {
         emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);

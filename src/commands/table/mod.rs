@@ -5,6 +5,8 @@ mod acl;
 mod bitmap;
 mod connection;
 mod generic;
+mod hash;
+mod hash_expiry;
 mod hyperloglog;
 mod list;
 mod server;
@@ -21,6 +23,8 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     bitmap::ROWS,
     connection::ROWS,
     generic::ROWS,
+    hash::ROWS,
+    hash_expiry::ROWS,
     hyperloglog::ROWS,
     list::ROWS,
     server::ROWS,
