@@ -35,6 +35,7 @@ mod persistence;
 pub mod registry;
 pub mod replay;
 mod scan;
+pub mod script;
 mod server;
 mod set;
 mod slow_log;

@@ -53,6 +53,8 @@ pub const WALKS_SLOTS: Flags = 1 << 33;
 pub const NEVER_QUEUED: Flags = 1 << 34;
 /// Cairn's own: runs the queue, so it needs what the queued commands need.
 pub const RUNS_QUEUE: Flags = 1 << 35;
+/// Cairn's own: runs a script, so what it needs is known of the script alone.
+pub const RUNS_SCRIPT: Flags = 1 << 36;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -148,6 +150,7 @@ pub enum Group {
     Generic,
     HyperLogLog,
     List,
+    Scripting,
     Server,
     Set,
     SortedSet,
@@ -164,6 +167,7 @@ impl Group {
             Group::Generic => "generic",
             Group::HyperLogLog => "hyperloglog",
             Group::List => "list",
+            Group::Scripting => "scripting",
             Group::Server => "server",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",

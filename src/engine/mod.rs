@@ -10,6 +10,7 @@ pub mod gate;
 pub mod notify;
 pub mod persistence;
 pub mod saved;
+pub mod script;
 pub mod session;
 pub mod space;
 pub mod state;

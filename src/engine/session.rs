@@ -90,6 +90,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Monitors ask nothing else, and are told of everything.
     pub monitor: bool,
+    /// The command under way is a script's.
+    pub in_script: bool,
     /// Runs the commands of a file that is being loaded: neither loading nor full memory stands in its way.
     pub loads: bool,
     pub waiting: Option<Waiting>,
@@ -124,6 +126,7 @@ impl Session {
             watch_flag: WatchFlag::default(),
             no_touch: false,
             monitor: false,
+            in_script: false,
             loads: false,
             waiting: None,
             throttled: false,

@@ -11,6 +11,7 @@ use super::effect::EffectSink;
 use super::eviction::{self, Pressure};
 use super::gate::Gate;
 use super::persistence::Persistence;
+use super::script::{Libraries, Running, ScriptEngine, Scripts};
 use crate::acl::Users;
 use crate::acl::log::DenialLog;
 use crate::base::hash::KeyHasher;
@@ -123,6 +124,14 @@ pub struct Engine {
     pub persistence: Persistence,
     pub eviction_pressure: Pressure,
     pub shutdown: Shutdown,
+    pub scripts: Scripts,
+    pub libraries: Libraries,
+    /// Scripts that overran their time.
+    pub running: Running,
+    /// Installed before anything is loaded.
+    pub script_engine: OnceLock<Box<dyn ScriptEngine>>,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run what they otherwise may not.
+    pub scripts_run_anything: AtomicBool,
     pub workers: Vec<Arc<WorkerStats>>,
     pub stats: SharedStats,
     pub error_codes: Mutex<std::collections::BTreeMap<String, u64>>,
@@ -168,6 +177,11 @@ impl Engine {
             persistence: Persistence::default(),
             eviction_pressure: Pressure::default(),
             shutdown: Shutdown::default(),
+            scripts: Scripts::default(),
+            libraries: Libraries::default(),
+            running: Running::default(),
+            script_engine: OnceLock::new(),
+            scripts_run_anything: AtomicBool::new(false),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
             stats: SharedStats::default(),
             error_codes: Mutex::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::effect::EffectSink;
 use super::eviction::{Evictor, Outcome};
+use super::script::ScriptCache;
 use super::state::Engine;
 use crate::base::clock;
 use crate::config::Config;
@@ -21,6 +22,8 @@ pub struct Worker {
     changed: Cell<bool>,
     evictor: RefCell<Evictor>,
     out_of_memory: Cell<bool>,
+    /// The scripts that the worker ran, ready at hand.
+    pub scripts: RefCell<ScriptCache>,
     /// Wall time of the batch under way, in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -41,6 +44,7 @@ impl Worker {
             changed: Cell::new(false),
             evictor: RefCell::default(),
             out_of_memory: Cell::new(false),
+            scripts: RefCell::default(),
             now_ms: clock::unix_ms(),
         }
     }
@@ -57,6 +61,7 @@ impl Worker {
             changed: Cell::new(false),
             evictor: RefCell::default(),
             out_of_memory: Cell::new(false),
+            scripts: RefCell::default(),
             now_ms: 0,
             engine,
         }

@@ -7,6 +7,7 @@ mod connection;
 mod generic;
 mod hyperloglog;
 mod list;
+mod scripting;
 mod server;
 mod set;
 mod sorted_set;
@@ -23,6 +24,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     generic::ROWS,
     hyperloglog::ROWS,
     list::ROWS,
+    scripting::ROWS,
     server::ROWS,
     set::ROWS,
     sorted_set::ROWS,
