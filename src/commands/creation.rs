@@ -7,6 +7,7 @@ use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
 use crate::store::listpack::Text;
+use crate::store::set::Set;
 use crate::store::stream::{Stream, StreamId};
 use crate::store::zset::ZsetRef;
 use crate::store::{DbIndex, Detached, EntryRef, Form, ValueType};
@@ -30,6 +31,7 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
         },
         ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
         ValueType::Stream if entry.memory_bytes() > WHOLE_BYTES_MAX => create_stream(entry, key, &mut emit),
+        ValueType::Set if entry.collection_form() == Form::Large => create_set(entry, key, &mut emit),
         _ => {
             let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
             let payload = payload::encode(value_of(entry), true);
@@ -78,6 +80,23 @@ fn create_stream(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]]
     let mut command = vec![&b"XSETID"[..], key, last_id.as_bytes(), b"ENTRIESADDED", added.as_bytes()];
     command.extend([&b"MAXDELETEDID"[..], deleted_id.as_bytes()]);
     emit(&command);
+}
+
+/// A large set, in pieces.
+fn create_set(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let mut members = entry.large::<Set>().iter().peekable();
+    while members.peek().is_some() {
+        let (mut command, mut bytes): (Vec<&[u8]>, usize) = (vec![b"SADD", key], 0);
+        while let Some(member) = members.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += member.len() + ITEM_BYTES;
+            command.push(member);
+        }
+        emit(&command);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    }
 }
 
 /// What those commands take in the log.

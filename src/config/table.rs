@@ -235,7 +235,7 @@ section "Security" {
         Enum(ProtectedAction::NAMES), [], Honoured;
     /// Who may use MODULE: no one, everyone, or clients on this machine.
     enable_module_command: ProtectedAction = ProtectedAction::No, "enable-module-command",
-        Enum(ProtectedAction::NAMES), [], Accepted("Cairn has no module interface.");
+        Enum(ProtectedAction::NAMES), [], Honoured;
     /// Whose DUMP payloads are checked in depth before RESTORE takes them.
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No, "sanitize-dump-payload",
         Enum(SanitizeDumpPayload::NAMES), [MUTABLE],
@@ -258,7 +258,7 @@ section "Clients" {
     /// The longest single argument that a client may send.
     proto_max_bulk_len: u64 = 512 << 20, "proto-max-bulk-len", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// How many keys the table of client-side caching remembers before it evicts some. 0 means no limit.
-    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Accepted("Client-side caching is not there yet.");
+    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Honoured;
 }
 
 section "Memory" {
@@ -510,7 +510,7 @@ section "Observation" {
     /// Publish changes of keys: K and E choose the channel, the other letters the events, A most of them. Empty turns
     /// it off.
     notify_keyspace_events: KeyspaceEvents = KeyspaceEvents(0), "notify-keyspace-events",
-        Special("letters of Ag$lshzxeKEtmdn"), [MUTABLE], Accepted("Keyspace events are not published yet.");
+        Special("letters of Ag$lshzxeKEtmdn"), [MUTABLE], Honoured;
 }
 
 section "Encodings" {
@@ -534,10 +534,10 @@ section "Encodings" {
     set_max_listpack_value: u64 = 64, "set-max-listpack-value", Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with at most this many members is kept compact.
     zset_max_listpack_entries: u64 = 128, "zset-max-listpack-entries" | "zset-max-ziplist-entries",
-        Integer(0, LONG), [MUTABLE], NO_TYPE;
+        Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with no member longer than this is kept compact.
     zset_max_listpack_value: u64 = 64, "zset-max-listpack-value" | "zset-max-ziplist-value", Memory(0, LONG),
-        [MUTABLE], NO_TYPE;
+        [MUTABLE], Honoured;
     /// A HyperLogLog up to this size keeps its sparse form.
     hll_sparse_max_bytes: u64 = 3000, "hll-sparse-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The size of one node of a stream. 0 means no limit.

@@ -6,6 +6,8 @@ mod bitmap;
 mod connection;
 mod generic;
 mod hyperloglog;
+mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod sorted_set;
@@ -21,6 +23,8 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     connection::ROWS,
     generic::ROWS,
     hyperloglog::ROWS,
+    pubsub::ROWS,
+    scripting::ROWS,
     server::ROWS,
     set::ROWS,
     sorted_set::ROWS,
