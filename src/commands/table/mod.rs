@@ -3,6 +3,7 @@
 
 mod acl;
 mod bitmap;
+mod cluster;
 mod connection;
 mod generic;
 mod hyperloglog;
@@ -19,6 +20,7 @@ use super::spec::CommandSpec;
 pub static GROUPS: &[&[CommandSpec]] = &[
     acl::ROWS,
     bitmap::ROWS,
+    cluster::ROWS,
     connection::ROWS,
     generic::ROWS,
     hyperloglog::ROWS,
