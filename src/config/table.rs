@@ -246,7 +246,7 @@ section "Clients" {
     /// Memory that all clients together may use for buffers, as a size or as a share of maxmemory; those that use most
     /// are disconnected first. 0 means no limit.
     maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0), "maxmemory-clients", Kind::MemoryOrPercent(100),
-        [MUTABLE], Accepted("Clients are bounded one by one, not yet together.");
+        [MUTABLE], Honoured;
     /// The longest request that may be buffered for one client before it is disconnected.
     client_query_buffer_limit: u64 = 1 << 30, "client-query-buffer-limit", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// Per class of clients (normal, replica, pubsub): disconnect one whose unsent output passes the hard limit at
