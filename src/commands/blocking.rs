@@ -24,7 +24,7 @@ use crate::engine::blocking::{Wait, Waiter};
 use crate::engine::clients::ClientHandle;
 use crate::engine::effect::bytes_for_request;
 use crate::engine::session::{ReplyMode, Waiting};
-use crate::engine::space::Followers;
+use crate::engine::space::{Followers, PATIENT};
 use crate::engine::{Session, Space, Worker};
 use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
@@ -178,7 +178,7 @@ fn with_slots<R>(
     let followers = worker.effects().map(|sink| Followers { sink, lane: worker.index, writes: true });
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
     space.events.wanted = worker.wanted_events();
-    space.lock_some(slots.clone());
+    space.lock_some(slots.clone(), &PATIENT);
     let handle = Arc::new(ClientHandle::nobody());
     let mut out = Vec::new();
     let mut cx = Cx {
@@ -189,6 +189,8 @@ fn with_slots<R>(
         reply: Reply::new(&mut out, Protocol::Resp2),
         command: registry::by_id(CommandId(0)),
         in_exec: false,
+        script: None,
+        wants_everything: false,
         waits: Waits::Denied,
     };
     let result = work(&mut cx);

@@ -215,6 +215,25 @@ impl Waits {
     }
 }
 
+/// What scripts and functions take. They share the threads' states, which the scripts' lines tell.
+fn write_scripts(text: &mut Text, engine: &crate::engine::Engine) {
+    let states_bytes = engine.script_engine.get().map_or(0, |scripts| scripts.memory_bytes());
+    let (scripts, scripts_bytes) = engine.scripts.size();
+    let libraries = engine.libraries.current();
+    let functions_bytes: usize = libraries.libraries().map(|library| library.code.code.len()).sum();
+    text.field("used_memory_lua", states_bytes);
+    text.field("used_memory_vm_eval", states_bytes);
+    text.field("used_memory_lua_human", human(states_bytes));
+    text.field("used_memory_scripts_eval", scripts_bytes);
+    text.field("number_of_cached_scripts", scripts);
+    text.field("number_of_functions", libraries.function_count());
+    text.field("number_of_libraries", libraries.libraries().len());
+    text.field("used_memory_vm_functions", 0);
+    text.bytes("used_memory_vm_total", states_bytes);
+    text.field("used_memory_functions", functions_bytes);
+    text.bytes("used_memory_scripts", (scripts_bytes + functions_bytes) as u64);
+}
+
 fn memory(cx: &mut Cx<'_>, text: &mut Text) {
     let counts = text.counts.get_or_insert_with(|| cx.space.counts());
     let overview = Overview::take(cx, counts, text.used_bytes);
@@ -232,18 +251,7 @@ fn memory(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("allocator_active", overview.allocator.active_bytes);
     text.field("allocator_resident", overview.allocator.resident_bytes);
     text.bytes("total_system_memory", process::system_memory_bytes());
-    text.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
-    text.field("used_memory_lua_human", human(0));
-    text.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-    ]);
-    text.bytes("used_memory_vm_total", 0);
-    text.field("used_memory_functions", 0);
-    text.bytes("used_memory_scripts", 0);
+    write_scripts(text, cx.engine());
     text.bytes("maxmemory", config.maxmemory);
     text.field("maxmemory_policy", config.maxmemory_policy.word());
     for (ratio_name, bytes_name, excess) in [

@@ -116,6 +116,11 @@ pub const fn keys_before_last(index: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -2, step: 1, limit: 0 })
 }
 
+/// Keys that no rule finds.
+pub const fn unknown_keys(flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Unknown, FindKeys::Unknown)
+}
+
 impl KeySpec {
     pub const fn notes(self, notes: &'static str) -> Self {
         KeySpec { notes: Some(notes), ..self }

@@ -53,6 +53,12 @@ impl Command {
         self.flags & flags != 0
     }
 
+    /// Whether a call needs every slot at rest.
+    #[inline]
+    pub fn needs_all_slots(&self, args: &[&[u8]]) -> bool {
+        self.has(spec::ALL_SLOTS) || self.spec.reach.is_some_and(|reach| reach(args))
+    }
+
     pub fn subcommands(&self) -> &'static [Command] {
         let first = self.id.index() + 1;
         &all()[first..first + self.spec.subcommands.len()]

@@ -520,10 +520,9 @@ section "Encodings" {
         [MUTABLE], NO_TYPE;
     /// The size of one node of a list: so many elements, or with -1 to -5, 4, 8, 16, 32 or 64 KB.
     list_max_listpack_size: i32 = -2, "list-max-listpack-size" | "list-max-ziplist-size", Integer(-INT - 1, INT),
-        [MUTABLE], NO_TYPE;
+        [MUTABLE], Honoured;
     /// How many nodes at each end of a list to leave uncompressed. 0 means no compression.
-    list_compress_depth: u32 = 0, "list-compress-depth", Integer(0, INT), [MUTABLE],
-        Accepted("Lists are not compressed in memory.");
+    list_compress_depth: u32 = 0, "list-compress-depth", Integer(0, INT), [MUTABLE], Honoured;
     /// A set of integers with at most this many members is kept compact.
     set_max_intset_entries: u64 = 512, "set-max-intset-entries", Integer(0, LONG), [MUTABLE], Honoured;
     /// A set with at most this many members is kept compact.
@@ -532,16 +531,16 @@ section "Encodings" {
     set_max_listpack_value: u64 = 64, "set-max-listpack-value", Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with at most this many members is kept compact.
     zset_max_listpack_entries: u64 = 128, "zset-max-listpack-entries" | "zset-max-ziplist-entries",
-        Integer(0, LONG), [MUTABLE], NO_TYPE;
+        Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with no member longer than this is kept compact.
     zset_max_listpack_value: u64 = 64, "zset-max-listpack-value" | "zset-max-ziplist-value", Memory(0, LONG),
-        [MUTABLE], NO_TYPE;
+        [MUTABLE], Honoured;
     /// A HyperLogLog up to this size keeps its sparse form.
     hll_sparse_max_bytes: u64 = 3000, "hll-sparse-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The size of one node of a stream. 0 means no limit.
-    stream_node_max_bytes: u64 = 4096, "stream-node-max-bytes", Memory(0, LONG), [MUTABLE], NO_TYPE;
+    stream_node_max_bytes: u64 = 4096, "stream-node-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The number of entries in one node of a stream. 0 means no limit.
-    stream_node_max_entries: i64 = 100, "stream-node-max-entries", Integer(0, LONG), [MUTABLE], NO_TYPE;
+    stream_node_max_entries: i64 = 100, "stream-node-max-entries", Integer(0, LONG), [MUTABLE], Honoured;
 }
 
 section "Defragmentation" {

@@ -13,6 +13,7 @@ pub mod notify;
 pub mod persistence;
 pub mod pubsub;
 pub mod saved;
+pub mod script;
 pub mod session;
 pub mod space;
 pub mod state;

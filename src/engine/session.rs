@@ -94,6 +94,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Monitors ask nothing else, and are told of everything.
     pub monitor: bool,
+    /// The command under way is a script's.
+    pub in_script: bool,
     subscriptions: Option<Box<Subscriptions>>,
     /// It has subscriptions, and speaks a protocol in which messages and replies cannot be told apart.
     pub only_listens: bool,
@@ -135,6 +137,7 @@ impl Session {
             watch_flag: WatchFlag::default(),
             no_touch: false,
             monitor: false,
+            in_script: false,
             subscriptions: None,
             only_listens: false,
             tracking: None,

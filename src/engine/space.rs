@@ -11,6 +11,8 @@ mod fields;
 mod news;
 mod whole;
 
+use std::sync::atomic::AtomicBool;
+
 use smallvec::SmallVec;
 
 pub use self::news::{Changed, News};
@@ -54,6 +56,9 @@ enum Held<'a> {
         observed: bool,
     },
 }
+
+/// Raised never, for those who wait for slots as long as it takes.
+pub static PATIENT: AtomicBool = AtomicBool::new(false);
 
 /// Where a key lives.
 #[derive(Clone, Copy, Debug)]
@@ -174,22 +179,64 @@ impl<'a> Space<'a> {
         Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
     }
 
-    /// Locks the one slot of `key`, whose place is known.
+    /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `give_up` was raised while
+    /// somebody else held the slot.
     #[inline]
-    pub fn lock_one(&mut self, key: &[u8], place: Place) {
+    pub fn lock_one(&mut self, key: &[u8], place: Place, give_up: &AtomicBool) -> bool {
+        let Some(guard) = self.keyspace.lock_alone_unless(place.slot, give_up) else { return false };
         self.known = Some((key.as_ptr(), place));
-        self.held = Held::One(place.slot, self.keyspace.lock_alone(place.slot));
+        self.held = Held::One(place.slot, guard);
+        true
     }
 
-    /// Locks these slots, in ascending order whatever order they come in.
-    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>) {
+    /// Locks these slots, in ascending order whatever order they come in, or none when `give_up` is raised meanwhile.
+    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>, give_up: &AtomicBool) -> bool {
         slots.sort_unstable();
         slots.dedup();
-        let mut guards: Vec<_> = slots.into_iter().map(|slot| (slot, self.keyspace.lock(slot))).collect();
+        let mut guards = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let Some(guard) = self.keyspace.slot(slot).lock_unless(give_up) else { return false };
+            guards.push((slot, guard));
+        }
         if self.keyspace.is_observed() {
             guards.iter_mut().for_each(|(id, guard)| self.keyspace.show(*id, guard));
         }
         self.held = Held::Some(guards);
+        true
+    }
+
+    pub fn holds_all(&self) -> bool {
+        matches!(self.held, Held::All { .. })
+    }
+
+    /// Locks one more slot beside those that are held. One above all of them keeps the order of locking, and is waited
+    /// for; any other is had only if it is free now.
+    pub fn extend(&mut self, id: SlotId) -> bool {
+        if self.holds(id) {
+            return true;
+        }
+        let mut guards = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => Vec::new(),
+            Held::One(held, guard) => vec![(held, guard)],
+            Held::Some(guards) => guards,
+            all @ Held::All { .. } => {
+                self.held = all;
+                return true;
+            }
+        };
+        let is_highest = guards.last().is_none_or(|(highest, _)| *highest < id);
+        let slot = self.keyspace.slot(id);
+        let guard = if is_highest { Some(slot.lock()) } else { slot.try_lock() };
+        let locked = guard.is_some();
+        if let Some(mut guard) = guard {
+            if self.keyspace.is_observed() {
+                self.keyspace.show(id, &mut guard);
+            }
+            let at = guards.partition_point(|(held, _)| *held < id);
+            guards.insert(at, (id, guard));
+        }
+        self.held = Held::Some(guards);
+        locked
     }
 
     /// Makes every slot reachable. The caller has closed the gate.

@@ -12,6 +12,7 @@ use super::eviction::{self, Pressure, Weights};
 use super::gate::Gate;
 use super::persistence::Persistence;
 use super::pubsub::PubSub;
+use super::script::{Libraries, Running, ScriptEngine, Scripts};
 use super::tracking::Tracking;
 use crate::acl::Users;
 use crate::acl::log::DenialLog;
@@ -128,6 +129,14 @@ pub struct Engine {
     pub eviction_pressure: Pressure,
     pub eviction_weights: RwLock<Weights>,
     pub shutdown: Shutdown,
+    pub scripts: Scripts,
+    pub libraries: Libraries,
+    /// Scripts that overran their time.
+    pub running: Running,
+    /// Installed before anything is loaded.
+    pub script_engine: OnceLock<Box<dyn ScriptEngine>>,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run what they otherwise may not.
+    pub scripts_run_anything: AtomicBool,
     pub workers: Vec<Arc<WorkerStats>>,
     pub stats: SharedStats,
     pub error_codes: Mutex<std::collections::BTreeMap<String, u64>>,
@@ -176,6 +185,11 @@ impl Engine {
             eviction_pressure: Pressure::default(),
             eviction_weights: RwLock::default(),
             shutdown: Shutdown::default(),
+            scripts: Scripts::default(),
+            libraries: Libraries::default(),
+            running: Running::default(),
+            script_engine: OnceLock::new(),
+            scripts_run_anything: AtomicBool::new(false),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
             stats: SharedStats::default(),
             error_codes: Mutex::default(),

@@ -7,6 +7,7 @@ use super::effect::EffectSink;
 use super::eviction::{Evictor, Outcome};
 use super::mailbox::Wakes;
 use super::notify;
+use super::script::ScriptCache;
 use super::state::Engine;
 use super::tracking::ChangedKeys;
 use crate::base::clock;
@@ -30,6 +31,8 @@ pub struct Worker {
     pub changed_keys: RefCell<ChangedKeys>,
     /// Classes of keyspace events that are published.
     wanted_events: u32,
+    /// The scripts that the worker ran, ready at hand.
+    pub scripts: RefCell<ScriptCache>,
     /// Wall time of the batch under way, in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -53,6 +56,7 @@ impl Worker {
             out_of_memory: Cell::new(false),
             wakes: RefCell::default(),
             changed_keys: RefCell::default(),
+            scripts: RefCell::default(),
             now_ms: clock::unix_ms(),
         }
     }
@@ -72,6 +76,7 @@ impl Worker {
             wakes: RefCell::default(),
             changed_keys: RefCell::default(),
             wanted_events: 0,
+            scripts: RefCell::default(),
             now_ms: 0,
             engine,
         }

@@ -5,6 +5,8 @@
 //! whole requests and reads its replies therefore owns no buffers at all.
 //! With unsent replies the connection still reads and runs, as Redis does; the output limits bound what piles up.
 
+mod beside;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
@@ -20,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::stream::Stream;
 use super::worker::Shared;
+use crate::acl::Users;
 use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
 use crate::commands::{Batch, Executor};
 use crate::config::choices::AppendFsync;
@@ -126,8 +129,8 @@ impl Ran {
 }
 
 impl Connection {
-    pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>) -> Connection {
-        let session = Session::new(handle.clone(), &shared.borrow().executor.worker.engine.users);
+    pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>, users: &Users) -> Connection {
+        let session = Session::new(handle.clone(), users);
         Connection {
             stream,
             session,
@@ -682,11 +685,14 @@ impl Connection {
     }
 }
 
-impl Future for Connection {
+/// A connection as its task holds it. The worker may look at it between polls.
+pub struct Conversation(pub Rc<RefCell<Connection>>);
+
+impl Future for Conversation {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let connection = self.get_mut();
+        let mut connection = self.0.borrow_mut();
         let shared = connection.shared.clone();
         let end = connection.advance(cx, &mut shared.borrow_mut());
         end.map(|End::Closed| ())
@@ -739,6 +745,11 @@ struct ParsedBatch {
     then: Then,
 }
 
+/// What bounds a client's requests.
+fn parse_limits(session: &Session, executor: &Executor) -> Limits {
+    Limits { bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64, authenticated: !session.must_log_in() }
+}
+
 /// Parses as many requests as make a batch.
 #[inline]
 fn parse_batch<'a>(
@@ -749,10 +760,7 @@ fn parse_batch<'a>(
     arguments: &mut Vec<&'a [u8]>,
     ends: &mut Vec<usize>,
 ) -> ParsedBatch {
-    let limits = Limits {
-        bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64,
-        authenticated: !session.must_log_in(),
-    };
+    let limits = parse_limits(session, executor);
     // What AUTH changes holds for the very next request.
     let requests_max = if !session.must_log_in() { BATCH_REQUESTS_MAX } else { 1 };
     let mut request_ends = smallvec::SmallVec::new();

@@ -135,6 +135,16 @@ impl Keyspace {
         self.slot(id).lock()
     }
 
+    /// The same, unless `give_up` is raised while somebody else holds the slot.
+    #[inline]
+    pub fn lock_alone_unless(&self, id: SlotId, give_up: &AtomicBool) -> Option<SlotGuard<'_>> {
+        let mut guard = self.slot(id).lock_unless(give_up)?;
+        if self.is_observed() {
+            self.show(id, &mut guard);
+        }
+        Some(guard)
+    }
+
     /// The lock of one slot and nothing else, for whoever changes it.
     #[inline]
     pub fn lock_alone(&self, id: SlotId) -> SlotGuard<'_> {

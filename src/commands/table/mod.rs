@@ -7,7 +7,9 @@ mod cluster;
 mod connection;
 mod generic;
 mod hyperloglog;
+mod list;
 mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod sorted_set;
@@ -24,7 +26,9 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     connection::ROWS,
     generic::ROWS,
     hyperloglog::ROWS,
+    list::ROWS,
     pubsub::ROWS,
+    scripting::ROWS,
     server::ROWS,
     set::ROWS,
     sorted_set::ROWS,

@@ -42,6 +42,9 @@ pub fn read<'a, R: Read>(source: &mut Source<R>, type_byte: u8) -> Result<Value<
     if source.length()? != entries.len() {
         return Err(source.error(Fault::Damaged("a stream with another number of entries than it says")));
     }
+    if !entries.is_empty() && entries.first_id().is_zero() {
+        return Err(source.error(Fault::Damaged("an entry of a stream without an id")));
+    }
     let last_id = read_id(source)?;
     if last_id < entries.last_id {
         return Err(source.error(Fault::Damaged("a stream with entries after its last one")));
