@@ -6,6 +6,8 @@ mod bitmap;
 mod cluster;
 mod connection;
 mod generic;
+mod hash;
+mod hash_expiry;
 mod hyperloglog;
 mod list;
 mod pubsub;
@@ -25,6 +27,8 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     cluster::ROWS,
     connection::ROWS,
     generic::ROWS,
+    hash::ROWS,
+    hash_expiry::ROWS,
     hyperloglog::ROWS,
     list::ROWS,
     pubsub::ROWS,
