@@ -65,15 +65,25 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"config-rewrite-force-all", []) => rewrite_file(cx, true),
         (b"quicklist-packed-threshold", [size]) => packed_threshold(cx, size),
         (b"replybuffer", [what, value]) => reply_buffer(cx, args, what, value),
+        (b"set-disable-deny-scripts", [switch]) => {
+            cx.engine().scripts_run_anything.store(is_on(switch), Ordering::Relaxed);
+            cx.reply.ok();
+            Ok(())
+        }
         // Knobs for machinery that Cairn does not have: turning them changes nothing.
-        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep" | b"set-disable-deny-scripts", [_])
+        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep", [_])
         | (b"drop-cluster-packet-filter", [_])
         | (b"leak", [_]) => {
             cx.reply.ok();
             Ok(())
         }
         (b"client-eviction", []) => Err(ReplyError::of("ERR maxmemory-clients is disabled.")),
-        (b"reload" | b"loadaof", _) => {
+        (b"reload" | b"loadaof", options) => {
+            let given = |word: &[u8]| options.iter().any(|option| option.eq_ignore_ascii_case(word));
+            // What is kept would be there twice, unless it may take the place of what is there.
+            if given(b"noflush") && !given(b"merge") && cx.engine().libraries.current().function_count() > 0 {
+                return Err(ReplyError::of("ERR Error trying to load the RDB dump, check server logs."));
+            }
             let asked = cx.engine().persistence.ask_and_wait(JobKind::Reload, &cx.session.handle);
             let outcome = asked.map_err(|Busy| ReplyError::of("ERR the data set is being loaded again already"))?;
             cx.session.waiting = Some(Waiting::Job(outcome));
@@ -135,8 +145,7 @@ fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
         b"string" => reply.bulk_text("Hello World"),
         b"integer" => reply.integer(12345),
         b"double" => reply.double(SAMPLE_DOUBLE),
-        b"bignum" if is_resp3 => reply.raw(format!("({BIG_NUMBER}\r\n").as_bytes()),
-        b"bignum" => reply.bulk_text(BIG_NUMBER),
+        b"bignum" => reply.big_number(BIG_NUMBER),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);

@@ -184,6 +184,7 @@ pub fn range_and_shape(specs: &[KeySpec]) -> (KeyRange, KeyShape, bool) {
     if specs.is_empty() {
         return (KeyRange::default(), KeyShape::None, false);
     }
+    let are_keys = specs.iter().any(|spec| spec.flags & NOT_KEY == 0);
     let mut movable = specs.iter().any(|spec| spec.flags & INCOMPLETE != 0);
     let mut joined: Option<KeyRange> = None;
     for spec in specs {
@@ -203,6 +204,7 @@ pub fn range_and_shape(specs: &[KeySpec]) -> (KeyRange, KeyShape, bool) {
     let limited = specs.iter().any(|spec| matches!(spec.find, FindKeys::Range { limit: 2.., .. }));
     let range = joined.unwrap_or_default();
     let shape = match joined {
+        _ if !are_keys => KeyShape::None,
         Some(range) if !movable && !limited => match range.first == range.last {
             true => KeyShape::One(range.first as u16),
             false => KeyShape::Range(range),

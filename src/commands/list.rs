@@ -50,7 +50,7 @@ fn push(cx: &mut Cx<'_>, args: &[&[u8]], side: Side) -> Outcome {
     let len = cx.space.edit_or_create(key, ValueType::List, |entry| {
         let mut list = ListMut::of(entry, &limits);
         list.push(side, texts);
-        (texts.len() as u64, list.len())
+        (texts.len() as u64, list.count())
     })?;
     cx.space.notify(notify::LIST, push_event(side), key);
     cx.reply.integer(len as i64);
@@ -102,7 +102,7 @@ fn pop(cx: &mut Cx<'_>, args: &[&[u8]], side: Side) -> Outcome {
         let popped = match count {
             None => list.pop(side, 1, |element| reply.bulk(&element.text())),
             Some(count) => {
-                reply.array(count.min(list.len()));
+                reply.array(count.min(list.count()));
                 list.pop(side, count, |element| reply.bulk(&element.text()))
             }
         };
@@ -122,7 +122,7 @@ fn pop(cx: &mut Cx<'_>, args: &[&[u8]], side: Side) -> Outcome {
 /// LLEN key
 pub fn llen(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let entry = cx.space.read_collection(args[1], ValueType::List)?;
-    cx.reply.integer(entry.map_or(0, |entry| ListRef::of(entry).len() as i64));
+    cx.reply.integer(entry.map_or(0, |entry| ListRef::of(entry).count() as i64));
     Ok(())
 }
 
@@ -133,7 +133,7 @@ pub fn lindex(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         return Ok(());
     };
     let (list, number) = (ListRef::of(entry), integer(args[2])?);
-    match index_of(number, list.len()) {
+    match index_of(number, list.count()) {
         Some(index) => list.range(index, 1, |element| cx.reply.bulk(&element.text())),
         None => cx.reply.null(),
     }
@@ -148,7 +148,7 @@ pub fn lrange(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         return Ok(());
     };
     let list = ListRef::of(entry);
-    let (first, count) = range_of(start, stop, list.len());
+    let (first, count) = range_of(start, stop, list.count());
     cx.reply.array(count);
     list.range(first, count, |element| cx.reply.bulk(&element.text()));
     Ok(())
@@ -200,7 +200,7 @@ impl Search {
         let (wanted, mut found) = (Element::of(text), Vec::new());
         let (mut compared, mut matches) = (0, 0);
         let limit = self.count.unwrap_or(1);
-        let first = if self.backwards { list.len().saturating_sub(1) } else { 0 };
+        let first = if self.backwards { list.count().saturating_sub(1) } else { 0 };
         list.visit(first, self.backwards, |index, element| {
             if element == wanted {
                 matches += 1;
@@ -246,7 +246,7 @@ pub fn lpos(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 pub fn lset(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let key = args[1];
     let Some(entry) = cx.space.collection(key, ValueType::List)? else { return Err(ReplyError::NoSuchKey) };
-    let index = index_of(integer(args[2])?, ListRef::of(entry).len());
+    let index = index_of(integer(args[2])?, ListRef::of(entry).count());
     let index = index.ok_or(ReplyError::of("ERR index out of range"))?;
     let limits = Limits::of(cx.config());
     cx.space.edit(key, ValueType::List, |entry| (1, ListMut::of(entry, &limits).set(index, args[3])))?;
@@ -275,7 +275,7 @@ pub fn linsert(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let len = cx.space.edit(key, ValueType::List, |entry| {
         let mut list = ListMut::of(entry, &limits);
         list.insert(pivot + behind, args[4]);
-        (1, list.len())
+        (1, list.count())
     })?;
     cx.space.notify(notify::LIST, "linsert", key);
     cx.reply.integer(len.unwrap_or(0) as i64);
@@ -305,7 +305,7 @@ pub fn ltrim(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let limits = Limits::of(cx.config());
     let trimmed = cx.space.edit(key, ValueType::List, |entry| {
         let mut list = ListMut::of(entry, &limits);
-        let len = list.len();
+        let len = list.count();
         let (first, count) = range_of(start, stop, len);
         list.keep(first, count);
         ((len - count) as u64, ())

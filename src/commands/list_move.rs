@@ -62,7 +62,7 @@ impl<'a> Move<'a> {
     fn element(&self, cx: &mut Cx<'_>) -> Result<Option<Vec<u8>>, ReplyError> {
         let Some(entry) = cx.space.collection(self.source, ValueType::List)? else { return Ok(None) };
         let (list, mut element) = (ListRef::of(entry), Vec::new());
-        let index = if self.from == Side::Head { 0 } else { list.len().saturating_sub(1) };
+        let index = if self.from == Side::Head { 0 } else { list.count().saturating_sub(1) };
         list.range(index, 1, |found| found.append_to(&mut element));
         cx.space.collection(self.destination, ValueType::List)?;
         Ok(Some(element))
@@ -176,7 +176,7 @@ fn pop_with_key(cx: &mut Cx<'_>, key: &[u8], side: Side, count: Option<usize>) -
     let popped = cx.space.edit(key, ValueType::List, |entry| {
         let mut list = ListMut::of(entry, &limits);
         if let Some(count) = count {
-            reply.array(count.min(list.len()));
+            reply.array(count.min(list.count()));
         }
         let popped = list.pop(side, count.unwrap_or(1), |element| reply.bulk(&element.text()));
         (popped as u64, popped)

@@ -8,6 +8,7 @@ mod bitfield;
 mod bitmap;
 pub mod blocking;
 mod client;
+mod cluster;
 pub mod command;
 mod config;
 mod connection;
@@ -31,14 +32,18 @@ mod list;
 mod list_move;
 #[cfg(test)]
 mod list_tests;
+pub mod listeners;
 mod lolwut;
 pub mod lookup;
 mod memory;
+mod module;
 mod object;
 mod persistence;
+mod pubsub;
 pub mod registry;
 pub mod replay;
 mod scan;
+pub mod script;
 mod server;
 mod set;
 mod slow_log;
@@ -52,6 +57,7 @@ mod string_tests;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tracking;
 mod transactions;
 mod zset;
 

@@ -53,6 +53,10 @@ pub const WALKS_SLOTS: Flags = 1 << 33;
 pub const NEVER_QUEUED: Flags = 1 << 34;
 /// Cairn's own: runs the queue, so it needs what the queued commands need.
 pub const RUNS_QUEUE: Flags = 1 << 35;
+/// Cairn's own: runs a script, so what it needs is known of the script alone.
+pub const RUNS_SCRIPT: Flags = 1 << 36;
+/// Cairn's own: a RESP2 client that has subscriptions may call it.
+pub const LISTENERS_MAY: Flags = 1 << 37;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -144,12 +148,15 @@ pub mod category {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     Bitmap,
+    Cluster,
     Connection,
     Generic,
     Geo,
     Hash,
     HyperLogLog,
     List,
+    PubSub,
+    Scripting,
     Server,
     Set,
     SortedSet,
@@ -162,12 +169,15 @@ impl Group {
     pub const fn name(self) -> &'static str {
         match self {
             Group::Bitmap => "bitmap",
+            Group::Cluster => "cluster",
             Group::Connection => "connection",
             Group::Generic => "generic",
             Group::Geo => "geo",
             Group::Hash => "hash",
             Group::HyperLogLog => "hyperloglog",
             Group::List => "list",
+            Group::PubSub => "pubsub",
+            Group::Scripting => "scripting",
             Group::Server => "server",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use large::LargeList;
 pub use node::{Content, Node};
 
-use super::collection::{Detached, Form, ValueType};
+use super::collection::{Detached, Form, Large, ValueType};
 use super::entry::{Entry, EntryRef};
 use super::limits::Limits;
 use super::listpack::edit;
@@ -91,7 +91,7 @@ impl<'a> ListRef<'a> {
     }
 
     #[inline]
-    pub fn len(self) -> usize {
+    pub fn count(self) -> usize {
         match self {
             ListRef::Packed(list) => list.count(),
             ListRef::Large(list) => list.len(),
@@ -185,8 +185,8 @@ impl<'e> ListMut<'e> {
     }
 
     #[inline]
-    pub fn len(&self) -> usize {
-        self.view().len()
+    pub fn count(&self) -> usize {
+        self.view().count()
     }
 
     #[inline]
@@ -242,7 +242,7 @@ impl<'e> ListMut<'e> {
     /// Pops up to `count` elements one after the other, showing each; gives how many there were.
     #[inline]
     pub fn pop(&mut self, side: Side, count: usize, mut take: impl FnMut(Element<'_>)) -> usize {
-        let count = count.min(self.len());
+        let count = count.min(self.count());
         if self.is_large() {
             let limits = self.limits;
             let list = self.large();
@@ -273,7 +273,7 @@ impl<'e> ListMut<'e> {
 
     /// Replaces the element at an index; false when there is none.
     pub fn set(&mut self, index: usize, text: &[u8]) -> bool {
-        if index >= self.len() {
+        if index >= self.count() {
             return false;
         }
         if !self.is_large() {
@@ -305,7 +305,7 @@ impl<'e> ListMut<'e> {
 
     /// Keeps `count` elements from `start` on.
     pub fn keep(&mut self, start: usize, count: usize) {
-        let (len, limits) = (self.len(), self.limits);
+        let (len, limits) = (self.count(), self.limits);
         if self.is_large() {
             self.large().keep(start, count, &limits);
             return self.shrink();
@@ -367,7 +367,7 @@ impl ListBuilder {
 
     /// The list, unless it is empty.
     pub fn finish(mut self) -> Option<Detached> {
-        if self.list.len() == 0 {
+        if self.list.is_empty() {
             return None;
         }
         if let Some(list) = self.list.only_listpack()
@@ -384,7 +384,6 @@ impl ListBuilder {
 mod tests {
     use super::*;
     use crate::base::random::Rng;
-    use crate::store::collection::Large;
 
     fn entry() -> Entry {
         Detached::empty(ValueType::List).with_key(b"k", None, 0)
@@ -408,7 +407,7 @@ mod tests {
     fn check(entry: &Entry, model: &[Vec<u8>], limits: &Limits, random: &mut Rng) {
         assert_eq!(contents(entry), model);
         let view = ListRef::of(entry.view());
-        assert_eq!(view.len(), model.len());
+        assert_eq!(view.count(), model.len());
         if !model.is_empty() {
             let first = random.below(model.len() as u64) as usize;
             let mut backwards = Vec::new();
@@ -515,7 +514,7 @@ mod tests {
         for _ in 0..600 {
             ListMut::of(&mut entry, &limits).insert(1000, b"between");
         }
-        assert_eq!(ListRef::of(entry.view()).len(), 6600);
+        assert_eq!(ListRef::of(entry.view()).count(), 6600);
         assert_eq!(ListMut::of(&mut entry, &limits).remove(true, 599, b"between"), 599);
         assert_eq!(ListRef::of(entry.view()).find(b"between"), Some(1000));
         ListMut::of(&mut entry, &limits).keep(2999, 4);

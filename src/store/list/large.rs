@@ -46,10 +46,6 @@ struct Place {
 }
 
 impl LargeList {
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     /// A list of a listpack's elements.
     pub fn of_listpack(bytes: &[u8]) -> LargeList {
         let mut list = LargeList::default();
