@@ -19,6 +19,7 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod geo;
 mod hash;
 mod hash_expiry;
 mod hash_walk;

@@ -5,6 +5,7 @@ mod acl;
 mod bitmap;
 mod connection;
 mod generic;
+mod geo;
 mod hash;
 mod hash_expiry;
 mod hyperloglog;
@@ -22,6 +23,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     bitmap::ROWS,
     connection::ROWS,
     generic::ROWS,
+    geo::ROWS,
     hash::ROWS,
     hash_expiry::ROWS,
     hyperloglog::ROWS,
