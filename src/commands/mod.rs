@@ -22,6 +22,8 @@ mod generic;
 mod geo;
 mod hash;
 mod hash_expiry;
+#[cfg(test)]
+mod hash_tests;
 mod hash_walk;
 mod hyperloglog;
 mod info;
