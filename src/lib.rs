@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod net;
 pub mod rdb;
 pub mod resp;
+pub mod scripting;
 pub mod server;
 pub mod store;
 pub mod tool;

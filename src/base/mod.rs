@@ -15,4 +15,5 @@ pub mod number;
 pub mod process;
 pub mod quoting;
 pub mod random;
+pub mod sha1;
 pub mod version;

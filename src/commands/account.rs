@@ -142,7 +142,9 @@ pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &
         worker.engine.latency.record(event, nanos / 1_000_000, worker.now_ms / 1000);
     }
     if worker.engine.clients.has_monitors() {
-        feed_monitors(&worker.engine, session, command, args);
+        if !command.has(SKIP_MONITOR | ADMIN) {
+            feed_monitors(&worker.engine, session, args);
+        }
     }
     if !session.redacted.is_empty() {
         session.redacted.clear();
@@ -172,10 +174,7 @@ fn record_slow(worker: &Worker, session: &Session, args: &[&[u8]], duration_us: 
 
 /// Tells monitors of a command that ran: only then it is known what must not be shown.
 #[cold]
-fn feed_monitors(engine: &Engine, session: &Session, command: &Command, args: &[&[u8]]) {
-    if command.has(SKIP_MONITOR | ADMIN) {
-        return;
-    }
+pub(super) fn feed_monitors(engine: &Engine, session: &Session, args: &[&[u8]]) {
     let now_us = clock::unix_us();
     let mut line = format!(
         "+{}.{:06} [{} {}]",
@@ -183,6 +182,7 @@ fn feed_monitors(engine: &Engine, session: &Session, command: &Command, args: &[
         now_us % 1_000_000,
         session.db,
         match &session.handle.peer {
+            _ if session.in_script => "lua".into(),
             crate::engine::clients::Peer::Unix { path } => format!("unix:{path}"),
             peer => peer.address(),
         }
@@ -192,7 +192,7 @@ fn feed_monitors(engine: &Engine, session: &Session, command: &Command, args: &[
         push_quoted(&mut line, argument);
     }
     line.push_str("\r\n");
-    engine.clients.feed_monitors(line.into());
+    engine.clients.feed_monitors(line);
 }
 
 /// Appends an argument in double quotes, with escapes for what does not print.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::lookup::Lookup;
 use super::registry::Command;
 use crate::config::Config;
+use crate::engine::script::Runnable;
 use crate::engine::{Engine, Session, Space, Worker};
 use crate::resp::{Reply, ReplyError};
 
@@ -29,8 +30,12 @@ pub struct Cx<'a> {
     pub space: Space<'a>,
     pub reply: Reply<'a>,
     pub command: &'static Command,
-    /// Whether EXEC runs the command.
+    /// Whether EXEC or a script runs the command.
     pub in_exec: bool,
+    /// The script that the command runs, where it was looked up already.
+    pub script: Option<Runnable>,
+    /// Set by a handler that changed nothing and wrote nothing: it is to run again, with every slot in reach.
+    pub wants_everything: bool,
     pub waits: Waits,
 }
 
@@ -47,6 +52,14 @@ impl<'a> Cx<'a> {
 
     pub fn config(&self) -> &'a Arc<Config> {
         self.worker.config()
+    }
+
+    /// With a longer reply the client is closed, so nobody needs the rest of it.
+    pub fn reply_bytes_max(&self) -> usize {
+        match self.config().client_output_buffer_limit.normal.hard_bytes {
+            0 => usize::MAX,
+            hard_bytes => hard_bytes as usize,
+        }
     }
 
     /// Keeps an argument out of slow log and MONITOR.

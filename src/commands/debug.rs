@@ -17,6 +17,7 @@ use crate::config::text;
 use crate::engine::persistence::{Busy, JobKind};
 use crate::engine::session::Waiting;
 use crate::resp::{Protocol, ReplyError};
+use crate::store::list::set_plain_threshold;
 
 /// Not meant for pi.
 #[allow(clippy::approx_constant)]
@@ -42,8 +43,8 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"populate", [count, rest @ ..]) if rest.len() <= 2 => data::populate(cx, count, rest),
         (b"htstats", [db, ..]) => data::table_stats(cx, db),
         (b"htstats-key", [key, ..]) => data::collection_stats(cx, key),
-        (b"listpack", [key]) => data::require(cx, key, "ERR Not a listpack encoded object."),
-        (b"quicklist", [key] | [key, _]) => data::require(cx, key, "ERR Not a quicklist encoded object."),
+        (b"listpack", [key]) => data::layout(cx, key, "listpack", "Listpack"),
+        (b"quicklist", [key] | [key, _]) => data::layout(cx, key, "quicklist", "Quicklist"),
         (b"protocol", [kind]) => protocol(cx, kind),
         (b"error", [text]) => Err(ReplyError::Quoting(text.to_vec())),
         (b"log", [text]) => {
@@ -64,15 +65,25 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"config-rewrite-force-all", []) => rewrite_file(cx, true),
         (b"quicklist-packed-threshold", [size]) => packed_threshold(cx, size),
         (b"replybuffer", [what, value]) => reply_buffer(cx, args, what, value),
+        (b"set-disable-deny-scripts", [switch]) => {
+            cx.engine().scripts_run_anything.store(is_on(switch), Ordering::Relaxed);
+            cx.reply.ok();
+            Ok(())
+        }
         // Knobs for machinery that Cairn does not have: turning them changes nothing.
-        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep" | b"set-disable-deny-scripts", [_])
+        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep", [_])
         | (b"drop-cluster-packet-filter", [_])
         | (b"leak", [_]) => {
             cx.reply.ok();
             Ok(())
         }
         (b"client-eviction", []) => Err(ReplyError::of("ERR maxmemory-clients is disabled.")),
-        (b"reload" | b"loadaof", _) => {
+        (b"reload" | b"loadaof", options) => {
+            let given = |word: &[u8]| options.iter().any(|option| option.eq_ignore_ascii_case(word));
+            // What is kept would be there twice, unless it may take the place of what is there.
+            if given(b"noflush") && !given(b"merge") && cx.engine().libraries.current().function_count() > 0 {
+                return Err(ReplyError::of("ERR Error trying to load the RDB dump, check server logs."));
+            }
             let asked = cx.engine().persistence.ask_and_wait(JobKind::Reload, &cx.session.handle);
             let outcome = asked.map_err(|Busy| ReplyError::of("ERR the data set is being loaded again already"))?;
             cx.session.waiting = Some(Waiting::Job(outcome));
@@ -105,6 +116,7 @@ fn packed_threshold(cx: &mut Cx<'_>, size: &[u8]) -> Outcome {
     if size.is_none_or(|bytes| bytes >= PACKED_THRESHOLD_BYTES_MAX) {
         return Err(ReplyError::of("ERR argument must be a memory value bigger than 1 and smaller than 4gb"));
     }
+    set_plain_threshold(size.unwrap_or(0) as usize);
     cx.reply.ok();
     Ok(())
 }
@@ -133,8 +145,7 @@ fn protocol(cx: &mut Cx<'_>, kind: &[u8]) -> Outcome {
         b"string" => reply.bulk_text("Hello World"),
         b"integer" => reply.integer(12345),
         b"double" => reply.double(SAMPLE_DOUBLE),
-        b"bignum" if is_resp3 => reply.raw(format!("({BIG_NUMBER}\r\n").as_bytes()),
-        b"bignum" => reply.bulk_text(BIG_NUMBER),
+        b"bignum" => reply.big_number(BIG_NUMBER),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);
@@ -282,7 +293,7 @@ mod tests {
             ("DEBUG ERROR \"MINE of my own\"", "-MINE of my own\r\n"),
             ("DEBUG STRINGMATCH-LEN a*c abc", ":1\r\n"),
             ("DEBUG STRINGMATCH-LEN a*c abd", ":0\r\n"),
-            ("DEBUG QUICKLIST-PACKED-THRESHOLD 200b", "+OK\r\n"),
+            ("DEBUG QUICKLIST-PACKED-THRESHOLD 0", "+OK\r\n"),
             ("DEBUG REPLYBUFFER PEAK-RESET-TIME never", "+OK\r\n"),
             ("DEBUG REPLYBUFFER RESIZING 0", "+OK\r\n"),
             ("DEBUG JMAP", "-ERR there is no Java here to map\r\n"),

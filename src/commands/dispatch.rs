@@ -15,18 +15,21 @@ use super::account;
 use super::blocking;
 use super::context::{Cx, Waits};
 use super::keys::{self, KeyRefs, KeyShape};
+use super::listeners;
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
+use super::script;
 use super::spec::{
-    ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED, RUNS_QUEUE,
-    WALKS_SLOTS, WRITE,
+    ADMIN, ALL_SLOTS, ALLOW_BUSY, DENYOOM, LISTENERS_MAY, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI,
+    PROTECTED, RUNS_QUEUE, RUNS_SCRIPT, WALKS_SLOTS, WRITE,
 };
 use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
 use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
-use crate::engine::gate::Passage;
+use crate::engine::gate::{Exclusive, Passage};
 use crate::engine::persistence::obstacle;
+use crate::engine::script::Reach;
 use crate::engine::session::{Fate, ReplyMode, Transaction};
 use crate::engine::space::{Followers, Place, Space};
 use crate::engine::state::PauseKind;
@@ -81,6 +84,8 @@ pub struct Executor {
     lookup: Arc<Lookup>,
     /// The requests of the batch under way; kept for its allocation.
     resolved: Vec<Resolved>,
+    /// Runs commands while a script of the same thread, late as it is, has the worker's seat at the gate.
+    beside_script: bool,
 }
 
 /// A request looked up.
@@ -99,7 +104,12 @@ enum Need {
 
 impl Executor {
     pub fn new(worker: Worker, lookup: Arc<Lookup>) -> Executor {
-        Executor { worker, lookup, resolved: Vec::with_capacity(BATCH_REQUESTS_MAX) }
+        Executor { worker, lookup, resolved: Vec::with_capacity(BATCH_REQUESTS_MAX), beside_script: false }
+    }
+
+    /// For what is served while a late script keeps the worker's own executor: nothing that needs the data set.
+    pub fn beside_script(worker: Worker, lookup: Arc<Lookup>) -> Executor {
+        Executor { beside_script: true, ..Executor::new(worker, lookup) }
     }
 
     pub fn lookup(&self) -> &Lookup {
@@ -120,6 +130,7 @@ impl Executor {
         };
         resolved.clear();
         self.resolved = resolved;
+        self.worker.tell_listeners();
         progress
     }
 }
@@ -139,7 +150,7 @@ impl Executor {
     }
 
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
-        Run { worker, engine: &worker.engine, lookup: &self.lookup }
+        Run { worker, engine: &worker.engine, lookup: &self.lookup, beside_script: self.beside_script }
     }
 }
 
@@ -149,6 +160,7 @@ struct Run<'e> {
     worker: &'e Worker,
     engine: &'e Engine,
     lookup: &'e Lookup,
+    beside_script: bool,
 }
 
 impl<'e> Run<'e> {
@@ -161,8 +173,9 @@ impl<'e> Run<'e> {
         out: &mut Vec<u8>,
     ) -> Option<Progress> {
         let first_byte = out.len();
-        let mut passage = Some(self.engine.gate.enter(self.worker.index));
-        if !self.worker.knows_effects() {
+        // A late script keeps the gate closed, and those who wait there answer that.
+        let mut passage = self.enter();
+        if passage.is_some() && !self.worker.knows_effects() {
             return None;
         }
         if !session.knows_users(&self.engine.users) {
@@ -260,7 +273,7 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let before = out.len();
+        let mut before = out.len();
         if let Ok(command) = resolved.command {
             session.handle.last_command.store(command.id.0, Ordering::Relaxed);
         }
@@ -296,7 +309,14 @@ impl<'e> Run<'e> {
                 Reply::new(out, session.protocol).raw(b"+QUEUED\r\n");
                 clock::ticks()
             }
-            Ok(command) => self.call(session, command, resolved.place, args, out, passage, started),
+            Ok(command) => {
+                if session.tracking.is_some() {
+                    // What went to make room for the command is out of date before its reply.
+                    session.write_mail(out);
+                    before = out.len();
+                }
+                self.call(session, command, resolved.place, args, out, passage, started)
+            }
         };
         match session.reply_mode {
             ReplyMode::On => {}
@@ -309,6 +329,9 @@ impl<'e> Run<'e> {
                 out.truncate(before);
             }
             ReplyMode::Off => out.truncate(before),
+        }
+        if !session.pushes.is_empty() {
+            out.append(&mut session.pushes);
         }
         ended
     }
@@ -329,7 +352,7 @@ impl<'e> Run<'e> {
             return Err(ReplyError::wrong_arity(&command.full_name));
         }
         if command.has(PROTECTED) {
-            self.admit_protected(session)?;
+            self.admit_protected(session, command)?;
         }
         let restricted = session.is_restricted();
         if restricted && session.must_log_in() && !command.has(NO_AUTH) {
@@ -353,6 +376,14 @@ impl<'e> Run<'e> {
         }
         if self.engine.persistence.obstacles() & !obstacle::PRESSURE != 0 {
             self.admit_past_obstacles(session, command, args)?;
+        }
+        if session.only_listens && !command.has(LISTENERS_MAY) {
+            let name = command.full_name.as_str();
+            let text = format!(
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
+                 in this context"
+            );
+            return Err(ReplyError::Text(text.into()));
         }
         Ok(command)
     }
@@ -383,6 +414,9 @@ impl<'e> Run<'e> {
     fn admit_past_obstacles(self, session: &Session, command: &Command, args: &[&[u8]]) -> Result<(), ReplyError> {
         let persistence = &self.engine.persistence;
         let obstacles = persistence.obstacles();
+        if obstacles & obstacle::BUSY_SCRIPT != 0 && !script::may_run_beside_script(session, command, args) {
+            return Err(script::busy_error(self.engine));
+        }
         if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) && !session.loads {
             return Err(ReplyError::of("LOADING Redis is loading the dataset in memory"));
         }
@@ -412,15 +446,20 @@ impl<'e> Run<'e> {
     }
 
     #[cold]
-    fn admit_protected(&self, session: &Session) -> Result<(), ReplyError> {
-        if self.worker.config().enable_debug_command.allows(session.handle.peer.is_local()) {
+    fn admit_protected(&self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        let config = self.worker.config();
+        let (name, option, allowed) = match command.full_name.starts_with("module") {
+            true => ("MODULE", "enable-module-command", config.enable_module_command),
+            false => ("DEBUG", "enable-debug-command", config.enable_debug_command),
+        };
+        if allowed.allows(session.handle.peer.is_local()) {
             return Ok(());
         }
-        Err(ReplyError::of(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
-             a local connection, otherwise you need to set this option in the configuration file, and then restart the \
-             server.",
-        ))
+        let text = format!(
+            "ERR {name} command not allowed. If the {option} option is set to \"local\", you can run it from a local \
+             connection, otherwise you need to set this option in the configuration file, and then restart the server."
+        );
+        Err(ReplyError::Text(text.into()))
     }
 
     /// Evicts what is beyond the limit of memory. Where that cannot be done, commands that need more are refused.
@@ -434,6 +473,10 @@ impl<'e> Run<'e> {
 
     fn abort_transaction(self, session: &mut Session) {
         session.take_transaction();
+        if self.beside_script {
+            // The script may hold the slots of watched keys. They stay watched.
+            return;
+        }
         let keyspace = &self.engine.keyspace;
         session.unwatch(|id, work| work(&mut keyspace.lock(id)));
     }
@@ -458,6 +501,7 @@ impl<'e> Run<'e> {
         started: Ticks,
     ) -> Ticks {
         let (mut exclusive, mut unserved) = (None, Vec::new());
+        let busy = self.engine.running.busy();
         let failed = {
             // Built in place and locked there: it is large, and moving it would cost more than a lock.
             let mut cx = Cx {
@@ -475,26 +519,39 @@ impl<'e> Run<'e> {
                 session,
                 command,
                 in_exec: false,
+                script: None,
+                wants_everything: false,
                 waits: Waits::Allowed,
             };
-            match need(self.engine, cx.session, command, place, args) {
-                Need::Nothing => {}
-                Need::One(place) => cx.space.lock_one(key_of(command, args), place),
-                Need::Some(slots) => cx.space.lock_some(slots),
-                Need::All => {
-                    *passage = None;
-                    exclusive = Some(self.engine.gate.close());
-                    cx.space.lock_all();
-                }
+            cx.space.events.wanted = self.worker.wanted_events();
+            // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
+            if passage.is_none() && !command.has(ALLOW_BUSY) {
+                *passage = self.enter();
             }
-            let failed = run_handler(&mut cx, args);
+            let needed = if command.has(RUNS_SCRIPT) {
+                need_of_script(&mut cx, args)
+            } else {
+                need(self.worker, cx.session, command, place, args)
+            };
+            let locked = match needed {
+                Need::Nothing => passage.is_some() || command.has(ALLOW_BUSY),
+                _ if passage.is_none() => false,
+                Need::One(place) => cx.space.lock_one(key_of(command, args), place, busy),
+                Need::Some(slots) => cx.space.lock_some(slots, busy),
+                Need::All => self.lock_all(&mut cx, passage, &mut exclusive),
+            };
+            let mut failed = if locked { run_handler(&mut cx, args) } else { refuse_as_busy(&mut cx) };
+            if cx.wants_everything {
+                failed = self.run_with_everything(&mut cx, args, passage, &mut exclusive);
+            }
             if cx.space.has_ready() {
                 unserved = blocking::serve(&mut cx);
+                listeners::tell(&mut cx);
             }
             failed
         };
         if exclusive.take().is_some() {
-            *passage = Some(self.engine.gate.enter(self.worker.index));
+            *passage = self.enter();
         }
         if !unserved.is_empty() {
             blocking::serve_unheld(self.worker, self.lookup, unserved);
@@ -503,6 +560,56 @@ impl<'e> Run<'e> {
         account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
         ended
     }
+}
+
+impl<'e> Run<'e> {
+    /// Passes the gate, unless a late script keeps it closed.
+    #[inline]
+    fn enter(self) -> Option<Passage<'e>> {
+        if self.beside_script {
+            return None;
+        }
+        self.engine.gate.enter_unless(self.worker.index, self.engine.running.busy())
+    }
+
+    /// Closes the gate and brings every slot in reach; false when a late script holds others up.
+    #[cold]
+    fn lock_all(
+        self,
+        cx: &mut Cx<'_>,
+        passage: &mut Option<Passage<'e>>,
+        exclusive: &mut Option<Exclusive<'e>>,
+    ) -> bool {
+        *passage = None;
+        *exclusive = self.engine.gate.close_unless(self.engine.running.busy());
+        if exclusive.is_some() {
+            cx.space.lock_all();
+        }
+        exclusive.is_some()
+    }
+
+    /// Runs a handler again that asked for every slot.
+    #[cold]
+    fn run_with_everything(
+        self,
+        cx: &mut Cx<'_>,
+        args: &[&[u8]],
+        passage: &mut Option<Passage<'e>>,
+        exclusive: &mut Option<Exclusive<'e>>,
+    ) -> bool {
+        cx.wants_everything = false;
+        cx.space.release();
+        if self.lock_all(cx, passage, exclusive) { run_handler(cx, args) } else { refuse_as_busy(cx) }
+    }
+}
+
+/// Answers that a late script holds the command up.
+#[cold]
+fn refuse_as_busy(cx: &mut Cx<'_>) -> bool {
+    let error = script::busy_error(cx.engine());
+    cx.reply.error(&error);
+    cx.engine().count_error(error.code());
+    true
 }
 
 /// Runs the handler of `cx.command`, turns its error into a reply, and hands its effect on. Tells whether it failed.
@@ -518,12 +625,20 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
     {
         result = Err(stopped);
     }
+    if cx.space.has_news() {
+        listeners::tell(cx);
+    }
+    if cx.session.tracking.is_some() {
+        listeners::note_reads(cx, args);
+    }
     match result {
         Ok(()) => false,
         Err(error) => {
             cx.reply.truncate(start);
             cx.reply.error(&error);
-            cx.engine().count_error(error.code());
+            if !error.is_counted() {
+                cx.engine().count_error(error.code());
+            }
             true
         }
     }
@@ -581,24 +696,37 @@ fn key_of<'a>(command: &Command, args: &[&'a [u8]]) -> &'a [u8] {
 }
 
 #[inline]
-fn need(engine: &Engine, session: &Session, command: &Command, place: Option<Place>, args: &[&[u8]]) -> Need {
+fn need(worker: &Worker, session: &Session, command: &Command, place: Option<Place>, args: &[&[u8]]) -> Need {
     if let Some(place) = place {
         return Need::One(place);
     }
-    if command.has(ALL_SLOTS) {
+    if command.needs_all_slots(args) {
         return Need::All;
     }
     if command.has(RUNS_QUEUE) {
-        return need_of_transaction(session);
+        return need_of_transaction(worker, session);
     }
     match command.shape {
         KeyShape::None => Need::Nothing,
         _ => {
             let mut slots = SmallVec::new();
             add_slots(command, args, &mut slots);
-            prefetch_keys(engine, command, args);
+            prefetch_keys(&worker.engine, command, args);
             if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
         }
+    }
+}
+
+/// What a script needs, as far as that is known before it runs. The script is left in `cx` for its handler.
+fn need_of_script(cx: &mut Cx<'_>, args: &[&[u8]]) -> Need {
+    cx.script = script::find(cx.worker, cx.command, args);
+    match script::reach(cx.script.as_ref(), cx.command, args) {
+        Reach::Declared => {
+            let mut slots = SmallVec::new();
+            add_slots(cx.command, args, &mut slots);
+            if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
+        }
+        Reach::Untried | Reach::Everything => Need::All,
     }
 }
 
@@ -648,14 +776,20 @@ pub(super) fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<
 
 /// A transaction needs what its commands need, and its watched keys. With a command that reaches beyond its keys it
 /// needs everything.
-fn need_of_transaction(session: &Session) -> Need {
+fn need_of_transaction(worker: &Worker, session: &Session) -> Need {
     let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key)| SlotId::of_key(key)).collect();
     for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
         let command = registry::by_id(CommandId(queued.command));
-        if command.has(ALL_SLOTS | WALKS_SLOTS) {
+        let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
+        if command.has(WALKS_SLOTS) || command.needs_all_slots(&args) {
             return Need::All;
         }
-        let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
+        // Such a script cannot be run again with everything: what was queued before it may have changed something.
+        if command.has(RUNS_SCRIPT)
+            && script::reach(script::find(worker, command, &args).as_ref(), command, &args) != Reach::Declared
+        {
+            return Need::All;
+        }
         add_slots(command, &args, &mut slots);
     }
     if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }

@@ -16,6 +16,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 /// How often someone who waits for the batches under way looks again.
 const LEAVERS_POLL: Duration = Duration::from_micros(20);
+/// How often someone who waits for a taker looks whether to give up.
+const GIVE_UP_POLL: Duration = Duration::from_millis(1);
 
 /// One worker's seat: how often it was taken and left, so it is odd while the worker is inside.
 #[derive(Default)]
@@ -57,6 +59,49 @@ impl Gate {
             seat.store(taken + 1, Ordering::SeqCst);
             drop(self.taker.lock());
         }
+    }
+
+    /// The same, unless `give_up` is raised while the gate is closed.
+    #[inline]
+    pub fn enter_unless(&self, worker: usize, give_up: &AtomicBool) -> Option<Passage<'_>> {
+        let seat = &self.seats[worker].0;
+        loop {
+            let taken = seat.fetch_add(1, Ordering::SeqCst) + 1;
+            if !self.closed.load(Ordering::SeqCst) {
+                return Some(Passage { seat, taken });
+            }
+            seat.store(taken + 1, Ordering::SeqCst);
+            drop(self.wait_for_taker(give_up)?);
+        }
+    }
+
+    /// Waits until no taker is at work, or `give_up` is raised.
+    #[cold]
+    fn wait_for_taker(&self, give_up: &AtomicBool) -> Option<MutexGuard<'_, ()>> {
+        loop {
+            if let Some(taker) = self.taker.try_lock_for(GIVE_UP_POLL) {
+                return Some(taker);
+            }
+            if give_up.load(Ordering::Relaxed) {
+                return None;
+            }
+        }
+    }
+
+    /// Like [`Gate::close`], unless `give_up` is raised while others are inside.
+    pub fn close_unless(&self, give_up: &AtomicBool) -> Option<Exclusive<'_>> {
+        let taker = self.wait_for_taker(give_up)?;
+        self.closed.store(true, Ordering::SeqCst);
+        let exclusive = Exclusive { gate: self, _taker: taker };
+        for seat in &self.seats {
+            while seat.is_taken() {
+                if give_up.load(Ordering::Relaxed) {
+                    return None;
+                }
+                std::thread::yield_now();
+            }
+        }
+        Some(exclusive)
     }
 
     /// Waits until everyone who was inside when this was called has left, keeping nobody out.

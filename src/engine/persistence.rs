@@ -25,6 +25,8 @@ pub mod obstacle {
     pub const REFUSED_SLOTS: u32 = 1 << 2;
     /// The log's settling is behind: writers are slowed down.
     pub const PRESSURE: u32 = 1 << 3;
+    /// A script overran its time.
+    pub const BUSY_SCRIPT: u32 = 1 << 4;
 }
 
 /// Work that goes on beside the workers, one at a time of each kind.
@@ -269,7 +271,7 @@ impl Persistence {
         drop(report);
         for waiter in waiters {
             *waiter.outcome.lock() = Some(ok);
-            waiter.client.send(|_| {});
+            waiter.client.wake();
         }
     }
 

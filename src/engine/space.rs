@@ -8,12 +8,16 @@
 
 mod collections;
 mod fields;
+mod news;
 mod whole;
+
+use std::sync::atomic::AtomicBool;
 
 use smallvec::SmallVec;
 
+pub use self::news::{Changed, News};
 use super::effect::{self, Effect, EffectSink};
-use super::notify::KeyEvents;
+use super::notify::{self, KeyEvents};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::{clock, random};
@@ -53,6 +57,9 @@ enum Held<'a> {
     },
 }
 
+/// Raised never, for those who wait for slots as long as it takes.
+pub static PATIENT: AtomicBool = AtomicBool::new(false);
+
 /// Where a key lives.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -87,6 +94,7 @@ pub struct Space<'a> {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    news: News,
     /// Keys that changed and that somebody waits for, in the order in which they changed.
     ready: Vec<WaitedKey>,
 }
@@ -159,6 +167,7 @@ impl<'a> Space<'a> {
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            news: News::default(),
             ready: Vec::new(),
         }
     }
@@ -170,22 +179,64 @@ impl<'a> Space<'a> {
         Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
     }
 
-    /// Locks the one slot of `key`, whose place is known.
+    /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `give_up` was raised while
+    /// somebody else held the slot.
     #[inline]
-    pub fn lock_one(&mut self, key: &[u8], place: Place) {
+    pub fn lock_one(&mut self, key: &[u8], place: Place, give_up: &AtomicBool) -> bool {
+        let Some(guard) = self.keyspace.lock_alone_unless(place.slot, give_up) else { return false };
         self.known = Some((key.as_ptr(), place));
-        self.held = Held::One(place.slot, self.keyspace.lock_alone(place.slot));
+        self.held = Held::One(place.slot, guard);
+        true
     }
 
-    /// Locks these slots, in ascending order whatever order they come in.
-    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>) {
+    /// Locks these slots, in ascending order whatever order they come in, or none when `give_up` is raised meanwhile.
+    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>, give_up: &AtomicBool) -> bool {
         slots.sort_unstable();
         slots.dedup();
-        let mut guards: Vec<_> = slots.into_iter().map(|slot| (slot, self.keyspace.lock(slot))).collect();
+        let mut guards = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let Some(guard) = self.keyspace.slot(slot).lock_unless(give_up) else { return false };
+            guards.push((slot, guard));
+        }
         if self.keyspace.is_observed() {
             guards.iter_mut().for_each(|(id, guard)| self.keyspace.show(*id, guard));
         }
         self.held = Held::Some(guards);
+        true
+    }
+
+    pub fn holds_all(&self) -> bool {
+        matches!(self.held, Held::All { .. })
+    }
+
+    /// Locks one more slot beside those that are held. One above all of them keeps the order of locking, and is waited
+    /// for; any other is had only if it is free now.
+    pub fn extend(&mut self, id: SlotId) -> bool {
+        if self.holds(id) {
+            return true;
+        }
+        let mut guards = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => Vec::new(),
+            Held::One(held, guard) => vec![(held, guard)],
+            Held::Some(guards) => guards,
+            all @ Held::All { .. } => {
+                self.held = all;
+                return true;
+            }
+        };
+        let is_highest = guards.last().is_none_or(|(highest, _)| *highest < id);
+        let slot = self.keyspace.slot(id);
+        let guard = if is_highest { Some(slot.lock()) } else { slot.try_lock() };
+        let locked = guard.is_some();
+        if let Some(mut guard) = guard {
+            if self.keyspace.is_observed() {
+                self.keyspace.show(id, &mut guard);
+            }
+            let at = guards.partition_point(|(held, _)| *held < id);
+            guards.insert(at, (id, guard));
+        }
+        self.held = Held::Some(guards);
+        locked
     }
 
     /// Makes every slot reachable. The caller has closed the gate.
@@ -274,6 +325,7 @@ impl<'a> Space<'a> {
             self.note_ready(index, key);
         }
         self.stats.expired_keys.add(1);
+        self.note_expired(key);
         self.tell(place.slot, index, &[b"DEL", key]);
     }
 
@@ -369,12 +421,18 @@ impl<'a> Space<'a> {
         self.find(key).1.is_some()
     }
 
+    #[inline]
+    fn miss(&mut self, key: &[u8]) {
+        self.stats.keyspace_misses.add(1);
+        self.notify(notify::KEY_MISS, "keymiss", key);
+    }
+
     /// The key's entry for a reading command: counts a hit or a miss and touches the access time.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let (place, at) = self.find(key);
         let Some(at) = at else {
-            self.stats.keyspace_misses.add(1);
+            self.miss(key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -386,7 +444,7 @@ impl<'a> Space<'a> {
     pub fn look(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let (place, at) = self.find(key);
         let Some(at) = at else {
-            self.stats.keyspace_misses.add(1);
+            self.miss(key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -443,6 +501,7 @@ impl<'a> Space<'a> {
         if self.slot(place.slot).touch(index, key) {
             self.note_ready(index, key);
         }
+        self.note_changed(key, false);
     }
 
     /// Sets a string, whatever the key held.
@@ -464,6 +523,7 @@ impl<'a> Space<'a> {
             None => {
                 let expiry_ms = if let Expiry::At(expiry_ms) = expiry { Some(expiry_ms) } else { None };
                 db.insert(place.hash, Entry::new(key, value, expiry_ms, form, clock.fresh()), hasher);
+                self.notify(notify::NEW, "new", key);
             }
         }
         if let Expiry::At(expiry_ms) = expiry {
@@ -496,6 +556,7 @@ impl<'a> Space<'a> {
             }),
             None => {
                 db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, clock.fresh()), hasher);
+                self.notify(notify::NEW, "new", key);
             }
         }
         self.changed(place, key);
@@ -519,11 +580,14 @@ impl<'a> Space<'a> {
             return Err(ReplyError::WrongType);
         }
         let old_len = old.map_or(0, |entry| entry.value().len());
-        let grew = at.is_none() || old_len < len;
+        let (is_new, grew) = (at.is_none(), at.is_none() || old_len < len);
         let at = at.unwrap_or_else(|| {
             db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, clock.fresh()), hasher)
         });
         let (changes, result) = db.update(at, |entry| edit(entry.edit_value(len.max(old_len)), grew));
+        if is_new {
+            self.notify(notify::NEW, "new", key);
+        }
         if grew || changes > 0 {
             self.changed(place, key);
             self.changes += changes.saturating_sub(1);
@@ -551,6 +615,9 @@ impl<'a> Space<'a> {
         db.insert(place.hash, entry, hasher);
         for expiry_ms in expiries_ms.into_iter().flatten() {
             self.keyspace.note_expiry(expiry_ms);
+        }
+        if replaced.is_none() {
+            self.notify(notify::NEW, "new", &key);
         }
         self.changed(place, &key);
         replaced

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::functions;
 use super::kept_log::{KeptLog, LogOptions, Measures, discard};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
@@ -130,6 +131,7 @@ pub fn into_fresh_log(origin: Origin, path: &Path, engine: &Arc<Engine>) -> Resu
         measures: Measures::default(),
     };
     let log = KeptLog::begin_fresh(path, engine, &options)?;
+    functions::keep(engine, Some(path))?;
     engine.persistence.begin_loading(origin.bytes());
     engine.follow(Some(log.journal.clone()), None);
     let moved = read(origin, engine).and_then(|imported| {
@@ -139,6 +141,7 @@ pub fn into_fresh_log(origin: Origin, path: &Path, engine: &Arc<Engine>) -> Resu
         Ok(imported)
     });
     engine.follow(None, None);
+    functions::keep(engine, None)?;
     engine.persistence.end_loading();
     // Its threads make files.
     drop(log);
@@ -238,6 +241,7 @@ impl<'e> Importer<'e> {
                 Ok(())
             }
             Event::Key(saved) => self.put(saved),
+            Event::Library(code) => functions::take(self.engine, code),
             Event::Aux { .. } | Event::ResizeDb { .. } | Event::SlotInfo { .. } | Event::End => Ok(()),
         }
     }

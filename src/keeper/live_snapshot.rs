@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::functions;
 use super::snapshot::{SnapshotFile, Written};
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::config::Config;
@@ -74,7 +75,9 @@ pub fn write_live(
 ) -> Result<Written, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let used_memory_bytes = engine.used_memory_bytes.load(Ordering::Relaxed);
-    let mut file = SnapshotFile::create(path, config, used_memory_bytes).map_err(failed)?;
+    let libraries = engine.libraries.current();
+    let codes = functions::codes(&libraries);
+    let mut file = SnapshotFile::create(path, config, used_memory_bytes, codes).map_err(failed)?;
     let copier = Arc::new(Copier { engine: engine.clone(), seen: Seen::default(), copies: Mutex::default() });
     engine.keyspace.observe(Some(copier.clone()));
     // A transaction that began before may hold slots without showing them: it must be over before they are read.

@@ -9,6 +9,7 @@
 //! The server and the offline tool are built of the same parts.
 
 pub mod archive;
+pub mod functions;
 mod history;
 pub mod import;
 pub mod kept_log;

@@ -20,7 +20,7 @@ use super::pacer::{BurstPacer, Share};
 use super::progress::ProgressWatch;
 use super::seeder::Seeder;
 use super::snapshot::Written;
-use super::{LOG_DIRECTORY, live_snapshot, recovery, snapshot};
+use super::{LOG_DIRECTORY, functions, live_snapshot, recovery, snapshot};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::config::Config;
@@ -156,6 +156,7 @@ impl Service {
         let (log, found) = KeptLog::open(&path, &self.engine, &log_options(&self.engine, config))?;
         let log = Arc::new(log);
         let sink: Arc<dyn EffectSink> = log.journal.clone();
+        functions::recover(&self.engine, &path)?;
         if found.fresh
             && let Some(origin) = import::find(&self.directory, config)?
         {
@@ -406,7 +407,8 @@ impl Service {
                     let used_bytes = service.engine.used_memory_bytes.load(Ordering::Relaxed);
                     let path = service.snapshot_path(&config);
                     let mut pacer = BurstPacer::new(service.snapshot_share.clone());
-                    let outcome = snapshot::write_version(&version, &path, &config, used_bytes, &mut pacer);
+                    let libraries = service.engine.libraries.current();
+                    let outcome = snapshot::write_version(&version, &libraries, &path, &config, used_bytes, &mut pacer);
                     drop(version);
                     service.end_save(outcome, changes);
                 }),
@@ -446,7 +448,8 @@ impl Service {
                     let config = self.engine.config.load();
                     let used_bytes = self.engine.used_memory_bytes.load(Ordering::Relaxed);
                     let path = self.snapshot_path(&config);
-                    snapshot::write_version(&version, &path, &config, used_bytes, &mut Unpaced)
+                    let libraries = self.engine.libraries.current();
+                    snapshot::write_version(&version, &libraries, &path, &config, used_bytes, &mut Unpaced)
                 })
             }
         };
@@ -492,6 +495,7 @@ impl Service {
             None => recovery::recode(&self.engine),
         };
         drop(alone);
+        let outcome = outcome.and_then(|()| functions::reload(&self.engine));
         if let Err(error) = &outcome {
             tracing::error!("The data set cannot be loaded again: {error}");
         }
@@ -504,6 +508,8 @@ impl Service {
         match (is_on, on) {
             (true, false) => {
                 self.engine.follow(None, None);
+                // Keeping them nowhere does not fail.
+                let _ = functions::keep(&self.engine, None);
                 if let Some(log) = self.log.lock().take() {
                     // What it holds is as of now, and stays.
                     let _ = log.journal.close();
@@ -537,6 +543,7 @@ impl Service {
             pacer.pause();
         }
         self.engine.keyspace.observe(None);
+        functions::keep(&self.engine, Some(&path))?;
         log.end_moving_in()?;
         *self.log.lock() = Some(log);
         Ok(())

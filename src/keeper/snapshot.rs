@@ -8,11 +8,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::functions;
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::commands::replay::Scratch;
 use crate::config::Config;
 use crate::engine::saved::value_of;
+use crate::engine::script::library::LibrarySet;
 use crate::log::record::Record;
 use crate::log::settle::Pacer;
 use crate::log::slot_reader::SlotFault;
@@ -56,14 +58,20 @@ impl Write for SteadyFile {
 }
 
 impl SnapshotFile {
-    /// Begins the file that is to be `path`.
-    pub fn create(path: &Path, config: &Config, used_memory_bytes: u64) -> io::Result<SnapshotFile> {
+    /// Begins the file that is to be `path`, with these libraries of functions.
+    pub fn create<'l>(
+        path: &Path,
+        config: &Config,
+        used_memory_bytes: u64,
+        libraries: impl Iterator<Item = &'l [u8]>,
+    ) -> io::Result<SnapshotFile> {
         let temporary = path.with_file_name(format!("temp-{}.rdb", std::process::id()));
         let file = File::create(&temporary)?;
         let file = SteadyFile { file, unsynced_bytes: 0, steady: config.rdb_save_incremental_fsync };
         let options = WriteOptions { compression: config.rdbcompression, checksum: config.rdbchecksum };
         let mut writer = RdbWriter::new(file, options)?;
         writer.header(clock::unix_ms() / 1000, used_memory_bytes, false)?;
+        libraries.into_iter().try_for_each(|code| writer.library(code))?;
         Ok(SnapshotFile { writer, temporary, path: path.to_path_buf(), db: None, keys: 0 })
     }
 
@@ -117,16 +125,18 @@ pub enum SlotError {
     File(io::Error),
 }
 
-/// Writes a version of the slot logs to the snapshot file `path`.
+/// Writes a version of the slot logs, and these libraries, to the snapshot file `path`.
 pub fn write_version(
     version: &Version,
+    libraries: &LibrarySet,
     path: &Path,
     config: &Config,
     used_memory_bytes: u64,
     pacer: &mut dyn Pacer,
 ) -> Result<Written, String> {
     let failed = |error: io::Error| format!("{}: {error}", path.display());
-    let mut file = SnapshotFile::create(path, config, used_memory_bytes).map_err(failed)?;
+    let mut file =
+        SnapshotFile::create(path, config, used_memory_bytes, functions::codes(libraries)).map_err(failed)?;
     match add_version(&mut file, version, config, pacer) {
         Ok(()) => {
             let keys = file.keys;

@@ -4,22 +4,26 @@
 //! connection borrows while its task is polled and never across an await.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::connection::Connection;
+use super::connection::{Connection, Conversation};
 use super::stream::Accepted;
 use crate::base::process;
 use crate::commands::{Executor, Lookup};
 use crate::engine::clients::ClientHandle;
+use crate::engine::mailbox::Mail;
 use crate::engine::{Engine, Worker};
 
 /// What one read may bring. Larger requests are collected in the connection's own buffer.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// A worker's stack. Values that scripts build may be nested a thousandfold.
+const STACK_BYTES: usize = 8 << 20;
 
 /// A connection on its way to its worker.
 pub struct Arrival {
@@ -53,6 +57,8 @@ pub struct Shared {
     pub executor: Executor,
     pub read_buffer: Box<[u8]>,
     pub output: Vec<u8>,
+    /// Messages on their way from a mailbox to a socket.
+    pub mail: Mail,
     /// Emptied argument and end vectors, kept for their allocations.
     pub arguments: Vec<&'static [u8]>,
     pub ends: Vec<usize>,
@@ -73,45 +79,110 @@ pub fn start(
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = connections.clone();
     let (ready, started) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        if let Some(cpu) = cpu
-            && let Err(error) = process::pin_to_cpu(cpu)
-        {
-            tracing::warn!("Worker {index} cannot be pinned to CPU {cpu}: {error}");
-        }
-        let built =
-            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(Default::default());
-        let runtime = match built {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(ready.send(Err(error))),
-        };
-        let shared = Rc::new(RefCell::new(Shared {
-            executor: Executor::new(Worker::new(engine, index), lookup),
-            read_buffer: new_read_buffer(),
-            output: Vec::with_capacity(READ_BUFFER_BYTES),
-            arguments: Vec::with_capacity(256),
-            ends: Vec::with_capacity(64),
-        }));
-        // Whoever starts workers waits for this, or has given up and ends the process.
-        let _ = ready.send(Ok(()));
-        runtime.block_on(serve(shared, arrivals, counted));
-    })?;
+    let thread =
+        std::thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK_BYTES).spawn(move || {
+            if let Some(cpu) = cpu
+                && let Err(error) = process::pin_to_cpu(cpu)
+            {
+                tracing::warn!("Worker {index} cannot be pinned to CPU {cpu}: {error}");
+            }
+            let built =
+                tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(Default::default());
+            let runtime = match built {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            let shared = Rc::new(RefCell::new(Shared {
+                executor: Executor::new(Worker::new(engine.clone(), index), lookup.clone()),
+                read_buffer: new_read_buffer(),
+                output: Vec::with_capacity(READ_BUFFER_BYTES),
+                mail: Mail::default(),
+                arguments: Vec::with_capacity(256),
+                ends: Vec::with_capacity(64),
+            }));
+            // Whoever starts workers waits for this, or has given up and ends the process.
+            let _ = ready.send(Ok(()));
+            // The first worker to come says it for all.
+            let _ = engine.running.meanwhile.set(Box::new(serve_beside_script));
+            let desk = Rc::new(Desk {
+                beside: RefCell::new(Executor::beside_script(Worker::new(engine.clone(), index), lookup)),
+                engine,
+                shared,
+                arrivals: RefCell::new(arrivals),
+                counted,
+                connections: RefCell::default(),
+            });
+            DESK.set(Some(desk.clone()));
+            runtime.block_on(serve(desk));
+        })?;
     started.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))?;
     Ok(WorkerHandle { inbox, connections, thread })
 }
 
+/// What a worker's thread serves.
+struct Desk {
+    engine: Arc<Engine>,
+    shared: Rc<RefCell<Shared>>,
+    arrivals: RefCell<UnboundedReceiver<Arrival>>,
+    counted: Arc<AtomicUsize>,
+    /// Those that are served, and some that are gone.
+    connections: RefCell<Vec<Weak<RefCell<Connection>>>>,
+    /// Runs what may be run while a late script of this thread has the other executor.
+    beside: RefCell<Executor>,
+}
+
+thread_local! {
+    /// The desk of a worker's thread.
+    static DESK: RefCell<Option<Rc<Desk>>> = const { RefCell::new(None) };
+}
+
 /// Spawns a task per arrival until the inbox closes.
-async fn serve(shared: Rc<RefCell<Shared>>, mut arrivals: UnboundedReceiver<Arrival>, connections: Arc<AtomicUsize>) {
-    while let Some(arrival) = arrivals.recv().await {
-        let (shared, connections) = (shared.clone(), connections.clone());
-        tokio::task::spawn_local(async move {
-            let engine = shared.borrow().executor.worker.engine.clone();
-            let _place = Place { engine, handle: arrival.handle.clone(), connections };
-            match arrival.socket.into_stream() {
-                Ok(stream) => Connection::new(stream, arrival.handle, &shared).await,
-                Err(error) => tracing::warn!("Error registering a client's socket: {error}"),
+async fn serve(desk: Rc<Desk>) {
+    while let Some(arrival) = std::future::poll_fn(|cx| desk.arrivals.borrow_mut().poll_recv(cx)).await {
+        desk.seat(arrival);
+    }
+}
+
+/// Serves the other connections of this thread, whose worker a late script keeps.
+fn serve_beside_script() {
+    let Some(desk) = DESK.with_borrow(Clone::clone) else { return };
+    loop {
+        let arrival = desk.arrivals.borrow_mut().try_recv();
+        match arrival {
+            Ok(arrival) => desk.seat(arrival),
+            Err(_) => break,
+        }
+    }
+    let connections: Vec<_> = desk.connections.borrow().iter().filter_map(Weak::upgrade).collect();
+    for connection in connections {
+        // The one whose script runs is in use.
+        if let Ok(mut connection) = connection.try_borrow_mut() {
+            connection.serve_beside_script(&mut desk.beside.borrow_mut());
+        }
+    }
+}
+
+impl Desk {
+    /// Begins to serve a connection.
+    fn seat(&self, arrival: Arrival) {
+        let place =
+            Place { engine: self.engine.clone(), handle: arrival.handle.clone(), connections: self.counted.clone() };
+        match arrival.socket.into_stream() {
+            Ok(stream) => {
+                let connection = Connection::new(stream, arrival.handle, &self.shared, &self.engine.users);
+                let connection = Rc::new(RefCell::new(connection));
+                let mut connections = self.connections.borrow_mut();
+                if connections.len() == connections.capacity() {
+                    connections.retain(|connection| connection.strong_count() > 0);
+                }
+                connections.push(Rc::downgrade(&connection));
+                tokio::task::spawn_local(async move {
+                    let _place = place;
+                    Conversation(connection).await;
+                });
             }
-        });
+            Err(error) => tracing::warn!("Error registering a client's socket: {error}"),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```text
 //! writer, reader     the file: header, opcodes, keys, checksum
 //! payload            one value as DUMP gives it
+//! libraries          libraries of functions as FUNCTION DUMP gives them
 //! append_only        Redis's append-only directory or file: an RDB part, then commands
 //! value/             one file for each type of value
 //! packed             lengths and strings, which everything above is made of
@@ -16,6 +17,7 @@
 pub mod append_only;
 mod error;
 mod format;
+pub mod libraries;
 mod packed;
 pub mod payload;
 mod reader;

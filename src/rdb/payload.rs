@@ -38,14 +38,18 @@ impl PayloadBuffer {
 pub fn encode(value: Value<'_>, compressing: bool) -> Vec<u8> {
     let mut packer = Packer::new(vec![value.type_byte()], compressing);
     value::write(&mut packer, &value).expect("memory takes what is written to it");
-    let mut payload = packer.to;
+    seal(packer.to)
+}
+
+/// Puts version and checksum behind what a payload holds.
+pub(super) fn seal(mut payload: Vec<u8>) -> Vec<u8> {
     payload.extend_from_slice(&VERSION_WRITTEN.to_le_bytes());
     payload.extend_from_slice(&crc64(0, &payload).to_le_bytes());
     payload
 }
 
-/// The type byte and value of a payload whose version and checksum are right.
-fn verify(payload: &[u8]) -> Option<&[u8]> {
+/// What a payload holds whose version and checksum are right.
+pub(super) fn verify(payload: &[u8]) -> Option<&[u8]> {
     let (checked, checksum) = payload.split_last_chunk::<CHECKSUM_BYTES>()?;
     let (body, version) = checked.split_last_chunk::<VERSION_BYTES>()?;
     let known = u32::from(u16::from_le_bytes(*version)) <= VERSION_MAX;

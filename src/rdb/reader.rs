@@ -52,6 +52,8 @@ pub enum Event<'a> {
         expiring: u64,
     },
     Key(SavedKey<'a>),
+    /// The code of a library of functions.
+    Library(&'a [u8]),
     /// The file was whole. Nothing comes after it.
     End,
 }
@@ -156,8 +158,15 @@ impl<R: Read> RdbReader<R> {
                 }
                 opcode::IDLE => attributes.idle_seconds = Some(source.length()?),
                 opcode::FREQUENCY => attributes.frequency = Some(source.byte()?),
-                opcode::FUNCTION | opcode::FUNCTION_EARLY => {
-                    return Err(RdbError { offset, fault: Fault::Unsupported("a library of functions".into()) });
+                opcode::FUNCTION => {
+                    source.string(&mut self.aux)?;
+                    return Ok(Event::Library(&self.aux));
+                }
+                opcode::FUNCTION_EARLY => {
+                    return Err(RdbError {
+                        offset,
+                        fault: Fault::Unsupported("a library of functions of a release candidate".into()),
+                    });
                 }
                 opcode::MODULE_AUX => {
                     let what = format!("data of the module '{}'", module_name(source.length()?));
@@ -223,6 +232,7 @@ mod tests {
                     line += &saved.idle_seconds.map_or(String::new(), |idle| format!(" idle {idle}"));
                     line + &saved.frequency.map_or(String::new(), |frequency| format!(" used {frequency}"))
                 }
+                Ok(Event::Library(code)) => format!("library {}", code.escape_ascii()),
                 Ok(Event::End) => break,
                 Ok(other) => format!("{other:?}"),
                 Err(error) => {
@@ -320,8 +330,8 @@ mod tests {
             (b"\xfd\x02\x00\x00\x00\x00\x01k\x01v", &["k: v until 2000"]),
             (b"\xfd\xfe\xff\xff\xff\x00\x01k\x01v", &["k: v until 0"]),
             (b"\xfd\xff\xff\xff\xff\x00\x01k\x01v", &["k: v"]),
-            (b"\xf5\x04code", &["RDB: a library of functions at offset 9 is not supported yet"]),
-            (b"\xf6\x04code", &["RDB: a library of functions at offset 9 is not supported yet"]),
+            (b"\xf5\x04code", &["library code"]),
+            (b"\xf6\x04code", &["RDB: a library of functions of a release candidate at offset 9 is not supported yet"]),
             (
                 b"\xfe\x00\xf7\x81\x48\xe1\x95\x37\xb5\x8e\x40\x00",
                 &["SelectDb(0)", "RDB: data of the module 'SOGVN7WOQ' at offset 11 is not supported yet"],

@@ -53,6 +53,12 @@ impl<W: Write> RdbWriter<W> {
         self.packer.string(value)
     }
 
+    /// A library of functions. They stand before the first database.
+    pub fn library(&mut self, code: &[u8]) -> io::Result<()> {
+        self.packer.byte(opcode::FUNCTION)?;
+        self.packer.string(code)
+    }
+
     /// Begins the keys of a database.
     pub fn select_db(&mut self, db: u64) -> io::Result<()> {
         self.packer.byte(opcode::SELECT_DB)?;

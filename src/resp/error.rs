@@ -21,6 +21,8 @@ pub enum ReplyError {
     Text(Cow<'static, str>),
     /// A text that quotes a client's bytes, which need not be text.
     Quoting(Vec<u8>),
+    /// The error of a command that a script ran, which was counted then.
+    Counted(Vec<u8>),
 }
 
 impl ReplyError {
@@ -64,8 +66,13 @@ impl ReplyError {
             ReplyError::NoSuchKey => b"ERR no such key",
             ReplyError::NotAuthenticated => b"NOAUTH Authentication required.",
             ReplyError::Text(text) => text.as_bytes(),
-            ReplyError::Quoting(bytes) => bytes,
+            ReplyError::Quoting(bytes) | ReplyError::Counted(bytes) => bytes,
         }
+    }
+
+    /// Whether the statistics have it already.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, ReplyError::Counted(_))
     }
 
     /// The code word that starts the text.

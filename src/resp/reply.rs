@@ -85,6 +85,11 @@ impl<'a> Reply<'a> {
         self.out.truncate(len);
     }
 
+    /// What was written after `len`.
+    pub fn written(&self, len: usize) -> &[u8] {
+        &self.out[len..]
+    }
+
     /// Takes everything after `len` out, for a reply that goes elsewhere.
     pub fn take_from(&mut self, len: usize) -> Vec<u8> {
         self.out.split_off(len)
@@ -251,13 +256,26 @@ impl<'a> Reply<'a> {
     }
 
     /// A text with its format (`txt` or `mkd`); RESP2 clients see a bulk string.
-    pub fn verbatim(&mut self, format: &str, text: &str) {
+    pub fn verbatim(&mut self, format: &str, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
         match self.protocol {
-            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp2 => self.bulk(text),
             Protocol::Resp3 => {
                 self.header(b'=', text.len() as i64 + 4);
                 self.out.extend_from_slice(format.as_bytes());
                 self.out.push(b':');
+                self.out.extend_from_slice(text);
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// A whole number of any size; RESP2 clients see a bulk string. `text` must hold no line end.
+    pub fn big_number(&mut self, text: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => {
+                self.out.push(b'(');
                 self.out.extend_from_slice(text.as_bytes());
                 self.out.extend_from_slice(b"\r\n");
             }

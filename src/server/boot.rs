@@ -26,6 +26,7 @@ use crate::engine::state::ShutdownKind;
 use crate::keeper::Service;
 use crate::net::listener::{self, Acceptor, TcpListening};
 use crate::net::worker;
+use crate::scripting::LuaEngine;
 
 /// Descriptors beside those of clients: listeners, logs, runtimes.
 const SPARE_DESCRIPTORS: u64 = 128;
@@ -101,6 +102,8 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let workers = worker_count(&config);
     let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy()));
     access::load_users(&engine)?;
+    // Nobody else installs one.
+    let _ = engine.script_engine.set(Box::new(LuaEngine::new(config.lua_enable_deprecated_api)));
     // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
     let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;

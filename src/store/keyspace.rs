@@ -21,6 +21,9 @@ pub struct Keyspace {
     observer: RwLock<Option<Arc<dyn SlotObserver>>>,
     /// A packed [`Frequency`], where access clocks tell how often keys are used; else 0.
     frequency: AtomicU64,
+    /// Whether any client wants to hear of changed keys. It is read under the lock of the key's slot, where the client's
+    /// read was noted.
+    tracked: AtomicBool,
 }
 
 /// Sees each slot once, as it was when the observer was installed: whoever locks slots shows them before they change.
@@ -50,6 +53,7 @@ impl Keyspace {
             observed: AtomicBool::new(false),
             observer: RwLock::default(),
             frequency: AtomicU64::new(0),
+            tracked: AtomicBool::new(false),
         }
     }
 
@@ -65,6 +69,15 @@ impl Keyspace {
     #[inline]
     pub fn is_observed(&self) -> bool {
         self.observed.load(Ordering::Acquire)
+    }
+
+    pub fn set_tracked(&self, tracked: bool) {
+        self.tracked.store(tracked, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked.load(Ordering::Relaxed)
     }
 
     /// Shows a locked slot to the observer, before anything in it changes.
@@ -120,6 +133,16 @@ impl Keyspace {
     #[inline]
     pub fn lock(&self, id: SlotId) -> SlotGuard<'_> {
         self.slot(id).lock()
+    }
+
+    /// The same, unless `give_up` is raised while somebody else holds the slot.
+    #[inline]
+    pub fn lock_alone_unless(&self, id: SlotId, give_up: &AtomicBool) -> Option<SlotGuard<'_>> {
+        let mut guard = self.slot(id).lock_unless(give_up)?;
+        if self.is_observed() {
+            self.show(id, &mut guard);
+        }
+        Some(guard)
     }
 
     /// The lock of one slot and nothing else, for whoever changes it.

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 const FREE: u8 = 0;
 const HELD: u8 = 1;
@@ -29,26 +29,38 @@ impl SpinLock {
         }
     }
 
+    /// Takes the lock, unless `give_up` is raised while somebody else holds it.
+    #[inline]
+    pub fn lock_unless(&self, give_up: &AtomicBool) -> bool {
+        self.try_lock() || self.wait_unless(give_up)
+    }
+
     /// Releases the lock; only its holder may call this.
     #[inline]
     pub fn unlock(&self) {
         self.0.store(FREE, Ordering::Release);
     }
 
-    #[cold]
     fn wait(&self) {
+        self.wait_unless(&AtomicBool::new(false));
+    }
+
+    #[cold]
+    fn wait_unless(&self, give_up: &AtomicBool) -> bool {
         let mut spins = 0;
         loop {
             while self.0.load(Ordering::Relaxed) == HELD {
                 if spins < SPINS_MAX {
                     spins += 1;
                     std::hint::spin_loop();
+                } else if give_up.load(Ordering::Relaxed) {
+                    return false;
                 } else {
                     std::thread::yield_now();
                 }
             }
             if self.try_lock() {
-                return;
+                return true;
             }
         }
     }

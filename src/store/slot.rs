@@ -327,6 +327,12 @@ impl Slot {
     pub fn try_lock(&self) -> Option<SlotGuard<'_>> {
         self.lock.try_lock().then(|| SlotGuard(self))
     }
+
+    /// Locks the slot, unless `give_up` is raised while somebody else holds it.
+    #[inline]
+    pub fn lock_unless(&self, give_up: &AtomicBool) -> Option<SlotGuard<'_>> {
+        self.lock.lock_unless(give_up).then(|| SlotGuard(self))
+    }
 }
 
 /// A locked slot; dropping it unlocks.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Status;
 use super::progress::Progress;
 use crate::commands::replay::Scratch;
+use crate::engine::script::kept;
 use crate::keeper::archive::{Archive, about_slot, lenient_config, log_directory};
 use crate::keeper::snapshot::{SlotError, SnapshotFile, add_slot};
 use crate::log::scan::Purpose;
@@ -41,7 +42,9 @@ pub fn run(arguments: &Arguments) -> Result<Status, String> {
         return Err(format!("{}: nobody knows what is missing in which slot: {error}", path.display()));
     }
     let failed = |error: std::io::Error| format!("{}: {error}", rdb.display());
-    let mut file = SnapshotFile::create(rdb, &lenient_config(), 0).map_err(failed)?;
+    let libraries = kept::read(&path.join(kept::FILE_NAME))?;
+    let codes = libraries.iter().map(Vec::as_slice);
+    let mut file = SnapshotFile::create(rdb, &lenient_config(), 0, codes).map_err(failed)?;
     let missing = match add_all(&archive, &mut file, arguments.partial) {
         Ok(missing) => missing,
         Err(error) => {

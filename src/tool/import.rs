@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::keeper::LOG_DIRECTORY;
 use crate::keeper::archive::lenient_config;
 use crate::keeper::import::{self, Imported, Origin};
+use crate::scripting::LuaEngine;
 
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
@@ -53,6 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<Status, String> {
     let is_made = !arguments.into.exists();
     let hasher = KeyHasher::from_entropy();
     let engine = Arc::new(Engine::new(Live::new(config, None), 1, registry::count(), hasher));
+    // Nobody else installs one.
+    let _ = engine.script_engine.set(Box::new(LuaEngine::new(true)));
     let imported = load(origin, &arguments.into.join(LOG_DIRECTORY), &engine).inspect_err(|_| {
         if is_made {
             // There only if something was begun, and then empty.

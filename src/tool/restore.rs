@@ -8,6 +8,7 @@ use super::Status;
 use super::command_line::parse_moment;
 use super::progress::Progress;
 use crate::base::moment;
+use crate::engine::script::kept;
 use crate::keeper::LOG_DIRECTORY;
 use crate::keeper::archive::{Archive, log_directory};
 use crate::keeper::restore;
@@ -47,6 +48,13 @@ pub fn run(arguments: &Arguments) -> Result<Status, String> {
             let _ = fs::remove_dir(&arguments.into);
         }
     })?;
+    // Functions have no past: they are as they are.
+    match fs::copy(path.join(kept::FILE_NAME), into.join(kept::FILE_NAME)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(format!("{}: {error}", into.join(kept::FILE_NAME).display()));
+        }
+        _ => {}
+    }
     println!(
         "{} has the state of {}: {} slots, {} records, {}",
         arguments.into.display(),

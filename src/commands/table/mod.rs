@@ -3,12 +3,16 @@
 
 mod acl;
 mod bitmap;
+mod cluster;
 mod connection;
 mod generic;
 mod geo;
 mod hash;
 mod hash_expiry;
 mod hyperloglog;
+mod list;
+mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod sorted_set;
@@ -21,12 +25,16 @@ use super::spec::CommandSpec;
 pub static GROUPS: &[&[CommandSpec]] = &[
     acl::ROWS,
     bitmap::ROWS,
+    cluster::ROWS,
     connection::ROWS,
     generic::ROWS,
     geo::ROWS,
     hash::ROWS,
     hash_expiry::ROWS,
     hyperloglog::ROWS,
+    list::ROWS,
+    pubsub::ROWS,
+    scripting::ROWS,
     server::ROWS,
     set::ROWS,
     sorted_set::ROWS,

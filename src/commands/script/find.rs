@@ -1,0 +1,59 @@
+//! Which script or function a call runs, and which slots it may touch. Dispatch asks before anything is locked.
+
+use crate::commands::registry::Command;
+use crate::engine::Worker;
+use crate::engine::script::registry::KnownReach;
+use crate::engine::script::{Reach, Runnable};
+
+/// How a command names what it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    Body,
+    Sha,
+    Function,
+}
+
+/// What tells the commands that run scripts apart.
+pub fn naming(command: &Command) -> Naming {
+    let name = command.spec.name;
+    if name.starts_with("evalsha") {
+        Naming::Sha
+    } else if name.starts_with("eval") {
+        Naming::Body
+    } else {
+        Naming::Function
+    }
+}
+
+/// Whether the command may not write.
+pub fn is_read_only(command: &Command) -> bool {
+    command.spec.name.ends_with("_ro")
+}
+
+/// What the call runs, if it is known.
+pub fn find(worker: &Worker, command: &Command, args: &[&[u8]]) -> Option<Runnable> {
+    let (scripts, hasher) = (&worker.engine.scripts, worker.engine.keyspace.hasher());
+    let mut cache = worker.scripts.borrow_mut();
+    match naming(command) {
+        Naming::Body => cache.with_body(scripts, hasher, args[1]).map(Runnable::Script),
+        Naming::Sha => cache.with_sha(scripts, hasher, args[1]).map(Runnable::Script),
+        Naming::Function => worker.engine.libraries.function(args[1]).map(Runnable::Function),
+    }
+}
+
+/// Which slots a run needs.
+pub fn reach(found: Option<&Runnable>, command: &Command, args: &[&[u8]]) -> Reach {
+    match found {
+        Some(runnable) => known_reach(runnable).get(),
+        None if naming(command) == Naming::Body => KnownReach::of_code(args[1]).get(),
+        // There is nothing to run.
+        None => Reach::Declared,
+    }
+}
+
+pub fn known_reach(runnable: &Runnable) -> &KnownReach {
+    match runnable {
+        Runnable::Script(script) => &script.reach,
+        Runnable::Function(function) => &function.reach,
+    }
+}
