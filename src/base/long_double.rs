@@ -77,6 +77,9 @@ impl LongDouble {
     /// A thousand times the number, rounded up to an integer; `None` when that is no 64-bit one.
     pub fn thousandfold_rounded_up(self) -> Option<i64> {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return None };
+        if mantissa == 0 {
+            return Some(0);
+        }
         let Magnitude::Finite { mantissa, exponent } = rounded(u128::from(mantissa) * 1000, exponent, false) else {
             return None;
         };

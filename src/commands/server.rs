@@ -1,9 +1,10 @@
-//! Handlers of what concerns the process as a whole: TIME, SHUTDOWN, MONITOR.
+//! Handlers of what concerns the process as a whole: TIME, SHUTDOWN, FAILOVER, MONITOR.
 
+use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use crate::base::clock;
-use crate::engine::session::Fate;
-use crate::engine::state::ShutdownKind;
+use crate::engine::session::Waiting;
+use crate::engine::shutdown::ShutdownKind;
 use crate::resp::ReplyError;
 
 /// TIME
@@ -31,13 +32,44 @@ pub fn shutdown(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         return Err(ReplyError::Syntax);
     }
     if abort {
-        // Nothing is waited for, so a shutdown cannot be caught in time.
-        return Err(ReplyError::of("ERR No shutdown in progress."));
+        if !cx.engine().shutdown.abort() {
+            return Err(ReplyError::of("ERR No shutdown in progress."));
+        }
+        tracing::warn!("Shutdown manually aborted");
+        cx.reply.ok();
+        return Ok(());
     }
     let saves = save || !no_save && !cx.config().save.is_empty();
-    cx.engine().shutdown.ask(if saves { ShutdownKind::Save } else { ShutdownKind::NoSave });
-    cx.session.fate = Fate::CloseAfterReply;
+    let kind = if saves { ShutdownKind::Save } else { ShutdownKind::NoSave };
+    let failure = cx.engine().shutdown.ask(kind, &cx.session.handle);
+    // There is no reply unless it fails.
+    cx.session.waiting = Some(Waiting::ProcessEnd(failure));
     Ok(())
+}
+
+/// FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]. There is no replica to hand over to.
+pub fn failover(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    if cx.config().cluster_enabled {
+        return Err(ReplyError::of("ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead."));
+    }
+    if args.len() == 2 && args[1].eq_ignore_ascii_case(b"abort") {
+        return Err(ReplyError::of("ERR No failover in progress."));
+    }
+    let mut arguments = Arguments::from(args, 1);
+    while !arguments.is_done() {
+        if arguments.option("timeout") {
+            if arguments.integer() <= 0 {
+                arguments.fail(ReplyError::of("ERR FAILOVER timeout must be greater than 0"));
+            }
+        } else if arguments.option("to") {
+            arguments.next_bytes();
+            arguments.integer();
+        } else if !arguments.word("force") {
+            arguments.fail(ReplyError::Syntax);
+        }
+    }
+    arguments.finish()?;
+    Err(ReplyError::of("ERR FAILOVER requires connected replicas."))
 }
 
 /// MONITOR
@@ -78,9 +110,20 @@ mod tests {
             ("SHUTDOWN", "-ERR Command not allowed inside a transaction\r\n"),
             ("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"),
         ]);
-        assert_eq!(server.session(0).fate, Fate::Stay);
+        assert!(server.session(0).waiting.is_none());
         assert_eq!(server.run("SHUTDOWN NOSAVE NOW FORCE"), "");
-        assert_eq!(server.session(0).fate, Fate::CloseAfterReply);
+        assert!(matches!(server.session(0).waiting, Some(Waiting::ProcessEnd(_))));
+    }
+
+    #[test]
+    fn there_is_nobody_to_hand_over_to() {
+        TestServer::new().expect(&[
+            ("FAILOVER", "-ERR FAILOVER requires connected replicas.\r\n"),
+            ("FAILOVER TO a 1 FORCE TIMEOUT 5", "-ERR FAILOVER requires connected replicas.\r\n"),
+            ("FAILOVER TIMEOUT 0", "-ERR FAILOVER timeout must be greater than 0\r\n"),
+            ("FAILOVER TO a", "-ERR syntax error\r\n"),
+            ("FAILOVER ABORT", "-ERR No failover in progress.\r\n"),
+        ]);
     }
 
     #[test]
@@ -102,8 +145,7 @@ mod tests {
         for line in commands {
             server.run(line);
         }
-        let lines = server.session(1).handle.take_letters().unwrap().output;
-        let lines: Vec<String> = String::from_utf8(lines.concat()).unwrap().lines().map(str::to_owned).collect();
+        let lines: Vec<String> = server.mail(1).lines().map(str::to_owned).collect();
         let ends = [
             r#" [0 127.0.0.1:1] "SET" "k" "a\"\r\n\x01""#,
             r#" [9 127.0.0.1:1] "SELECT" "9""#,

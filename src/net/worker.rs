@@ -16,6 +16,7 @@ use super::stream::Accepted;
 use crate::base::process;
 use crate::commands::{Executor, Lookup};
 use crate::engine::clients::ClientHandle;
+use crate::engine::mailbox::Mail;
 use crate::engine::{Engine, Worker};
 
 /// What one read may bring. Larger requests are collected in the connection's own buffer.
@@ -56,6 +57,8 @@ pub struct Shared {
     pub executor: Executor,
     pub read_buffer: Box<[u8]>,
     pub output: Vec<u8>,
+    /// Messages on their way from a mailbox to a socket.
+    pub mail: Mail,
     /// Emptied argument and end vectors, kept for their allocations.
     pub arguments: Vec<&'static [u8]>,
     pub ends: Vec<usize>,
@@ -93,6 +96,7 @@ pub fn start(
                 executor: Executor::new(Worker::new(engine.clone(), index), lookup.clone()),
                 read_buffer: new_read_buffer(),
                 output: Vec::with_capacity(READ_BUFFER_BYTES),
+                mail: Mail::default(),
                 arguments: Vec::with_capacity(256),
                 ends: Vec::with_capacity(64),
             }));

@@ -23,7 +23,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use crate::base::memory::size_class;
+pub use crate::base::memory::size_class;
 
 use super::collection::{Form, Large, ValueType};
 use super::set::SetRef;
@@ -203,6 +203,11 @@ impl<'a> EntryRef<'a> {
     pub fn any_large(self) -> &'a dyn Large {
         // SAFETY: the pointer came from a box that the entry owns, and the entry is borrowed for `'a`.
         unsafe { &*self.large_pointer() }
+    }
+
+    /// How many items a large collection has; 0 of everything else.
+    pub fn large_len(self) -> usize {
+        if self.is_large() { self.any_large().len() } else { 0 }
     }
 
     /// A large collection.

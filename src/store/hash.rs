@@ -14,7 +14,7 @@ mod build;
 mod edit;
 mod large;
 
-pub use build::{HashBuilder, from_listpack};
+pub use build::{HashBuilder, from_listpack, packed_of};
 pub use edit::HashMut;
 pub use large::Hash;
 
