@@ -606,6 +606,7 @@ impl Connection {
                     WaitEnd::Unblocked => {
                         let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
                         worker.engine.count_error(error.code());
+                        worker.stats.commands[usize::from(waiter.wait.command)].failed_calls.add(1);
                         reply.error(&error);
                     }
                 }
