@@ -89,7 +89,7 @@ impl LongDouble {
         } else {
             let wide = u128::from(mantissa);
             let whole = wide.checked_shr(exponent.unsigned_abs()).unwrap_or(0);
-            let has_fraction = whole.checked_shl(exponent.unsigned_abs()) != Some(wide);
+            let has_fraction = whole.checked_shl(exponent.unsigned_abs()).unwrap_or(0) != wide;
             whole + u128::from(has_fraction && !self.negative)
         };
         let integer = i64::try_from(integer).ok()?;

@@ -6,6 +6,8 @@ use crate::base::number::{Decimal, double_text};
 use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
+use crate::store::hash::Hash;
+use crate::store::list::ListRef;
 use crate::store::listpack::Text;
 use crate::store::set::Set;
 use crate::store::stream::{Stream, StreamId};
@@ -29,7 +31,9 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             }
             None => emit(&[b"SET", key, entry.value()]),
         },
+        ValueType::List if entry.collection_form() == Form::Large => create_list(entry, key, &mut emit),
         ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
+        ValueType::Hash if entry.collection_form() == Form::Large => create_hash(entry, key, &mut emit),
         ValueType::Stream if entry.memory_bytes() > WHOLE_BYTES_MAX => create_stream(entry, key, &mut emit),
         ValueType::Set if entry.collection_form() == Form::Large => create_set(entry, key, &mut emit),
         _ => {
@@ -37,6 +41,31 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             let payload = payload::encode(value_of(entry), true);
             emit(&[b"RESTORE", key, expiry.as_bytes(), &payload, b"REPLACE", b"ABSTTL"]);
         }
+    }
+}
+
+/// A large list, in pieces.
+fn create_list(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let (mut texts, mut bytes) = (Vec::new(), 0);
+    let mut push = |texts: &mut Vec<Vec<u8>>| {
+        let command: Vec<&[u8]> = [b"RPUSH", key].into_iter().chain(texts.iter().map(Vec::as_slice)).collect();
+        emit(&command);
+        texts.clear();
+    };
+    ListRef::of(entry).range(0, usize::MAX, |element| {
+        bytes += element.packed_bytes();
+        texts.push(element.to_vec());
+        if bytes >= PIECE_BYTES {
+            push(&mut texts);
+            bytes = 0;
+        }
+    });
+    if !texts.is_empty() {
+        push(&mut texts);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
     }
 }
 
@@ -53,6 +82,30 @@ fn create_zset(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]]))
         let mut command: Vec<&[u8]> = vec![b"ZADD", key];
         command.extend(piece.iter().flat_map(|(score, member)| [score.as_bytes(), member]));
         emit(&command);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    }
+}
+
+/// A large hash, in pieces; then the expiry of each field that has one.
+fn create_hash(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let hash: &Hash = entry.large();
+    let mut fields = hash.iter().peekable();
+    while fields.peek().is_some() {
+        let (mut piece, mut bytes): (Vec<&[u8]>, _) = (vec![b"HSET", key], 0);
+        while let Some(field) = fields.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += field.key().len() + field.value().len() + ITEM_BYTES;
+            piece.extend([field.key(), field.value()]);
+        }
+        emit(&piece);
+    }
+    for field in hash.iter() {
+        if let Some(expiry_ms) = field.expiry_ms() {
+            let expiry = Decimal::new(expiry_ms as i64);
+            emit(&[b"HPEXPIREAT", key, expiry.as_bytes(), b"FIELDS", b"1", field.key()]);
+        }
     }
     if let Some(expiry_ms) = entry.expiry_ms() {
         emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);

@@ -215,9 +215,9 @@ impl Waits {
     }
 }
 
-/// What scripts and functions take. They share the threads' states, which the scripts' lines tell.
+/// What scripts and functions take. They share a state on each worker: the largest is told of, and the sum.
 fn write_scripts(text: &mut Text, engine: &crate::engine::Engine) {
-    let states_bytes = engine.script_engine.get().map_or(0, |scripts| scripts.memory_bytes());
+    let (states_bytes, all_bytes) = engine.script_engine.get().map_or((0, 0), |scripts| scripts.memory_bytes());
     let (scripts, scripts_bytes) = engine.scripts.size();
     let libraries = engine.libraries.current();
     let functions_bytes: usize = libraries.libraries().map(|library| library.code.code.len()).sum();
@@ -229,7 +229,7 @@ fn write_scripts(text: &mut Text, engine: &crate::engine::Engine) {
     text.field("number_of_functions", libraries.function_count());
     text.field("number_of_libraries", libraries.libraries().len());
     text.field("used_memory_vm_functions", 0);
-    text.bytes("used_memory_vm_total", states_bytes);
+    text.bytes("used_memory_vm_total", all_bytes);
     text.field("used_memory_functions", functions_bytes);
     text.bytes("used_memory_scripts", (scripts_bytes + functions_bytes) as u64);
 }

@@ -196,9 +196,9 @@ fn items(cx: &mut Cx<'_>, key: &[u8], request: &mut Request<'_>) -> Result<Vec<I
     match entry.value_type() {
         ValueType::List => {
             let list = ListRef::of(entry);
-            let range = part(list.len(), request);
+            let range = part(list.count(), request);
             let backwards = request.unsorted && request.descending;
-            let first = if backwards { list.len().saturating_sub(1 + range.start) } else { range.start };
+            let first = if backwards { list.count().saturating_sub(1 + range.start) } else { range.start };
             let mut left = range.len();
             if left > 0 {
                 list.visit(first, backwards, |_, element| {

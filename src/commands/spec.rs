@@ -148,9 +148,13 @@ pub mod category {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     Bitmap,
+    Cluster,
     Connection,
     Generic,
+    Geo,
+    Hash,
     HyperLogLog,
+    List,
     PubSub,
     Scripting,
     Server,
@@ -165,9 +169,13 @@ impl Group {
     pub const fn name(self) -> &'static str {
         match self {
             Group::Bitmap => "bitmap",
+            Group::Cluster => "cluster",
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::Geo => "geo",
+            Group::Hash => "hash",
             Group::HyperLogLog => "hyperloglog",
+            Group::List => "list",
             Group::PubSub => "pubsub",
             Group::Scripting => "scripting",
             Group::Server => "server",

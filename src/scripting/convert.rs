@@ -51,6 +51,14 @@ impl<'r> Replies<'r> {
         Ok(Value::Table(table))
     }
 
+    /// So many replies as an array. Each goes into it at once: a state has room for some thousands of handles.
+    fn sequence(&mut self, length: i64) -> mlua::Result<Table> {
+        let (lua, mut failure) = (self.lua, None);
+        let values = (0..length).map_while(|_| self.value().map_err(|error| failure = Some(error)).ok());
+        let table = lua.create_sequence_from(values)?;
+        failure.map_or(Ok(table), Err)
+    }
+
     fn value(&mut self) -> mlua::Result<Value> {
         let (kind, line) = self.line();
         let count = || parse_i64(line).unwrap_or(-1);
@@ -71,10 +79,7 @@ impl<'r> Replies<'r> {
             }
             b'*' | b'>' => match count() {
                 ..0 => Value::Boolean(false),
-                length => {
-                    let values: Vec<Value> = (0..length).map(|_| self.value()).collect::<mlua::Result<_>>()?;
-                    Value::Table(self.lua.create_sequence_from(values)?)
-                }
+                length => Value::Table(self.sequence(length)?),
             },
             b'_' => Value::Nil,
             b'#' => Value::Boolean(line == b"t"),
@@ -186,27 +191,28 @@ fn answer_table(reply: &mut Reply<'_>, table: &Table, chosen: Protocol, depth: u
         return reply.verbatim(&format, text);
     }
     if let Value::Table(map) = field("map") {
-        let pairs: Vec<(Value, Value)> = map.pairs().filter_map(Result::ok).collect();
-        reply.map(pairs.len());
-        for (key, value) in &pairs {
-            answer_nested(reply, key, chosen, depth + 1);
-            answer_nested(reply, value, chosen, depth + 1);
+        reply.map(members(&map).count());
+        for (key, value) in members(&map) {
+            answer_nested(reply, &key, chosen, depth + 1);
+            answer_nested(reply, &value, chosen, depth + 1);
         }
         return;
     }
     if let Value::Table(set) = field("set") {
-        let members: Vec<Value> = set.pairs::<Value, Value>().filter_map(|pair| pair.ok().map(|pair| pair.0)).collect();
-        reply.set(members.len());
-        members.iter().for_each(|member| answer_nested(reply, member, chosen, depth + 1));
+        reply.set(members(&set).count());
+        members(&set).for_each(|(member, _)| answer_nested(reply, &member, chosen, depth + 1));
         return;
     }
-    let mut values = Vec::new();
-    for index in 1_usize.. {
-        match table.raw_get::<Value>(index) {
-            Ok(Value::Nil) | Err(_) => break,
-            Ok(value) => values.push(value),
-        }
-    }
-    reply.array(values.len());
-    values.iter().for_each(|value| answer_nested(reply, value, chosen, depth + 1));
+    reply.array(elements(table).count());
+    elements(table).for_each(|value| answer_nested(reply, &value, chosen, depth + 1));
+}
+
+/// What a table holds, twice in the same order if nothing changes it.
+fn members(table: &Table) -> impl Iterator<Item = (Value, Value)> {
+    table.pairs().map_while(Result::ok)
+}
+
+/// The elements of an array, up to the first hole.
+fn elements(table: &Table) -> impl Iterator<Item = Value> {
+    (1_usize..).map_while(|index| table.raw_get::<Value>(index).ok().filter(|value| *value != Value::Nil))
 }

@@ -1,10 +1,12 @@
 //! Runs scripts and functions in the calling thread's state.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mlua::{Function, Lua, Table, Value};
+use mlua::{Lua, Table, Value};
+use parking_lot::Mutex;
 
 use super::arguments::plain_number;
 use super::convert;
@@ -13,8 +15,9 @@ use crate::engine::script::library::LibraryCode;
 use crate::engine::script::seam::Registered;
 use crate::engine::script::{Ended, Runnable, Script, ScriptEngine, ScriptHost};
 
-/// After so many runs the garbage collector makes a step.
-const RUNS_PER_STEP: u32 = 50;
+/// After so many runs the garbage is collected and the state measured, beside what Lua does by itself: its own measure
+/// is twice what is in use.
+const RUNS_PER_COLLECTION: u32 = 2000;
 
 thread_local! {
     static STATE: RefCell<Option<Own>> = const { RefCell::new(None) };
@@ -25,85 +28,77 @@ thread_local! {
 struct Own {
     state: Rc<State>,
     deprecated: bool,
+    /// What it takes, for everybody to see.
+    bytes: Arc<AtomicU64>,
+    runs: Rc<Cell<u32>>,
 }
 
 pub struct LuaEngine {
     /// `lua-enable-deprecated-api`.
     deprecated: bool,
-    /// What all threads' states take, as each said last; a thread's difference is added.
-    memory_bytes: AtomicU64,
+    /// What each thread's state takes.
+    states_bytes: Mutex<Vec<Arc<AtomicU64>>>,
 }
 
-thread_local! {
-    /// What this thread's state took when it was last looked at, and runs since then.
-    static MEASURED: RefCell<(u64, u32)> = const { RefCell::new((0, 0)) };
+impl Own {
+    /// Collects garbage and measures, now and then.
+    fn tidy(&self) {
+        self.runs.set(self.runs.get() + 1);
+        if self.runs.get() % RUNS_PER_COLLECTION == 1 {
+            // What is not collected now is later.
+            let _ = self.state.lua.gc_collect();
+            self.bytes.store(self.state.lua.used_memory() as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 impl LuaEngine {
     pub fn new(deprecated: bool) -> LuaEngine {
-        LuaEngine { deprecated, memory_bytes: AtomicU64::new(0) }
+        LuaEngine { deprecated, states_bytes: Mutex::default() }
     }
 
     /// The calling thread's state, made if need be.
-    fn state(&self) -> Result<Rc<State>, String> {
+    fn own(&self) -> Result<Own, String> {
         STATE.with_borrow_mut(|own| match own {
-            Some(own) if own.deprecated == self.deprecated => Ok(own.state.clone()),
+            Some(own) if own.deprecated == self.deprecated => Ok(own.clone()),
             _ => {
                 let state = State::new(self.deprecated).map_err(|error| format!("ERR {error}"))?;
-                let state = Rc::new(state);
-                *own = Some(Own { state: state.clone(), deprecated: self.deprecated });
-                Ok(state)
+                let bytes = Arc::new(AtomicU64::new(0));
+                self.states_bytes.lock().push(bytes.clone());
+                let made = Own { state: Rc::new(state), deprecated: self.deprecated, bytes, runs: Rc::default() };
+                *own = Some(made.clone());
+                Ok(made)
             }
         })
-    }
-
-    /// Collects garbage now and then, and notes what the state takes.
-    fn tidy(&self, lua: &Lua) {
-        MEASURED.with_borrow_mut(|(measured, runs)| {
-            *runs += 1;
-            if *runs % RUNS_PER_STEP == 1 {
-                // A step that fails is made again.
-                let _ = lua.gc_step();
-                let bytes = lua.used_memory() as u64;
-                self.memory_bytes.fetch_add(bytes.wrapping_sub(*measured), Ordering::Relaxed);
-                *measured = bytes;
-            }
-        });
     }
 }
 
 impl ScriptEngine for LuaEngine {
-    fn compile(&self, script: &Script) -> Result<(), String> {
-        self.state()?.script(script).map(drop).map_err(|error| plain(&error))
+    fn compile(&self, script: &Arc<Script>) -> Result<(), String> {
+        self.own()?.state.compile(script).map_err(|error| plain(&error))
     }
 
-    fn load(&self, library: &LibraryCode, timeout_ms: u64) -> Result<Vec<Registered>, String> {
-        self.state()?.load(library, timeout_ms)
+    fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, String> {
+        self.own()?.state.load(library, timeout_ms)
     }
 
     fn run(&self, runnable: &Runnable, keys: &[&[u8]], args: &[&[u8]], host: &mut dyn ScriptHost) -> Ended {
         let failed = |text: String| Ended::Failed { text: text.into_bytes(), counted: false };
-        let state = match self.state() {
-            Ok(state) => state,
+        let own = match self.own() {
+            Ok(own) => own,
             Err(error) => return failed(error),
         };
-        let called = match runnable {
-            Runnable::Script(script) => {
-                let compiled = state.script(script).map_err(|error| format!("ERR {}", plain(&error)));
-                compiled.map(|compiled| (&state.run_script, compiled, &script.sha))
-            }
-            Runnable::Function(function) => {
-                let callback = state.function(&function.library, &function.name);
-                callback.map(|callback| (&state.run_function, callback, &function.name))
-            }
+        let state = &own.state;
+        let ready = match runnable {
+            Runnable::Script(script) => state.compile(script).map_err(|error| format!("ERR {}", plain(&error))),
+            Runnable::Function(function) => state.ensure_loaded(&function.library),
         };
-        let (run, called, name) = match called {
-            Ok(called) => called,
-            Err(error) => return failed(error),
-        };
+        if let Err(error) = ready {
+            return failed(error);
+        }
         state.shared.stop.set(None);
-        let outcome = state.shared.host.during(host, || call(&state.lua, run, called, keys, args));
-        self.tidy(&state.lua);
+        let outcome = state.shared.host.during(host, || call(state, runnable, keys, args));
+        own.tidy();
         if let Some(stop) = state.shared.stop.take() {
             return Ended::Stopped(stop);
         }
@@ -116,18 +111,34 @@ impl ScriptEngine for LuaEngine {
                     Ended::Answered
                 }
             },
-            Ok((false, failure)) => raised(&failure, name),
+            Ok((false, failure)) => raised(&failure, name_of(runnable)),
             Err(error) => failed(format!("ERR {}", plain(&error))),
         }
     }
 
-    fn memory_bytes(&self) -> u64 {
-        self.memory_bytes.load(Ordering::Relaxed)
+    fn memory_bytes(&self) -> (u64, u64) {
+        let states = self.states_bytes.lock();
+        let bytes = states.iter().map(|bytes| bytes.load(Ordering::Relaxed));
+        (bytes.clone().max().unwrap_or(0), bytes.sum())
     }
 }
 
-fn call(lua: &Lua, run: &Function, called: Function, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<(bool, Value)> {
-    run.call((called, array(lua, keys)?, array(lua, args)?))
+fn call(state: &State, runnable: &Runnable, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<(bool, Value)> {
+    let (keys, args) = (array(&state.lua, keys)?, array(&state.lua, args)?);
+    match runnable {
+        Runnable::Script(script) => state.run_script.call((script.id as f64, keys, args)),
+        Runnable::Function(function) => {
+            state.run_function.call((function.library.id as f64, &*function.name, keys, args))
+        }
+    }
+}
+
+/// What errors call it.
+fn name_of(runnable: &Runnable) -> &str {
+    match runnable {
+        Runnable::Script(script) => &script.sha,
+        Runnable::Function(function) => &function.name,
+    }
 }
 
 fn array(lua: &Lua, values: &[&[u8]]) -> mlua::Result<Table> {

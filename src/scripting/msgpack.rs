@@ -113,25 +113,26 @@ fn write_integer(out: &mut Vec<u8>, number: i64) {
 }
 
 fn write_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> Result<(), Failure> {
-    let pairs: Vec<(Value, Value)> = table.pairs::<Value, Value>().collect::<mlua::Result<_>>()?;
     // An array's keys are the numbers from 1 on without a gap.
-    let mut last = 0;
-    let is_array = pairs.iter().all(|(key, _)| {
-        let Some(index) = plain_number(key) else { return false };
+    let (mut last, mut count, mut is_array) = (0, 0, true);
+    for pair in table.pairs::<Value, Value>() {
+        let index = plain_number(&pair?.0).unwrap_or_default();
+        is_array &= index >= 1.0 && index == index.trunc();
         last = last.max(index as usize);
-        index >= 1.0 && index == index.trunc()
-    });
-    if is_array && last == pairs.len() {
+        count += 1;
+    }
+    if is_array && last == count {
         write_header(out, last, &[(0xf, 0x90)], &[0, 0xdc, 0xdd]);
         for index in 1..=last {
             write(out, &table.raw_get::<Value>(index)?, depth + 1)?;
         }
         return Ok(());
     }
-    write_header(out, pairs.len(), &[(0xf, 0x80)], &[0, 0xde, 0xdf]);
-    for (key, value) in &pairs {
-        write(out, key, depth + 1)?;
-        write(out, value, depth + 1)?;
+    write_header(out, count, &[(0xf, 0x80)], &[0, 0xde, 0xdf]);
+    for pair in table.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        write(out, &key, depth + 1)?;
+        write(out, &value, depth + 1)?;
     }
     Ok(())
 }

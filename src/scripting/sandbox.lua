@@ -356,16 +356,33 @@ local function explain(failure)
     return failure
 end
 
-local function run_script(script, keys, arguments)
+-- Compiled scripts, and the functions of loaded libraries by name; both by the ids that the server gave them.
+local scripts, libraries = {}, {}
+
+local function run_script(id, keys, arguments)
     eval_globals.KEYS = keys
     eval_globals.ARGV = arguments
-    return xpcall(script, explain)
+    return xpcall(scripts[id], explain)
 end
 
-local function run_function(callback, keys, arguments)
+local function run_function(id, name, keys, arguments)
+    local callback = libraries[id][name]
     return xpcall(function()
         return callback(keys, arguments)
     end, explain)
+end
+
+local function keep_script(id, script)
+    scripts[id] = script
+end
+
+local function keep_function(id, name, callback)
+    libraries[id] = libraries[id] or {}
+    libraries[id][name] = callback
+end
+
+local function forget(id)
+    scripts[id], libraries[id] = nil, nil
 end
 
 local function load_library(code)
@@ -376,4 +393,4 @@ local function load_library(code)
     return ok, failure
 end
 
-return eval_proxy, run_script, run_function, load_library
+return eval_proxy, run_script, run_function, keep_script, keep_function, forget, load_library

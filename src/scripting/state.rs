@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 
@@ -20,11 +21,26 @@ const SCRIPT_NAME: &str = "@user_script";
 const FUNCTION_NAME: &str = "@user_function";
 /// Instructions between two looks at the time.
 const HOOK_PERIOD: u32 = 10_000;
-/// Compiled scripts kept at the most.
-const COMPILED_MAX: usize = 4096;
+/// So many scripts and libraries are kept without a look at whether the server still has them.
+const SWEEP_MIN: usize = 16;
 
-type FunctionsByName = HashMap<String, Function>;
+/// What the sandbox keeps, as the server has it.
+enum Kept {
+    Script(Weak<Script>),
+    Library(Weak<LibraryCode>),
+}
 
+impl Kept {
+    fn is_gone(&self) -> bool {
+        match self {
+            Kept::Script(script) => script.strong_count() == 0,
+            Kept::Library(library) => library.strong_count() == 0,
+        }
+    }
+}
+
+/// Handles on Lua values are few: a state has room for some thousands of them. What is kept for long is kept in tables of
+/// the sandbox, by id.
 pub struct State {
     pub lua: Lua,
     pub shared: Rc<Shared>,
@@ -34,10 +50,14 @@ pub struct State {
     scripts: Table,
     pub run_script: Function,
     pub run_function: Function,
+    keep_script: Function,
+    keep_function: Function,
+    forget: Function,
     load_library: Function,
-    compiled: RefCell<HashMap<u64, Function, foldhash::fast::FixedState>>,
-    /// Functions by the id of their library.
-    libraries: RefCell<HashMap<u64, FunctionsByName>>,
+    /// The scripts and libraries that the sandbox keeps, by id.
+    kept: RefCell<HashMap<u64, Kept, foldhash::fast::FixedState>>,
+    /// At how many of them those are sought that the server has forgotten.
+    sweep_at: Cell<usize>,
 }
 
 impl State {
@@ -52,8 +72,8 @@ impl State {
         constants.set("null", Value::NULL)?;
         constants.set("redis", calls::constants(&lua)?)?;
         let sandbox = lua.load(SANDBOX).set_name("=sandbox");
-        let (scripts, run_script, run_function, load_library) = sandbox.call((natives, constants, deprecated))?;
-        let (compiled, libraries) = (RefCell::default(), RefCell::default());
+        let (scripts, run_script, run_function, keep_script, keep_function, forget, load_library) =
+            sandbox.call((natives, constants, deprecated))?;
         Ok(State {
             lua,
             shared,
@@ -62,40 +82,50 @@ impl State {
             scripts,
             run_script,
             run_function,
+            keep_script,
+            keep_function,
+            forget,
             load_library,
-            compiled,
-            libraries,
+            kept: RefCell::default(),
+            sweep_at: Cell::new(SWEEP_MIN),
         })
     }
 
-    /// A script's function, compiled when it is first asked for.
-    pub fn script(&self, script: &Script) -> mlua::Result<Function> {
-        if let Some(compiled) = self.compiled.borrow().get(&script.id) {
-            return Ok(compiled.clone());
+    /// Compiles a script, if it is not kept already.
+    pub fn compile(&self, script: &Arc<Script>) -> mlua::Result<()> {
+        if self.kept.borrow().contains_key(&script.id) {
+            return Ok(());
         }
         let chunk = self.lua.load(script.code()).set_name(SCRIPT_NAME).set_mode(mlua::chunk::ChunkMode::Text);
         let compiled = chunk.set_environment(self.scripts.clone()).into_function()?;
-        let mut kept = self.compiled.borrow_mut();
-        if kept.len() >= COMPILED_MAX {
-            kept.clear();
-        }
-        kept.insert(script.id, compiled.clone());
-        Ok(compiled)
+        self.sweep()?;
+        self.keep_script.call::<()>((script.id as f64, compiled))?;
+        self.kept.borrow_mut().insert(script.id, Kept::Script(Arc::downgrade(script)));
+        Ok(())
     }
 
-    /// A library's function, whose library is loaded when it is first asked for.
-    pub fn function(&self, library: &LibraryCode, name: &str) -> Result<Function, String> {
-        if let Some(functions) = self.libraries.borrow().get(&library.id) {
-            return functions.get(name).cloned().ok_or_else(|| "ERR Function not found".into());
+    /// Loads a library, if it is not kept already.
+    pub fn ensure_loaded(&self, library: &Arc<LibraryCode>) -> Result<(), String> {
+        if self.kept.borrow().contains_key(&library.id) { Ok(()) } else { self.load(library, 0).map(drop) }
+    }
+
+    /// Forgets what the server has forgotten, once there may be much of it.
+    fn sweep(&self) -> mlua::Result<()> {
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() < self.sweep_at.get() {
+            return Ok(());
         }
-        self.load(library, 0)?;
-        let libraries = self.libraries.borrow();
-        let found = libraries.get(&library.id).and_then(|functions| functions.get(name));
-        found.cloned().ok_or_else(|| "ERR Function not found".into())
+        let gone: Vec<u64> = kept.iter().filter(|(_, one)| one.is_gone()).map(|(id, _)| *id).collect();
+        for id in gone {
+            kept.remove(&id);
+            self.forget.call::<()>(id as f64)?;
+        }
+        self.sweep_at.set(2 * kept.len() + SWEEP_MIN);
+        Ok(())
     }
 
     /// Runs a library's code, and keeps the functions that it registers.
-    pub fn load(&self, library: &LibraryCode, timeout_ms: u64) -> Result<Vec<Registered>, String> {
+    pub fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, String> {
         let code = &library.code[library.code_at..];
         let chunk = self.lua.load(code).set_name(FUNCTION_NAME).set_mode(mlua::chunk::ChunkMode::Text);
         let compiled = chunk.into_function();
@@ -113,18 +143,15 @@ impl State {
         if let Some(failure) = failure {
             return Err(format!("ERR Error registering functions: {failure}"));
         }
+        let failed = |error: mlua::Error| format!("ERR {}", plain(&error));
+        self.sweep().map_err(failed)?;
         let mut registered = Vec::new();
-        let mut functions = FunctionsByName::new();
         for (one, function) in loaded.functions {
-            functions.insert(one.name.clone(), function);
+            self.keep_function.call::<()>((library.id as f64, &*one.name, function)).map_err(failed)?;
             registered.push(one);
         }
+        self.kept.borrow_mut().insert(library.id, Kept::Library(Arc::downgrade(library)));
         registered.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut libraries = self.libraries.borrow_mut();
-        if libraries.len() >= COMPILED_MAX {
-            libraries.clear();
-        }
-        libraries.insert(library.id, functions);
         Ok(registered)
     }
 }

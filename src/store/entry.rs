@@ -263,6 +263,7 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
+            ValueType::List if self.is_large() => "quicklist",
             ValueType::Set => SetRef::of(self).encoding(),
             ValueType::Zset if self.is_large() => "skiplist",
             ValueType::Hash => match self.collection_form() {

@@ -7,8 +7,10 @@ use smallvec::SmallVec;
 
 use super::find::{is_read_only, known_reach};
 use super::run::{is_memory_full, note_reach};
+use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
+use crate::commands::access;
 use crate::commands::account;
 use crate::commands::context::Cx;
 use crate::commands::dispatch::run_handler;
@@ -113,16 +115,23 @@ impl<'c, 'a> Host<'c, 'a> {
         if !command.spec.accepts(args.len()) {
             return Some("ERR Wrong number of args calling Redis command from script".into());
         }
-        if command.has(NOSCRIPT | WRITE | MAY_REPLICATE | DENYOOM) || self.cx.engine().persistence.obstacles() != 0 {
-            return self.rare_obstacle(command);
-        }
-        None
+        let looked_at = command.has(NOSCRIPT | WRITE | MAY_REPLICATE | DENYOOM)
+            || self.cx.session.is_restricted()
+            || self.cx.engine().persistence.obstacles() != 0;
+        if looked_at { self.rare_obstacle(command, args) } else { None }
     }
 
-    fn rare_obstacle(&mut self, command: &'static Command) -> Option<Cow<'static, str>> {
+    fn rare_obstacle(&mut self, command: &'static Command, args: &[&[u8]]) -> Option<Cow<'static, str>> {
         let engine = self.cx.engine();
         if command.has(NOSCRIPT) && !engine.scripts_run_anything.load(std::sync::atomic::Ordering::Relaxed) {
             return Some("ERR This Redis command is not allowed from script".into());
+        }
+        if self.cx.session.is_restricted() {
+            let (session, now_ms) = (&*self.cx.session, self.cx.space.now_ms);
+            let checked = access::check_session(engine, session, command, args, Context::Script, now_ms);
+            if let Err(denial) = checked {
+                return Some(format!("ERR {}", denial.text_in_script()).into());
+            }
         }
         if command.has(WRITE | MAY_REPLICATE) && !self.may_write {
             return Some("ERR Write commands are not allowed from read-only scripts.".into());
@@ -279,7 +288,9 @@ impl ScriptHost for Host<'_, '_> {
     }
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
-        self.cx.lookup.resolve(args).ok().map(|_| true)
+        let command = self.cx.lookup.resolve(args).ok()?;
+        let allowed = self.cx.session.user().is_none_or(|user| access::check(user, command, args).is_ok());
+        Some(allowed)
     }
 
     fn interrupt(&mut self) -> Option<Stop> {

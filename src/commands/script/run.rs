@@ -4,7 +4,6 @@
 //! handed on as one transaction. What the script selects or chooses for itself ends with it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::find::{self, Naming, is_read_only, known_reach, naming};
 use super::host::Host;
@@ -67,7 +66,7 @@ fn runnable(cx: &mut Cx<'_>, args: &[&[u8]]) -> Result<Runnable, ReplyError> {
 /// The script with this body, registered and compiled.
 pub fn register(cx: &Cx<'_>, body: &[u8]) -> Result<Arc<Script>, ReplyError> {
     let (engine, text) = (cx.engine(), |text: String| ReplyError::Quoting(text.into_bytes()));
-    let script = Script::new(body).map_err(text)?;
+    let script = Arc::new(Script::new(body).map_err(text)?);
     let script = match engine.scripts.get(script.sha.as_bytes()) {
         Some(known) => known,
         None => {
@@ -120,8 +119,7 @@ fn check_declared(cx: &Cx<'_>, flags: ScriptFlags) -> Outcome {
 }
 
 pub(super) fn is_memory_full(cx: &Cx<'_>) -> bool {
-    let limit = cx.config().maxmemory;
-    limit > 0 && !cx.session.loads && cx.engine().used_memory_bytes.load(Ordering::Relaxed) > limit
+    cx.config().maxmemory > 0 && !cx.session.loads && cx.worker.is_out_of_memory()
 }
 
 fn call(cx: &mut Cx<'_>, runnable: &Runnable, args: &[&[u8]], keys: &[&[u8]], arguments: &[&[u8]]) -> Outcome {

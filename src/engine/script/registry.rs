@@ -115,8 +115,8 @@ impl Scripts {
     }
 
     /// Registers a script; one that is known stays, and is given back.
-    pub fn add(&self, script: Script) -> Arc<Script> {
-        self.by_sha.write().entry(script.sha.clone()).or_insert_with(|| Arc::new(script)).clone()
+    pub fn add(&self, script: Arc<Script>) -> Arc<Script> {
+        self.by_sha.write().entry(script.sha.clone()).or_insert(script).clone()
     }
 
     pub fn flush(&self) {
@@ -144,13 +144,13 @@ mod tests {
     #[test]
     fn what_is_known_of_a_script() {
         let scripts = Scripts::default();
-        let script = scripts.add(Script::new(b"return redis.call('get', KEYS[1])").unwrap());
+        let script = scripts.add(Arc::new(Script::new(b"return redis.call('get', KEYS[1])").unwrap()));
         assert_eq!(script.reach.get(), Reach::Untried);
         script.reach.kept_to_declared();
         assert_eq!(script.reach.get(), Reach::Declared);
         script.reach.reached_beyond();
         script.reach.kept_to_declared();
-        let again = scripts.add(Script::new(&script.body).unwrap());
+        let again = scripts.add(Arc::new(Script::new(&script.body).unwrap()));
         assert_eq!((again.id, again.reach.get()), (script.id, Reach::Everything));
         assert_eq!(Script::new(b"return 1 + 1").unwrap().reach.get(), Reach::Declared);
         assert!(scripts.get(script.sha.to_uppercase().as_bytes()).is_some() && scripts.get(b"\xff").is_none());
