@@ -54,10 +54,12 @@ impl<'a> Cx<'a> {
         self.worker.config()
     }
 
-    /// Whether the reply is longer than an unsent one may be, so that the client will be closed: nobody needs the rest.
-    pub fn is_over_output_limit(&self) -> bool {
-        let hard_bytes = self.config().client_output_buffer_limit.normal.hard_bytes;
-        hard_bytes > 0 && self.reply.len() as u64 > hard_bytes
+    /// With a longer reply the client is closed, so nobody needs the rest of it.
+    pub fn reply_bytes_max(&self) -> usize {
+        match self.config().client_output_buffer_limit.normal.hard_bytes {
+            0 => usize::MAX,
+            hard_bytes => hard_bytes as usize,
+        }
     }
 
     /// Keeps an argument out of slow log and MONITOR.

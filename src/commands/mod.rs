@@ -8,6 +8,7 @@ mod bitfield;
 mod bitmap;
 pub mod blocking;
 mod client;
+mod cluster;
 pub mod command;
 mod config;
 mod connection;

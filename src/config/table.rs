@@ -26,9 +26,7 @@ const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_REWRITE: Status =
     Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
-const NO_EVICTION: Status = Accepted("Eviction is not there yet.");
 const NO_SCRIPTS: Status = Accepted("Scripts are not there yet.");
-const NO_ACL: Status = Accepted("Users other than the default one are not there yet.");
 const NO_TYPE: Status = Accepted("The value type that it tunes is not there yet.");
 const NO_FORK: Status = Accepted("Cairn never forks, so there is no child process to pin.");
 const NO_DEFRAG: Status = Accepted("Cairn does not move live values to other addresses.");
@@ -216,14 +214,14 @@ section "Security" {
     /// The password that clients must give with AUTH. It is the password of the default user. Empty means none.
     requirepass: String = unset(), "requirepass", Text(TextForm::Any), [MUTABLE SENSITIVE EMPTY_IS_UNSET], Honoured;
     /// Define a user: a name and ACL rules. Not together with aclfile.
-    user: Vec<Vec<String>> = vec![], "user", Repeated(1, ANY, "name [rule ...]"), [FILE_ONLY SENSITIVE], NO_ACL;
+    user: Vec<Vec<String>> = vec![], "user", Repeated(1, ANY, "name [rule ...]"), [FILE_ONLY SENSITIVE], Honoured;
     /// The file that ACL LOAD reads users from and ACL SAVE writes them to.
-    aclfile: String = unset(), "aclfile", Text(TextForm::Any), [], NO_ACL;
+    aclfile: String = unset(), "aclfile", Text(TextForm::Any), [], Honoured;
     /// How many refused commands ACL LOG remembers.
-    acllog_max_len: u64 = 128, "acllog-max-len", Integer(0, LONG), [MUTABLE], NO_ACL;
+    acllog_max_len: u64 = 128, "acllog-max-len", Integer(0, LONG), [MUTABLE], Honoured;
     /// The channels that a new user may use before a rule says otherwise.
     acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::Resetchannels, "acl-pubsub-default",
-        Enum(AclPubsubDefault::NAMES), [MUTABLE], NO_ACL;
+        Enum(AclPubsubDefault::NAMES), [MUTABLE], Honoured;
     /// Give a command another name, or none with "". Better use ACL rules.
     rename_command: Vec<Vec<String>> = vec![], "rename-command", Repeated(2, 2, "command new-name"), [FILE_ONLY],
         Honoured;
@@ -248,7 +246,7 @@ section "Clients" {
     /// Memory that all clients together may use for buffers, as a size or as a share of maxmemory; those that use most
     /// are disconnected first. 0 means no limit.
     maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0), "maxmemory-clients", Kind::MemoryOrPercent(100),
-        [MUTABLE], Accepted("Clients are bounded one by one, not yet together.");
+        [MUTABLE], Honoured;
     /// The longest request that may be buffered for one client before it is disconnected.
     client_query_buffer_limit: u64 = 1 << 30, "client-query-buffer-limit", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// Per class of clients (normal, replica, pubsub): disconnect one whose unsent output passes the hard limit at
@@ -263,31 +261,31 @@ section "Clients" {
 
 section "Memory" {
     /// The most memory to use for data. 0 means no limit.
-    maxmemory: u64 = 0, "maxmemory", Memory(0, ULONG), [MUTABLE], NO_EVICTION;
+    maxmemory: u64 = 0, "maxmemory", Memory(0, ULONG), [MUTABLE], Honoured;
     /// What to remove when memory is full. noeviction refuses commands that need more.
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction, "maxmemory-policy",
-        Enum(MaxmemoryPolicy::NAMES), [MUTABLE], NO_EVICTION;
+        Enum(MaxmemoryPolicy::NAMES), [MUTABLE], Honoured;
     /// How many keys to compare when choosing one to evict. More is closer to exact and costs more.
-    maxmemory_samples: u32 = 5, "maxmemory-samples", Integer(1, INT), [MUTABLE], NO_EVICTION;
+    maxmemory_samples: u32 = 5, "maxmemory-samples", Integer(1, INT), [MUTABLE], Honoured;
     /// How hard to try to free memory within one command, 0 to 100.
-    maxmemory_eviction_tenacity: u32 = 10, "maxmemory-eviction-tenacity", Integer(0, 100), [MUTABLE], NO_EVICTION;
+    maxmemory_eviction_tenacity: u32 = 10, "maxmemory-eviction-tenacity", Integer(0, 100), [MUTABLE], Honoured;
     /// How many accesses saturate the counter of the LFU policies: larger means more.
-    lfu_log_factor: u32 = 10, "lfu-log-factor", Integer(0, INT), [MUTABLE], NO_EVICTION;
+    lfu_log_factor: u32 = 10, "lfu-log-factor", Integer(0, INT), [MUTABLE], Honoured;
     /// Minutes after which the counter of the LFU policies decays by one. 0 means never.
-    lfu_decay_time: u32 = 1, "lfu-decay-time", Integer(0, INT), [MUTABLE], NO_EVICTION;
+    lfu_decay_time: u32 = 1, "lfu-decay-time", Integer(0, INT), [MUTABLE], Honoured;
     /// How much time to spend on removing expired keys, 1 to 10.
     active_expire_effort: u32 = 1, "active-expire-effort", Integer(1, 10), [MUTABLE], Honoured;
     /// Spend a little time in the background on growing hash tables.
     activerehashing: bool = true, "activerehashing", Bool, [MUTABLE],
         Accepted("A slot's table is small and grows in bounded steps; there is nothing to do in the background.");
     /// Free evicted values in the background.
-    lazyfree_lazy_eviction: bool = false, "lazyfree-lazy-eviction", Bool, [MUTABLE], NO_EVICTION;
+    lazyfree_lazy_eviction: bool = false, "lazyfree-lazy-eviction", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Free expired values in the background.
     lazyfree_lazy_expire: bool = false, "lazyfree-lazy-expire", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Free values that a command overwrites in the background.
     lazyfree_lazy_server_del: bool = false, "lazyfree-lazy-server-del", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Let DEL act like UNLINK.
-    lazyfree_lazy_user_del: bool = false, "lazyfree-lazy-user-del", Bool, [MUTABLE], ALWAYS_LAZY;
+    lazyfree_lazy_user_del: bool = false, "lazyfree-lazy-user-del", Bool, [MUTABLE], Honoured;
     /// Let FLUSHDB, FLUSHALL, SCRIPT FLUSH and FUNCTION FLUSH without a mode act as with ASYNC.
     lazyfree_lazy_user_flush: bool = false, "lazyfree-lazy-user-flush", Bool, [MUTABLE], Honoured;
     /// Let a replica free its old data in the background before a full synchronization.

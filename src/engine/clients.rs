@@ -120,6 +120,8 @@ pub struct ClientHandle {
     pub output_free_bytes: AtomicUsize,
     /// Its share of [`Clients::memory_bytes`].
     pub(super) counted_bytes: AtomicUsize,
+    /// Its share of [`Clients::closing_bytes`].
+    pub(super) closing_bytes: AtomicUsize,
     pub input_bytes_total: AtomicU64,
     pub output_bytes_total: AtomicU64,
     pub commands_total: AtomicU64,
@@ -170,6 +172,7 @@ impl ClientHandle {
             output_bytes: AtomicUsize::new(0),
             output_free_bytes: AtomicUsize::new(0),
             counted_bytes: AtomicUsize::new(0),
+            closing_bytes: AtomicUsize::new(0),
             input_bytes_total: AtomicU64::new(0),
             output_bytes_total: AtomicU64::new(0),
             commands_total: AtomicU64::new(0),
@@ -279,6 +282,8 @@ pub struct Clients {
     count: AtomicUsize,
     /// What the buffers take of all clients that may be evicted.
     pub(super) memory_bytes: AtomicI64,
+    /// What will be free once the clients that were evicted are gone.
+    pub(super) closing_bytes: AtomicU64,
     monitors: Mutex<Vec<Arc<ClientHandle>>>,
     monitor_count: AtomicUsize,
 }
@@ -311,6 +316,7 @@ impl Clients {
     pub fn remove(&self, handle: &ClientHandle) {
         self.by_id.remove(&handle.id);
         self.recount(handle, 0);
+        self.closing_bytes.fetch_sub(handle.closing_bytes.swap(0, Ordering::Relaxed) as u64, Ordering::Relaxed);
         self.remove_monitor(handle.id);
     }
 

@@ -46,9 +46,9 @@ pub enum Outcome {
     Stuck,
 }
 
-/// Bytes that the limit is about.
-pub fn counted_bytes() -> u64 {
-    memory::used_bytes().saturating_sub(RECLAIMER.pending_bytes())
+/// Bytes that the limit is about: without those that are about to be free.
+fn counted_bytes(engine: &Engine) -> u64 {
+    memory::used_bytes().saturating_sub(RECLAIMER.pending_bytes() + engine.clients.closing_bytes())
 }
 
 /// How the policy has uses counted, if it does.
@@ -144,7 +144,7 @@ impl Evictor {
         lane: usize,
         now_ms: u64,
     ) -> Outcome {
-        let excess = counted_bytes().saturating_sub(config.maxmemory);
+        let excess = counted_bytes(engine).saturating_sub(config.maxmemory);
         if excess == 0 {
             engine.eviction_pressure.end(engine);
             return Outcome::Within;
@@ -180,7 +180,7 @@ impl Evictor {
             freed += bytes;
             evicted += 1;
             if evicted.is_multiple_of(EVICTIONS_PER_LOOK) {
-                if counted_bytes() <= attempt.config.maxmemory {
+                if counted_bytes(attempt.engine) <= attempt.config.maxmemory {
                     break;
                 }
                 if clock::ticks().nanos_since(started) > limit_ns {

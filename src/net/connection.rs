@@ -320,15 +320,11 @@ impl Connection {
                 at += parsed.request_ends[..progress.requests].last().copied().unwrap_or(0);
                 let stopped = progress.requests < ends.len() || progress.hold.is_some();
                 consumed = at;
-                let hard_bytes = self.output_limit(&executor.worker).hard_bytes;
-                if hard_bytes > 0 && (self.unsent.len() + output.len()) as u64 > hard_bytes {
-                    self.note_over_limit(&executor.worker);
-                    self.handle.set_flag(flag::CLOSE_ASAP, true);
-                    output.clear();
+                if self.ends_over_limit(output, &executor.worker) {
                     break Ran::all_of(data);
                 }
-                // Under a limit everything that one read asked for counts, though the socket might take some of it.
-                if output.len() >= SEND_BYTES && hard_bytes == 0 || stopped {
+                let is_limited = self.output_limit(&executor.worker).hard_bytes > 0;
+                if output.len() >= SEND_BYTES && !is_limited || stopped {
                     self.send(cx, output, executor);
                 }
                 if self.session.fate != Fate::Stay {
@@ -353,6 +349,9 @@ impl Connection {
                     let progress = executor.run(&mut self.session, &batch, output);
                     if progress.requests > 0 {
                         consumed += end;
+                    }
+                    if self.ends_over_limit(output, &executor.worker) {
+                        break Ran::all_of(data);
                     }
                     if progress.hold.is_some() {
                         break Ran { consumed, needed: 0, argument_at: 0, hold: progress.hold };
@@ -470,6 +469,19 @@ impl Connection {
         let over = over_hard || soft_too_long || unasked;
         if over {
             self.note_over_limit(&shared.executor.worker);
+        }
+        over
+    }
+
+    /// Whether unsent replies and these exceed the hard limit: then nothing of them is sent, and the connection ends. All
+    /// that one read asked for counts, though the socket might take some of it.
+    fn ends_over_limit(&self, output: &mut Vec<u8>, worker: &Worker) -> bool {
+        let hard_bytes = self.output_limit(worker).hard_bytes;
+        let over = hard_bytes > 0 && (self.unsent.len() + output.len()) as u64 > hard_bytes;
+        if over {
+            self.note_over_limit(worker);
+            self.handle.set_flag(flag::CLOSE_ASAP, true);
+            output.clear();
         }
         over
     }

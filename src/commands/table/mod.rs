@@ -3,6 +3,7 @@
 
 mod acl;
 mod bitmap;
+mod cluster;
 mod connection;
 mod generic;
 mod hash;
@@ -23,6 +24,7 @@ use super::spec::CommandSpec;
 pub static GROUPS: &[&[CommandSpec]] = &[
     acl::ROWS,
     bitmap::ROWS,
+    cluster::ROWS,
     connection::ROWS,
     generic::ROWS,
     hash::ROWS,
