@@ -39,8 +39,7 @@ fn mix(state: &mut [u32; 5], block: &[u8; BLOCK_BYTES]) {
             40..60 => (b & c | b & d | c & d, 0x8f1b_bcdc),
             _ => (b ^ c ^ d, 0xca62_c1d6_u32),
         };
-        let mixed =
-            a.rotate_left(5).wrapping_add(choice).wrapping_add(e).wrapping_add(constant).wrapping_add(*word);
+        let mixed = a.rotate_left(5).wrapping_add(choice).wrapping_add(e).wrapping_add(constant).wrapping_add(*word);
         (e, d, c, b, a) = (d, c, b.rotate_left(30), a, mixed);
     }
     for (sum, part) in state.iter_mut().zip([a, b, c, d, e]) {

@@ -408,8 +408,7 @@ impl Service {
                     let path = service.snapshot_path(&config);
                     let mut pacer = BurstPacer::new(service.snapshot_share.clone());
                     let libraries = service.engine.libraries.current();
-                    let outcome =
-                        snapshot::write_version(&version, &libraries, &path, &config, used_bytes, &mut pacer);
+                    let outcome = snapshot::write_version(&version, &libraries, &path, &config, used_bytes, &mut pacer);
                     drop(version);
                     service.end_save(outcome, changes);
                 }),

@@ -13,8 +13,8 @@ use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::commands::replay::Scratch;
 use crate::config::Config;
-use crate::engine::script::library::LibrarySet;
 use crate::engine::saved::value_of;
+use crate::engine::script::library::LibrarySet;
 use crate::log::record::Record;
 use crate::log::settle::Pacer;
 use crate::log::slot_reader::SlotFault;
@@ -135,7 +135,8 @@ pub fn write_version(
     pacer: &mut dyn Pacer,
 ) -> Result<Written, String> {
     let failed = |error: io::Error| format!("{}: {error}", path.display());
-    let mut file = SnapshotFile::create(path, config, used_memory_bytes, functions::codes(libraries)).map_err(failed)?;
+    let mut file =
+        SnapshotFile::create(path, config, used_memory_bytes, functions::codes(libraries)).map_err(failed)?;
     match add_version(&mut file, version, config, pacer) {
         Ok(()) => {
             let keys = file.keys;

@@ -687,10 +687,7 @@ struct ParsedBatch {
 
 /// What bounds a client's requests.
 fn parse_limits(session: &Session, executor: &Executor) -> Limits {
-    Limits {
-        bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64,
-        authenticated: !session.must_log_in(),
-    }
+    Limits { bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64, authenticated: !session.must_log_in() }
 }
 
 /// Parses as many requests as make a batch.

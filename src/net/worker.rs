@@ -76,40 +76,41 @@ pub fn start(
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = connections.clone();
     let (ready, started) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK_BYTES).spawn(move || {
-        if let Some(cpu) = cpu
-            && let Err(error) = process::pin_to_cpu(cpu)
-        {
-            tracing::warn!("Worker {index} cannot be pinned to CPU {cpu}: {error}");
-        }
-        let built =
-            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(Default::default());
-        let runtime = match built {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(ready.send(Err(error))),
-        };
-        let shared = Rc::new(RefCell::new(Shared {
-            executor: Executor::new(Worker::new(engine.clone(), index), lookup.clone()),
-            read_buffer: new_read_buffer(),
-            output: Vec::with_capacity(READ_BUFFER_BYTES),
-            arguments: Vec::with_capacity(256),
-            ends: Vec::with_capacity(64),
-        }));
-        // Whoever starts workers waits for this, or has given up and ends the process.
-        let _ = ready.send(Ok(()));
-        // The first worker to come says it for all.
-        let _ = engine.running.meanwhile.set(Box::new(serve_beside_script));
-        let desk = Rc::new(Desk {
-            beside: RefCell::new(Executor::beside_script(Worker::new(engine.clone(), index), lookup)),
-            engine,
-            shared,
-            arrivals: RefCell::new(arrivals),
-            counted,
-            connections: RefCell::default(),
-        });
-        DESK.set(Some(desk.clone()));
-        runtime.block_on(serve(desk));
-    })?;
+    let thread =
+        std::thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK_BYTES).spawn(move || {
+            if let Some(cpu) = cpu
+                && let Err(error) = process::pin_to_cpu(cpu)
+            {
+                tracing::warn!("Worker {index} cannot be pinned to CPU {cpu}: {error}");
+            }
+            let built =
+                tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(Default::default());
+            let runtime = match built {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            let shared = Rc::new(RefCell::new(Shared {
+                executor: Executor::new(Worker::new(engine.clone(), index), lookup.clone()),
+                read_buffer: new_read_buffer(),
+                output: Vec::with_capacity(READ_BUFFER_BYTES),
+                arguments: Vec::with_capacity(256),
+                ends: Vec::with_capacity(64),
+            }));
+            // Whoever starts workers waits for this, or has given up and ends the process.
+            let _ = ready.send(Ok(()));
+            // The first worker to come says it for all.
+            let _ = engine.running.meanwhile.set(Box::new(serve_beside_script));
+            let desk = Rc::new(Desk {
+                beside: RefCell::new(Executor::beside_script(Worker::new(engine.clone(), index), lookup)),
+                engine,
+                shared,
+                arrivals: RefCell::new(arrivals),
+                counted,
+                connections: RefCell::default(),
+            });
+            DESK.set(Some(desk.clone()));
+            runtime.block_on(serve(desk));
+        })?;
     started.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))?;
     Ok(WorkerHandle { inbox, connections, thread })
 }

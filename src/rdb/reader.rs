@@ -163,7 +163,10 @@ impl<R: Read> RdbReader<R> {
                     return Ok(Event::Library(&self.aux));
                 }
                 opcode::FUNCTION_EARLY => {
-                    return Err(RdbError { offset, fault: Fault::Unsupported("a library of functions of a release candidate".into()) });
+                    return Err(RdbError {
+                        offset,
+                        fault: Fault::Unsupported("a library of functions of a release candidate".into()),
+                    });
                 }
                 opcode::MODULE_AUX => {
                     let what = format!("data of the module '{}'", module_name(source.length()?));

@@ -159,7 +159,9 @@ pub fn number_text(number: f64, precision: usize) -> String {
     if number.is_infinite() {
         return if number < 0.0 { "-inf".into() } else { "inf".into() };
     }
-    if number == number.trunc() && number.abs() < 1e15 && (precision >= 15 || number.abs() < 10f64.powi(precision as i32))
+    if number == number.trunc()
+        && number.abs() < 1e15
+        && (precision >= 15 || number.abs() < 10f64.powi(precision as i32))
     {
         return if number == 0.0 && number.is_sign_negative() { "-0".into() } else { format!("{}", number as i64) };
     }

@@ -103,9 +103,8 @@ pub fn call(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
 }
 
 fn run_command(lua: &Lua, shared: &Shared, values: &MultiValue) -> mlua::Result<(Value, Value)> {
-    let failed = |text: &[u8], counted: bool| {
-        Ok((Value::Table(error_table(lua, text, counted)?), Value::Number(RAISE)))
-    };
+    let failed =
+        |text: &[u8], counted: bool| Ok((Value::Table(error_table(lua, text, counted)?), Value::Number(RAISE)));
     let call = match Call::read(values.iter()) {
         Ok(call) => call,
         Err(text) => return failed(text.as_bytes(), false),
@@ -177,17 +176,13 @@ fn log(args: &Args<'_>) -> Values {
     if args.len() < 2 {
         return Err(Failure::Reply("ERR redis.log() requires two arguments or more.".into()));
     }
-    let level = args.number("log", 0).map_err(|_| {
-        Failure::Reply("ERR First argument must be a number (log level).".into())
-    })?;
+    let level =
+        args.number("log", 0).map_err(|_| Failure::Reply("ERR First argument must be a number (log level).".into()))?;
     if !(0.0..4.0).contains(&level) {
         return Err(Failure::Reply("ERR Invalid debug level.".into()));
     }
-    let words: Vec<String> = args.0[1..]
-        .iter()
-        .filter_map(as_bytes)
-        .map(|word| String::from_utf8_lossy(&word).into_owned())
-        .collect();
+    let words: Vec<String> =
+        args.0[1..].iter().filter_map(as_bytes).map(|word| String::from_utf8_lossy(&word).into_owned()).collect();
     let text = words.join(" ");
     match level as u8 {
         0 => tracing::trace!("{text}"),

@@ -152,7 +152,10 @@ fn array(lua: &Lua, values: &[&[u8]]) -> mlua::Result<Table> {
 /// The reply to what a script raised.
 fn raised(failure: &Value, name: &str) -> Ended {
     let Value::Table(table) = failure else {
-        return Ended::Failed { text: format!("ERR Error running script {name}, execution failure").into(), counted: false };
+        return Ended::Failed {
+            text: format!("ERR Error running script {name}, execution failure").into(),
+            counted: false,
+        };
     };
     let (mut text, counted) = convert::error_of(failure).unwrap_or((b"ERR execution failure".to_vec(), false));
     let source = convert::text_field(table, "source");

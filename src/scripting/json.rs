@@ -153,7 +153,8 @@ fn switch(args: &Args<'_>, function: &str, words: &[&str]) -> Result<Option<usiz
 }
 
 fn cannot(value: &Value, reason: &str) -> Failure {
-    format!("Cannot serialise {}: {reason}", if value.is_light_userdata() { "userdata" } else { value.type_name() }).into()
+    format!("Cannot serialise {}: {reason}", if value.is_light_userdata() { "userdata" } else { value.type_name() })
+        .into()
 }
 
 fn encode(out: &mut Vec<u8>, value: &Value, depth: usize, options: &Options) -> Result<(), Failure> {

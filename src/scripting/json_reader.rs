@@ -59,8 +59,7 @@ pub fn decode(lua: &Lua, text: &[u8], options: &Options) -> Result<Value, Failur
     {
         return Err("JSON parser does not support UTF-16 or UTF-32".into());
     }
-    let mut reader =
-        Reader { lua, options, text, at: 0, token_at: 0, string: Vec::new(), number: 0.0, depth: 0 };
+    let mut reader = Reader { lua, options, text, at: 0, token_at: 0, string: Vec::new(), number: 0.0, depth: 0 };
     let first = reader.next();
     let value = reader.value(first)?;
     match reader.next() {

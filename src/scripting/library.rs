@@ -104,9 +104,8 @@ fn read_flags(list: &Table) -> Result<ScriptFlags, Failure> {
             break;
         }
         let word = text(&value);
-        let known = flags::NAMES
-            .iter()
-            .find(|(_, name)| word.as_ref().is_some_and(|word| name.eq_ignore_ascii_case(word)));
+        let known =
+            flags::NAMES.iter().find(|(_, name)| word.as_ref().is_some_and(|word| name.eq_ignore_ascii_case(word)));
         flags |= known.ok_or_else(|| failure("unknown flag given"))?.0;
     }
     Ok(flags)

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use mlua::{
-    Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState,
-};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 
 use super::calls::{self, Shared};
 use super::library::{Loading, Loadings, register_function};
@@ -171,9 +169,8 @@ pub fn plain(error: &mlua::Error) -> String {
 /// The text of what a library's code raised.
 fn load_failure(failure: &Value) -> String {
     match failure {
-        Value::Table(table) => {
-            super::convert::text_field(table, "err").map_or_else(String::new, |text| String::from_utf8_lossy(&text).into())
-        }
+        Value::Table(table) => super::convert::text_field(table, "err")
+            .map_or_else(String::new, |text| String::from_utf8_lossy(&text).into()),
         Value::Error(error) => plain(error),
         Value::String(text) => text.to_string_lossy(),
         _ => "ERR execution failure".into(),

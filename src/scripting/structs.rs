@@ -57,9 +57,7 @@ impl<'f> Format<'f> {
             b'i' | b'I' => {
                 let size = self.number_or(4)?;
                 if size > INTEGER_BYTES_MAX {
-                    return Err(
-                        format!("integral size {size} is larger than limit of {INTEGER_BYTES_MAX}").into()
-                    );
+                    return Err(format!("integral size {size} is larger than limit of {INTEGER_BYTES_MAX}").into());
                 }
                 size
             }

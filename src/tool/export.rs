@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::Status;
 use super::progress::Progress;
-use crate::engine::script::kept;
 use crate::commands::replay::Scratch;
+use crate::engine::script::kept;
 use crate::keeper::archive::{Archive, about_slot, lenient_config, log_directory};
 use crate::keeper::snapshot::{SlotError, SnapshotFile, add_slot};
 use crate::log::scan::Purpose;

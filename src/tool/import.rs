@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::Status;
 use super::progress::Progress;
-use crate::scripting::LuaEngine;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::SlotId;
 use crate::commands::registry;
@@ -17,6 +16,7 @@ use crate::engine::Engine;
 use crate::keeper::LOG_DIRECTORY;
 use crate::keeper::archive::lenient_config;
 use crate::keeper::import::{self, Imported, Origin};
+use crate::scripting::LuaEngine;
 
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 

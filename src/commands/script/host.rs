@@ -16,9 +16,7 @@ use crate::commands::context::Cx;
 use crate::commands::dispatch::run_handler;
 use crate::commands::keys::{self, KeyRefs, KeyShape};
 use crate::commands::registry::Command;
-use crate::commands::spec::{
-    ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, WALKS_SLOTS, WRITE,
-};
+use crate::commands::spec::{ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, WALKS_SLOTS, WRITE};
 use crate::engine::effect::{Effect, bytes_for_request};
 use crate::engine::persistence::obstacle;
 use crate::engine::script::flags::{ALLOW_OOM, NO_WRITES, ScriptFlags, UNDECLARED};
@@ -79,7 +77,7 @@ impl<'c, 'a> Host<'c, 'a> {
             beyond: false,
             acted: false,
             wrote: false,
-            may_write: !is_read_only(cx.command) && !(declares && flags & NO_WRITES != 0),
+            may_write: !(is_read_only(cx.command) || declares && flags & NO_WRITES != 0),
             memory_full,
             can_restart,
             client_protocol: cx.reply.protocol,
@@ -340,4 +338,3 @@ impl Host<'_, '_> {
         self.overrun = Some(overrun);
     }
 }
-

@@ -35,9 +35,7 @@ pub fn run(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             let key_count = key_count(args, ReplyError::NotAnInteger)?;
             (runnable(cx, args)?, key_count)
         }
-        Naming::Function => {
-            (runnable(cx, args)?, key_count(args, ReplyError::of("ERR Bad number of keys provided"))?)
-        }
+        Naming::Function => (runnable(cx, args)?, key_count(args, ReplyError::of("ERR Bad number of keys provided"))?),
     };
     let (runnable, key_count) = runnable;
     check_declared(cx, flags_of(&runnable))?;
@@ -160,7 +158,9 @@ fn call(cx: &mut Cx<'_>, runnable: &Runnable, args: &[&[u8]], keys: &[&[u8]], ar
             };
             tracing::warn!("Script {name} was ended by {what} KILL.");
             let place = if what == "SCRIPT" { "@user_script" } else { "@user_function" };
-            let text = format!("ERR Error running script: Script killed by user with {what} KILL... script: {name}, on {place}.");
+            let text = format!(
+                "ERR Error running script: Script killed by user with {what} KILL... script: {name}, on {place}."
+            );
             Err(ReplyError::Text(text.into()))
         }
     }

@@ -149,9 +149,8 @@ mod tests {
     fn killing() {
         let (running, persistence) = (Running::default(), Persistence::default());
         assert_eq!(running.kill(false), Err(KillError::NothingRuns));
-        let overrun = |is_function, wrote| {
-            Arc::new(Overrun::new("x".into(), is_function, Vec::new(), clock::ticks(), 1, wrote))
-        };
+        let overrun =
+            |is_function, wrote| Arc::new(Overrun::new("x".into(), is_function, Vec::new(), clock::ticks(), 1, wrote));
         let script = overrun(false, false);
         running.begin(script.clone(), &persistence);
         assert!(running.is_busy() && persistence.obstacles() == obstacle::BUSY_SCRIPT);

@@ -36,7 +36,10 @@ pub enum Ended {
     /// What it returned was answered.
     Answered,
     /// With an error, or by returning one. `counted`: it is that of a command and was counted there.
-    Failed { text: Vec<u8>, counted: bool },
+    Failed {
+        text: Vec<u8>,
+        counted: bool,
+    },
     Stopped(Stop),
 }
 
