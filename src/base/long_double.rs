@@ -77,6 +77,9 @@ impl LongDouble {
     /// A thousand times the number, rounded up to an integer; `None` when that is no 64-bit one.
     pub fn thousandfold_rounded_up(self) -> Option<i64> {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return None };
+        if mantissa == 0 {
+            return Some(0);
+        }
         let Magnitude::Finite { mantissa, exponent } = rounded(u128::from(mantissa) * 1000, exponent, false) else {
             return None;
         };
@@ -86,7 +89,7 @@ impl LongDouble {
         } else {
             let wide = u128::from(mantissa);
             let whole = wide.checked_shr(exponent.unsigned_abs()).unwrap_or(0);
-            let has_fraction = whole.checked_shl(exponent.unsigned_abs()) != Some(wide);
+            let has_fraction = whole.checked_shl(exponent.unsigned_abs()).unwrap_or(0) != wide;
             whole + u128::from(has_fraction && !self.negative)
         };
         let integer = i64::try_from(integer).ok()?;

@@ -190,7 +190,7 @@ pub(super) fn feed_monitors(engine: &Engine, session: &Session, args: &[&[u8]]) 
         push_quoted(&mut line, argument);
     }
     line.push_str("\r\n");
-    engine.clients.feed_monitors(line.into());
+    engine.clients.feed_monitors(line);
 }
 
 /// Appends an argument in double quotes, with escapes for what does not print.

@@ -1,5 +1,7 @@
 //! Handlers of ACL: users, their rules, and what was refused.
 
+use std::collections::BTreeSet;
+
 use super::access::{self, rules};
 use super::command::write_help;
 use super::context::{Cx, Outcome};
@@ -11,6 +13,8 @@ use crate::acl::user::{DEFAULT_NAME, SharedUser};
 use crate::acl::{Selector, User};
 use crate::base::number::parse_i64;
 use crate::base::random;
+use crate::engine::clients::ClientHandle;
+use crate::engine::pubsub::Kind;
 use crate::engine::session::Fate;
 use crate::resp::{Reply, ReplyError};
 
@@ -67,7 +71,21 @@ pub fn setuser(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 }
 
 /// Closes the connections of a user that are subscribed to what it may no longer have.
-fn close_subscribers(_: &mut Cx<'_>, _: &User) {}
+fn close_subscribers(cx: &mut Cx<'_>, user: &User) {
+    if user.selectors().any(Selector::allows_all_channels) {
+        return;
+    }
+    let name = String::from_utf8_lossy(&user.name);
+    let mut closed = BTreeSet::new();
+    cx.engine().pubsub.visit(|kind, channel, client| {
+        if !user.allows_channel(channel, kind == Kind::Pattern) && client.names.lock().user == name {
+            closed.insert(client.id);
+        }
+    });
+    if !closed.is_empty() {
+        close_clients(cx, |client| closed.contains(&client.id));
+    }
+}
 
 /// ACL DELUSER username [username ...]
 pub fn deluser(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
@@ -78,19 +96,20 @@ pub fn deluser(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     for name in &args[2..] {
         if cx.engine().users.remove(name) {
             removed += 1;
-            close_clients(cx, |user| user.as_bytes() == *name);
+            let name = String::from_utf8_lossy(name);
+            close_clients(cx, |client| client.names.lock().user == name);
         }
     }
     cx.reply.integer(removed);
     Ok(())
 }
 
-/// Closes the connections of these users; the asking one after its reply.
-fn close_clients(cx: &mut Cx<'_>, mut is_closed: impl FnMut(&str) -> bool) {
+/// Closes these connections; the asking one after its reply.
+fn close_clients(cx: &mut Cx<'_>, mut is_closed: impl FnMut(&ClientHandle) -> bool) {
     let own_id = cx.session.handle.id;
     let mut own = false;
     cx.engine().clients.visit(|client| {
-        if is_closed(&client.names.lock().user) {
+        if is_closed(client) {
             if client.id == own_id {
                 own = true;
             } else {
@@ -197,7 +216,7 @@ pub fn load(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     need_file(cx)?;
     access::load_file(cx.engine(), cx.config())
         .map_err(|reason| ReplyError::Quoting(format!("ERR {reason}").into_bytes()))?;
-    close_clients(cx, |user| user.as_bytes() != DEFAULT_NAME);
+    close_clients(cx, |client| client.names.lock().user.as_bytes() != DEFAULT_NAME);
     cx.reply.ok();
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::bitmap::bit_offset;
 use super::context::{Cx, Outcome};
 use super::string::integer;
 use crate::base::number::parse_i64;
+use crate::engine::notify::STRING;
 use crate::resp::{Reply, ReplyError};
 use crate::store::bits::{FieldType, Overflow};
 
@@ -33,7 +34,7 @@ pub fn bitfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     match bytes_written(&operations) {
         None => only_read(cx, args[1], &operations),
         Some(len) => {
-            let reply = &mut cx.reply;
+            let (reply, before) = (&mut cx.reply, cx.space.changes);
             cx.space.edit_string(args[1], len, |value, grew| {
                 reply.array(operations.len());
                 let changed = operations.iter().filter(|operation| {
@@ -41,7 +42,11 @@ pub fn bitfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
                     wrote.is_some_and(|(before, after)| grew || before != after)
                 });
                 (changed.count() as u64, ())
-            })
+            })?;
+            if cx.space.changes != before {
+                cx.space.notify(STRING, "setbit", args[1]);
+            }
+            Ok(())
         }
     }
 }

@@ -6,6 +6,7 @@ use super::string::{clip, integer};
 use crate::base::key_slot::SlotId;
 use crate::base::number::parse_i64;
 use crate::engine::Expiry;
+use crate::engine::notify::{GENERIC, STRING};
 use crate::resp::ReplyError;
 use crate::store::StringForm;
 use crate::store::bits::{self, BitOperation};
@@ -39,10 +40,14 @@ pub fn setbit(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         Some(1) => true,
         _ => return Err(BAD_BIT),
     };
+    let before = cx.space.changes;
     let was = cx.space.edit_string(args[1], (offset / 8) as usize + 1, |value, _| {
         let was = bits::set(value, offset, bit);
         (u64::from(was != bit), was)
     })?;
+    if cx.space.changes != before {
+        cx.space.notify(STRING, "setbit", args[1]);
+    }
     cx.reply.integer(i64::from(was));
     Ok(())
 }
@@ -145,10 +150,13 @@ pub fn bitop(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         reserve(cx, args, result.len())?;
     }
     if result.is_empty() {
-        cx.space.remove(target);
+        if cx.space.remove(target).is_some() {
+            cx.space.notify(GENERIC, "del", target);
+        }
         cx.space.effect.set(cx.space.db, &[b"DEL", target]);
     } else {
         cx.space.set_string(target, &result, Expiry::Clear, StringForm::Raw);
+        cx.space.notify(STRING, "set", target);
         if crosses {
             cx.space.effect.set(cx.space.db, &[b"SET", target, &result]);
         }

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::account;
 use super::context::{Cx, Outcome, Waits};
 use super::dispatch::{add_slots, run_handler};
+use super::listeners;
 use super::lookup::Lookup;
 use super::registry::{self, CommandId};
 use crate::base::key_slot::SlotId;
@@ -176,20 +177,25 @@ fn with_slots<R>(
 ) -> R {
     let followers = worker.effects().map(|sink| Followers { sink, lane: worker.index, writes: true });
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
+    space.events.wanted = worker.wanted_events();
     space.lock_some(slots.clone(), &PATIENT);
     let handle = Arc::new(ClientHandle::nobody());
-    work(&mut Cx {
+    let mut out = Vec::new();
+    let mut cx = Cx {
         worker,
         lookup,
         session: &mut Session::trusted(handle),
         space,
-        reply: Reply::new(&mut Vec::new(), Protocol::Resp2),
+        reply: Reply::new(&mut out, Protocol::Resp2),
         command: registry::by_id(CommandId(0)),
         in_exec: false,
         script: None,
         wants_everything: false,
         waits: Waits::Denied,
-    })
+    };
+    let result = work(&mut cx);
+    listeners::tell(&mut cx);
+    result
 }
 
 /// The next client after this ticket whose call is worth running, now that the key has changed; moves the ticket.

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::arguments::Arguments;
 use super::command::write_help;
 use super::context::{Cx, Outcome};
 use super::registry::{self, CommandId};
 use crate::acl::Users;
-use crate::base::number::parse_i64;
+use crate::base::number::{Decimal, parse_i64};
 use crate::engine::clients::{ClientHandle, NO_COMMAND, flag};
 use crate::engine::session::{Fate, ReplyMode};
 use crate::engine::state::PauseKind;
@@ -72,7 +71,7 @@ pub fn id(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 
 // ---- describing --------------------------------------------------------------------------------------------------
 
-/// The classes that clients are told apart by. Everyone is normal until replication and channels come.
+/// The classes that clients are told apart by. There are no replicas and no primary.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Normal,
@@ -92,8 +91,8 @@ impl Class {
         }
     }
 
-    fn of(_client: &ClientHandle) -> Class {
-        Class::Normal
+    fn of(client: &ClientHandle) -> Class {
+        if client.has_flag(flag::PUBSUB) { Class::PubSub } else { Class::Normal }
     }
 }
 
@@ -132,6 +131,12 @@ pub fn list(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     Ok(())
 }
 
+/// Bytes of a request on the wire: those of its arguments and of the lines before them.
+fn request_bytes(args: &[&[u8]]) -> usize {
+    let line_bytes = |number: usize| Decimal::new(number as i64).as_bytes().len() + 3;
+    line_bytes(args.len()) + args.iter().map(|argument| line_bytes(argument.len()) + argument.len() + 2).sum::<usize>()
+}
+
 /// Appends a client's line. `args` is the command under way of the client `own`: no other has arguments now.
 pub fn describe(own: &ClientHandle, args: &[&[u8]], now_ms: u64, client: &ClientHandle, line: &mut String) {
     let names = client.names.lock().clone();
@@ -139,15 +144,21 @@ pub fn describe(own: &ClientHandle, args: &[&[u8]], now_ms: u64, client: &Client
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
     let idle_seconds = if is_self { 0 } else { seconds_since(client.last_active_ms.load(Ordering::Relaxed)) };
     let argument_bytes: usize = if is_self { args.iter().map(|argument| argument.len()).sum() } else { 0 };
+    let request_bytes = if is_self { request_bytes(args) } else { 0 };
     let output_bytes = client.output_bytes.load(Ordering::Relaxed) + client.mailbox_bytes();
     let command = match client.last_command.load(Ordering::Relaxed) {
         NO_COMMAND => "NULL",
         id => &registry::by_id(CommandId(id)).full_name,
     };
+    let subscriptions = client.subscriptions.each_ref().map(|count| count.load(Ordering::Relaxed));
+    let redirect = match client.has_flag(flag::TRACKING) {
+        true => client.redirect.load(Ordering::Relaxed) as i64,
+        false => -1,
+    };
     line.push_str(&format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={} \
          qbuf-free={} argv-mem={} multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} cmd={} user={} \
-         redir=-1 resp={} lib-name={} lib-ver={}\n",
+         redir={} resp={} lib-name={} lib-ver={}\n",
         client.id,
         client.peer.address(),
         client.peer.local_address(),
@@ -157,8 +168,11 @@ pub fn describe(own: &ClientHandle, args: &[&[u8]], now_ms: u64, client: &Client
         idle_seconds,
         flag::letters(client.flags.load(Ordering::Relaxed)),
         client.db.load(Ordering::Relaxed),
+        subscriptions[0],
+        subscriptions[1],
+        subscriptions[2],
         client.queued.load(Ordering::Relaxed),
-        client.query_buffer_bytes.load(Ordering::Relaxed),
+        client.query_buffer_bytes.load(Ordering::Relaxed).max(request_bytes),
         client.query_buffer_free_bytes.load(Ordering::Relaxed),
         argument_bytes,
         client.queue_bytes.load(Ordering::Relaxed),
@@ -168,6 +182,7 @@ pub fn describe(own: &ClientHandle, args: &[&[u8]], now_ms: u64, client: &Client
         if output_bytes > 0 { "rw" } else { "r" },
         command,
         names.user,
+        redirect,
         client.protocol.load(Ordering::Relaxed),
         names.library_name,
         names.library_version,
@@ -278,7 +293,7 @@ pub fn unpause(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     cx.engine().unpause();
     cx.engine().clients.visit(|client| {
         if client.has_flag(flag::BLOCKED) {
-            client.send(|_| ());
+            client.wake();
         }
     });
     cx.reply.ok();
@@ -321,7 +336,7 @@ pub fn reply(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     Ok(())
 }
 
-fn on_or_off(word: &[u8]) -> Result<bool, ReplyError> {
+pub(super) fn on_or_off(word: &[u8]) -> Result<bool, ReplyError> {
     match word.to_ascii_lowercase().as_slice() {
         b"on" => Ok(true),
         b"off" => Ok(false),
@@ -344,79 +359,6 @@ pub fn no_touch(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     cx.session.no_touch = on;
     cx.session.handle.set_flag(flag::NO_TOUCH, on);
     cx.reply.ok();
-    Ok(())
-}
-
-// ---- client-side caching, which is not there yet -----------------------------------------------------------------
-
-/// CLIENT TRACKING ON | OFF [REDIRECT client-id] [PREFIX prefix] ... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]
-pub fn tracking(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let mut arguments = Arguments::from(args, 3);
-    let (mut broadcast, mut prefixes, mut opt_in, mut opt_out, mut redirected) = (false, 0, false, false, false);
-    while !arguments.is_done() {
-        if arguments.option("redirect") {
-            let id = arguments.integer();
-            if redirected {
-                arguments.fail(ReplyError::of("ERR A client can only redirect to a single other client"));
-            } else if !arguments.has_failed()
-                && u64::try_from(id).ok().and_then(|id| cx.engine().clients.get(id)).is_none()
-            {
-                arguments.fail(ReplyError::of("ERR The client ID you want redirect to does not exist"));
-            }
-            redirected = true;
-        } else if arguments.word("bcast") {
-            broadcast = true;
-        } else if arguments.word("optin") {
-            opt_in = true;
-        } else if arguments.word("optout") {
-            opt_out = true;
-        } else if arguments.option("prefix") {
-            arguments.next_bytes();
-            prefixes += 1;
-        } else if !arguments.word("noloop") {
-            arguments.fail(ReplyError::Syntax);
-        }
-    }
-    arguments.finish()?;
-    if !on_or_off(args[2])? {
-        cx.reply.ok();
-        return Ok(());
-    }
-    Err(ReplyError::of(if prefixes > 0 && !broadcast {
-        "ERR PREFIX option requires BCAST mode to be enabled"
-    } else if broadcast && (opt_in || opt_out) {
-        "ERR OPTIN and OPTOUT are not compatible with BCAST"
-    } else if opt_in && opt_out {
-        "ERR You can't specify both OPTIN mode and OPTOUT mode"
-    } else {
-        "ERR CLIENT TRACKING ON is not supported yet"
-    }))
-}
-
-/// CLIENT TRACKINGINFO
-pub fn trackinginfo(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    let reply = &mut cx.reply;
-    reply.map(3);
-    reply.bulk_text("flags");
-    reply.set(1);
-    reply.bulk_text("off");
-    reply.bulk_text("redirect");
-    reply.integer(-1);
-    reply.bulk_text("prefixes");
-    reply.array(0);
-    Ok(())
-}
-
-/// CLIENT CACHING YES | NO
-pub fn caching(_: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    Err(ReplyError::of(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
-}
-
-/// CLIENT GETREDIR
-pub fn getredir(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    cx.reply.integer(-1);
     Ok(())
 }
 
@@ -478,6 +420,7 @@ pub fn help(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 mod tests {
     use crate::commands::testing::TestServer;
     use crate::engine::clients::flag;
+    use crate::engine::mailbox::Mail;
     use crate::engine::session::Fate;
 
     #[test]
@@ -525,7 +468,7 @@ mod tests {
             ("CLIENT KILL TYPE replica", ":0\r\n"),
             ("CLIENT KILL LADDR 127.0.0.1:1", ":2\r\n"),
         ]);
-        assert!(server.session(1).handle.take_letters().is_some_and(|letters| letters.kill));
+        assert!(server.session(1).handle.take_mail(&mut Mail::default()).kill);
         assert_eq!(server.session(0).fate, Fate::Stay);
         assert_eq!(server.run("CLIENT KILL SKIPME no ID 1"), ":1\r\n");
         assert_eq!(server.session(0).fate, Fate::CloseAfterReply);
@@ -562,16 +505,6 @@ mod tests {
             ("CLIENT GETREDIR", ":-1\r\n"),
             ("CLIENT UNBLOCK 1", ":0\r\n"),
             ("CLIENT UNBLOCK 1 BOGUS", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"),
-            (
-                "CLIENT TRACKINGINFO",
-                "*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n",
-            ),
-            ("CLIENT TRACKING OFF", "+OK\r\n"),
-            ("CLIENT TRACKING MAYBE", "-ERR syntax error\r\n"),
-            ("CLIENT TRACKING ON REDIRECT 99", "-ERR The client ID you want redirect to does not exist\r\n"),
-            ("CLIENT TRACKING ON REDIRECT x", "-ERR value is not an integer or out of range\r\n"),
-            ("CLIENT TRACKING ON PREFIX a", "-ERR PREFIX option requires BCAST mode to be enabled\r\n"),
-            ("CLIENT TRACKING ON", "-ERR CLIENT TRACKING ON is not supported yet\r\n"),
             (
                 "CLIENT SETINFO lib-ver \"a b\"",
                 "-ERR lib-ver cannot contain spaces, newlines or special characters.\r\n",

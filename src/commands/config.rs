@@ -31,7 +31,8 @@ pub fn set(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
     }
     let engine = cx.engine();
-    let context = SetContext { is_local: cx.session.handle.peer.is_local(), is_loading: false };
+    let context =
+        SetContext { is_local: cx.session.handle.peer.is_local(), is_loading: engine.persistence.is_loading() };
     let changed = engine.config.set(&pairs, context, |old, new| {
         if let Some(hook) = engine.config_hook.get() {
             hook(old, new)?;

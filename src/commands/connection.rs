@@ -14,10 +14,19 @@ use crate::resp::{Protocol, ReplyError};
 
 /// PING [message]
 pub fn ping(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    if args.len() > 2 {
+        return Err(ReplyError::wrong_arity(&cx.command.full_name));
+    }
+    // Among messages it looks like one.
+    if cx.session.only_listens {
+        cx.reply.array(2);
+        cx.reply.bulk(b"pong");
+        cx.reply.bulk(args.get(1).copied().unwrap_or_default());
+        return Ok(());
+    }
     match args {
         [_] => cx.reply.simple("PONG"),
-        [_, message] => cx.reply.bulk(message),
-        _ => return Err(ReplyError::wrong_arity(&cx.command.full_name)),
+        _ => cx.reply.bulk(args[1]),
     }
     Ok(())
 }
@@ -58,11 +67,13 @@ pub fn reset(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
         cx.worker.engine.clients.remove_monitor(session.handle.id);
         session.monitor = false;
     }
+    session.stop_listening(&cx.worker.engine);
     session.take_transaction();
     let space = &mut cx.space;
     session.unwatch(|id, work| space.with_slot(id, |slot| work(slot)));
     session.select(0);
     session.set_protocol(Protocol::Resp2);
+    cx.reply.protocol = Protocol::Resp2;
     session.log_out(&cx.worker.engine.users);
     session.no_touch = false;
     if session.reply_mode == ReplyMode::Off {

@@ -54,6 +54,14 @@ impl<'a> Cx<'a> {
         self.worker.config()
     }
 
+    /// With a longer reply the client is closed, so nobody needs the rest of it.
+    pub fn reply_bytes_max(&self) -> usize {
+        match self.config().client_output_buffer_limit.normal.hard_bytes {
+            0 => usize::MAX,
+            hard_bytes => hard_bytes as usize,
+        }
+    }
+
     /// Keeps an argument out of slow log and MONITOR.
     pub fn redact(&mut self, index: usize) {
         self.session.redacted.push(index);

@@ -6,11 +6,18 @@ use crate::base::number::{Decimal, double_text};
 use crate::engine::saved::value_of;
 use crate::log::record;
 use crate::rdb::payload;
+use crate::store::hash::Hash;
+use crate::store::list::ListRef;
+use crate::store::listpack::Text;
+use crate::store::set::Set;
+use crate::store::stream::{Stream, StreamId};
 use crate::store::zset::ZsetRef;
-use crate::store::{DbIndex, EntryRef, Form, ValueType};
+use crate::store::{DbIndex, Detached, EntryRef, Form, ValueType};
 
 /// Bytes of a piece of a large collection, about.
 const PIECE_BYTES: usize = 16 << 10;
+/// A stream that takes more is not made in one piece.
+const WHOLE_BYTES_MAX: usize = 64 << 10;
 /// What an item takes beside its bytes, about.
 const ITEM_BYTES: usize = 32;
 
@@ -24,12 +31,41 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             }
             None => emit(&[b"SET", key, entry.value()]),
         },
+        ValueType::List if entry.collection_form() == Form::Large => create_list(entry, key, &mut emit),
         ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
+        ValueType::Hash if entry.collection_form() == Form::Large => create_hash(entry, key, &mut emit),
+        ValueType::Stream if entry.memory_bytes() > WHOLE_BYTES_MAX => create_stream(entry, key, &mut emit),
+        ValueType::Set if entry.collection_form() == Form::Large => create_set(entry, key, &mut emit),
         _ => {
             let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
             let payload = payload::encode(value_of(entry), true);
             emit(&[b"RESTORE", key, expiry.as_bytes(), &payload, b"REPLACE", b"ABSTTL"]);
         }
+    }
+}
+
+/// A large list, in pieces.
+fn create_list(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let (mut texts, mut bytes) = (Vec::new(), 0);
+    let mut push = |texts: &mut Vec<Vec<u8>>| {
+        let command: Vec<&[u8]> = [b"RPUSH", key].into_iter().chain(texts.iter().map(Vec::as_slice)).collect();
+        emit(&command);
+        texts.clear();
+    };
+    ListRef::of(entry).range(0, usize::MAX, |element| {
+        bytes += element.packed_bytes();
+        texts.push(element.to_vec());
+        if bytes >= PIECE_BYTES {
+            push(&mut texts);
+            bytes = 0;
+        }
+    });
+    if !texts.is_empty() {
+        push(&mut texts);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
     }
 }
 
@@ -45,6 +81,70 @@ fn create_zset(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]]))
         }
         let mut command: Vec<&[u8]> = vec![b"ZADD", key];
         command.extend(piece.iter().flat_map(|(score, member)| [score.as_bytes(), member]));
+        emit(&command);
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    }
+}
+
+/// A large hash, in pieces; then the expiry of each field that has one.
+fn create_hash(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let hash: &Hash = entry.large();
+    let mut fields = hash.iter().peekable();
+    while fields.peek().is_some() {
+        let (mut piece, mut bytes): (Vec<&[u8]>, _) = (vec![b"HSET", key], 0);
+        while let Some(field) = fields.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += field.key().len() + field.value().len() + ITEM_BYTES;
+            piece.extend([field.key(), field.value()]);
+        }
+        emit(&piece);
+    }
+    for field in hash.iter() {
+        if let Some(expiry_ms) = field.expiry_ms() {
+            let expiry = Decimal::new(expiry_ms as i64);
+            emit(&[b"HPEXPIREAT", key, expiry.as_bytes(), b"FIELDS", b"1", field.key()]);
+        }
+    }
+    if let Some(expiry_ms) = entry.expiry_ms() {
+        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    }
+}
+
+/// A large stream: its groups, then its entries one by one, then what it remembers of those that are gone.
+fn create_stream(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    let stream = entry.large::<Stream>();
+    // Groups come first, as they may have pending what is not there any more.
+    let groups = Detached::Large(Box::new(stream.without_entries())).with_key(b"", None, 0);
+    let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
+    let payload = payload::encode(value_of(groups.view()), true);
+    emit(&[b"RESTORE", key, expiry.as_bytes(), &payload, b"REPLACE", b"ABSTTL"]);
+    let entries = &stream.entries;
+    for item in entries.range(StreamId::MIN, StreamId::MAX) {
+        let id = item.id.to_text();
+        let texts: Vec<Text<'_>> = item.pairs().flat_map(|(field, value)| [field.text(), value.text()]).collect();
+        let mut command: Vec<&[u8]> = vec![b"XADD", key, id.as_bytes()];
+        command.extend(texts.iter().map(|text| &text[..]));
+        emit(&command);
+    }
+    let (last_id, deleted_id) = (entries.last_id.to_text(), entries.max_deleted_id.to_text());
+    let added = Decimal::new(entries.added as i64);
+    let mut command = vec![&b"XSETID"[..], key, last_id.as_bytes(), b"ENTRIESADDED", added.as_bytes()];
+    command.extend([&b"MAXDELETEDID"[..], deleted_id.as_bytes()]);
+    emit(&command);
+}
+
+/// A large set, in pieces.
+fn create_set(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+    emit(&[b"DEL", key]);
+    let mut members = entry.large::<Set>().iter().peekable();
+    while members.peek().is_some() {
+        let (mut command, mut bytes): (Vec<&[u8]>, usize) = (vec![b"SADD", key], 0);
+        while let Some(member) = members.next_if(|_| bytes < PIECE_BYTES) {
+            bytes += member.len() + ITEM_BYTES;
+            command.push(member);
+        }
         emit(&command);
     }
     if let Some(expiry_ms) = entry.expiry_ms() {

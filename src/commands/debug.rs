@@ -17,6 +17,7 @@ use crate::config::text;
 use crate::engine::persistence::{Busy, JobKind};
 use crate::engine::session::Waiting;
 use crate::resp::{Protocol, ReplyError};
+use crate::store::list::set_plain_threshold;
 
 /// Not meant for pi.
 #[allow(clippy::approx_constant)]
@@ -42,8 +43,8 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (b"populate", [count, rest @ ..]) if rest.len() <= 2 => data::populate(cx, count, rest),
         (b"htstats", [db, ..]) => data::table_stats(cx, db),
         (b"htstats-key", [key, ..]) => data::collection_stats(cx, key),
-        (b"listpack", [key]) => data::require(cx, key, "ERR Not a listpack encoded object."),
-        (b"quicklist", [key] | [key, _]) => data::require(cx, key, "ERR Not a quicklist encoded object."),
+        (b"listpack", [key]) => data::layout(cx, key, "listpack", "Listpack"),
+        (b"quicklist", [key] | [key, _]) => data::layout(cx, key, "quicklist", "Quicklist"),
         (b"protocol", [kind]) => protocol(cx, kind),
         (b"error", [text]) => Err(ReplyError::Quoting(text.to_vec())),
         (b"log", [text]) => {
@@ -115,6 +116,7 @@ fn packed_threshold(cx: &mut Cx<'_>, size: &[u8]) -> Outcome {
     if size.is_none_or(|bytes| bytes >= PACKED_THRESHOLD_BYTES_MAX) {
         return Err(ReplyError::of("ERR argument must be a memory value bigger than 1 and smaller than 4gb"));
     }
+    set_plain_threshold(size.unwrap_or(0) as usize);
     cx.reply.ok();
     Ok(())
 }
@@ -291,7 +293,7 @@ mod tests {
             ("DEBUG ERROR \"MINE of my own\"", "-MINE of my own\r\n"),
             ("DEBUG STRINGMATCH-LEN a*c abc", ":1\r\n"),
             ("DEBUG STRINGMATCH-LEN a*c abd", ":0\r\n"),
-            ("DEBUG QUICKLIST-PACKED-THRESHOLD 200b", "+OK\r\n"),
+            ("DEBUG QUICKLIST-PACKED-THRESHOLD 0", "+OK\r\n"),
             ("DEBUG REPLYBUFFER PEAK-RESET-TIME never", "+OK\r\n"),
             ("DEBUG REPLYBUFFER RESIZING 0", "+OK\r\n"),
             ("DEBUG JMAP", "-ERR there is no Java here to map\r\n"),

@@ -60,9 +60,14 @@ pub fn string_lengths(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// For what no value of the key's type has: the key must be there, and then that is the error.
-pub fn require(cx: &mut Cx<'_>, key: &[u8], error: &'static str) -> Outcome {
-    Err(with_entry(cx, key, |_| ReplyError::of(error)).unwrap_or(ReplyError::NoSuchKey))
+/// DEBUG LISTPACK key and DEBUG QUICKLIST key: where Redis prints a value's bytes, the log tells its size.
+pub fn layout(cx: &mut Cx<'_>, key: &[u8], encoding: &str, name: &str) -> Outcome {
+    let found = with_entry(cx, key, |entry| (entry.encoding() == encoding).then(|| entry.memory_bytes()));
+    let bytes = found.ok_or(ReplyError::NoSuchKey)?;
+    let bytes = bytes.ok_or_else(|| ReplyError::Text(format!("ERR Not a {encoding} encoded object.").into()))?;
+    tracing::info!("{name} of key {}: {bytes} bytes", String::from_utf8_lossy(key));
+    cx.reply.simple(&format!("{name} structure printed on stdout"));
+    Ok(())
 }
 
 /// DEBUG DIGEST. Keys that have expired do not count, removed or not.

@@ -15,12 +15,13 @@ use super::account;
 use super::blocking;
 use super::context::{Cx, Waits};
 use super::keys::{self, KeyRefs, KeyShape};
+use super::listeners;
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
 use super::script;
 use super::spec::{
-    ADMIN, ALL_SLOTS, ALLOW_BUSY, DENYOOM, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI, PROTECTED,
-    RUNS_QUEUE, RUNS_SCRIPT, WALKS_SLOTS, WRITE,
+    ADMIN, ALL_SLOTS, ALLOW_BUSY, DENYOOM, LISTENERS_MAY, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI,
+    PROTECTED, RUNS_QUEUE, RUNS_SCRIPT, WALKS_SLOTS, WRITE,
 };
 use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
@@ -129,6 +130,7 @@ impl Executor {
         };
         resolved.clear();
         self.resolved = resolved;
+        self.worker.tell_listeners();
         progress
     }
 }
@@ -271,7 +273,7 @@ impl<'e> Run<'e> {
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
     ) -> Ticks {
-        let before = out.len();
+        let mut before = out.len();
         if let Ok(command) = resolved.command {
             session.handle.last_command.store(command.id.0, Ordering::Relaxed);
         }
@@ -307,7 +309,14 @@ impl<'e> Run<'e> {
                 Reply::new(out, session.protocol).raw(b"+QUEUED\r\n");
                 clock::ticks()
             }
-            Ok(command) => self.call(session, command, resolved.place, args, out, passage, started),
+            Ok(command) => {
+                if session.tracking.is_some() {
+                    // What went to make room for the command is out of date before its reply.
+                    session.write_mail(out);
+                    before = out.len();
+                }
+                self.call(session, command, resolved.place, args, out, passage, started)
+            }
         };
         match session.reply_mode {
             ReplyMode::On => {}
@@ -320,6 +329,9 @@ impl<'e> Run<'e> {
                 out.truncate(before);
             }
             ReplyMode::Off => out.truncate(before),
+        }
+        if !session.pushes.is_empty() {
+            out.append(&mut session.pushes);
         }
         ended
     }
@@ -340,7 +352,7 @@ impl<'e> Run<'e> {
             return Err(ReplyError::wrong_arity(&command.full_name));
         }
         if command.has(PROTECTED) {
-            self.admit_protected(session)?;
+            self.admit_protected(session, command)?;
         }
         let restricted = session.is_restricted();
         if restricted && session.must_log_in() && !command.has(NO_AUTH) {
@@ -364,6 +376,14 @@ impl<'e> Run<'e> {
         }
         if self.engine.persistence.obstacles() & !obstacle::PRESSURE != 0 {
             self.admit_past_obstacles(session, command, args)?;
+        }
+        if session.only_listens && !command.has(LISTENERS_MAY) {
+            let name = command.full_name.as_str();
+            let text = format!(
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
+                 in this context"
+            );
+            return Err(ReplyError::Text(text.into()));
         }
         Ok(command)
     }
@@ -426,15 +446,20 @@ impl<'e> Run<'e> {
     }
 
     #[cold]
-    fn admit_protected(&self, session: &Session) -> Result<(), ReplyError> {
-        if self.worker.config().enable_debug_command.allows(session.handle.peer.is_local()) {
+    fn admit_protected(&self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        let config = self.worker.config();
+        let (name, option, allowed) = match command.full_name.starts_with("module") {
+            true => ("MODULE", "enable-module-command", config.enable_module_command),
+            false => ("DEBUG", "enable-debug-command", config.enable_debug_command),
+        };
+        if allowed.allows(session.handle.peer.is_local()) {
             return Ok(());
         }
-        Err(ReplyError::of(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
-             a local connection, otherwise you need to set this option in the configuration file, and then restart the \
-             server.",
-        ))
+        let text = format!(
+            "ERR {name} command not allowed. If the {option} option is set to \"local\", you can run it from a local \
+             connection, otherwise you need to set this option in the configuration file, and then restart the server."
+        );
+        Err(ReplyError::Text(text.into()))
     }
 
     /// Evicts what is beyond the limit of memory. Where that cannot be done, commands that need more are refused.
@@ -498,6 +523,7 @@ impl<'e> Run<'e> {
                 wants_everything: false,
                 waits: Waits::Allowed,
             };
+            cx.space.events.wanted = self.worker.wanted_events();
             // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
             if passage.is_none() && !command.has(ALLOW_BUSY) {
                 *passage = self.enter();
@@ -520,6 +546,7 @@ impl<'e> Run<'e> {
             }
             if cx.space.has_ready() {
                 unserved = blocking::serve(&mut cx);
+                listeners::tell(&mut cx);
             }
             failed
         };
@@ -598,6 +625,12 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
     {
         result = Err(stopped);
     }
+    if cx.space.has_news() {
+        listeners::tell(cx);
+    }
+    if cx.session.tracking.is_some() {
+        listeners::note_reads(cx, args);
+    }
     match result {
         Ok(()) => false,
         Err(error) => {
@@ -667,7 +700,7 @@ fn need(worker: &Worker, session: &Session, command: &Command, place: Option<Pla
     if let Some(place) = place {
         return Need::One(place);
     }
-    if command.has(ALL_SLOTS) {
+    if command.needs_all_slots(args) {
         return Need::All;
     }
     if command.has(RUNS_QUEUE) {
@@ -747,10 +780,10 @@ fn need_of_transaction(worker: &Worker, session: &Session) -> Need {
     let mut slots: SmallVec<[SlotId; 16]> = session.watched().map(|(_, key)| SlotId::of_key(key)).collect();
     for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
         let command = registry::by_id(CommandId(queued.command));
-        if command.has(ALL_SLOTS | WALKS_SLOTS) {
+        let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
+        if command.has(WALKS_SLOTS) || command.needs_all_slots(&args) {
             return Need::All;
         }
-        let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
         // Such a script cannot be run again with everything: what was queued before it may have changed something.
         if command.has(RUNS_SCRIPT)
             && script::reach(script::find(worker, command, &args).as_ref(), command, &args) != Reach::Declared

@@ -4,6 +4,7 @@ use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use super::object::counts_frequency;
 use crate::base::number::Decimal;
+use crate::engine::notify::GENERIC;
 use crate::engine::saved::{entry_of, value_of};
 use crate::rdb::payload::{self, PayloadBuffer, PayloadError};
 use crate::resp::ReplyError;
@@ -110,12 +111,14 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
                 reclaim::discard(replaced);
                 let lazy = cx.config().lazyfree_lazy_server_del;
                 cx.space.effect.set(cx.space.db, &[if lazy { b"UNLINK" } else { b"DEL" }, key]);
+                cx.space.notify(GENERIC, "del", key);
             }
         }
         _ => {
             let access = options.access(cx);
             let entry = entry_of(key, value, expiry_ms.map(|expiry_ms| expiry_ms as u64), access);
             reclaim::discard(cx.space.put(entry));
+            cx.space.notify(GENERIC, "restore", key);
             if let Some(expiry_ms) = expiry_ms.filter(|_| !options.absolute) {
                 let expiry = Decimal::new(expiry_ms);
                 let mut effect = args.to_vec();

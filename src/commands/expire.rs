@@ -3,6 +3,7 @@
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use crate::base::number::Decimal;
+use crate::engine::notify::GENERIC;
 use crate::resp::ReplyError;
 use crate::store::reclaim;
 
@@ -82,8 +83,10 @@ fn expire_generic(cx: &mut Cx<'_>, args: &[&[u8]], base_ms: u64, unit: Unit) -> 
             reclaim::discard(cx.space.remove(key));
             let lazy = cx.config().lazyfree_lazy_expire;
             cx.space.effect.set(cx.space.db, &[if lazy { b"UNLINK" } else { b"DEL" }, key]);
+            cx.space.notify(GENERIC, "del", key);
         } else {
             cx.space.set_expiry(key, Some(when_ms as u64));
+            cx.space.notify(GENERIC, "expire", key);
             cx.space.effect.set(cx.space.db, &[b"PEXPIREAT", key, Decimal::new(when_ms).as_bytes()]);
         }
     }
@@ -151,6 +154,7 @@ pub fn persist(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let expires = cx.space.peek(args[1]).is_some_and(|entry| entry.expiry_ms().is_some());
     if expires {
         cx.space.set_expiry(args[1], None);
+        cx.space.notify(GENERIC, "persist", args[1]);
     }
     cx.reply.integer(i64::from(expires));
     Ok(())

@@ -7,18 +7,29 @@ use super::creation::{creation_bytes, tell_made};
 use crate::base::key_slot::SlotId;
 use crate::engine::Space;
 use crate::engine::effect::Effect;
+use crate::engine::notify::{GENERIC, NEW};
 use crate::resp::ReplyError;
 use crate::store::reclaim::{self, RECLAIMER};
-use crate::store::{Db, DbIndex};
+use crate::store::{Db, DbIndex, Entry};
 
 const SAME_OBJECT: ReplyError = ReplyError::of("ERR source and destination objects are the same");
 
 /// DEL key [key ...]
 pub fn del(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let lazily = cx.config().lazyfree_lazy_user_del;
+    remove_all(cx, args, lazily)
+}
+
+fn remove_all(cx: &mut Cx<'_>, args: &[&[u8]], lazily: bool) -> Outcome {
     let mut removed = 0;
     for key in &args[1..] {
         if let Some(entry) = cx.space.remove(key) {
-            reclaim::discard(entry);
+            if lazily {
+                reclaim::discard_lazily(entry);
+            } else {
+                reclaim::discard(entry);
+            }
+            cx.space.notify(GENERIC, "del", key);
             removed += 1;
         }
     }
@@ -28,8 +39,7 @@ pub fn del(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// UNLINK key [key ...]
 pub fn unlink(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    // No value takes long to free: DEL hands the large ones over as well.
-    del(cx, args)
+    remove_all(cx, args, true)
 }
 
 /// EXISTS key [key ...]
@@ -63,6 +73,14 @@ fn in_database<'a, R>(space: &mut Space<'a>, db: DbIndex, work: impl FnOnce(&mut
     result
 }
 
+/// Puts an entry under its key. What stood there goes first, so that the key is a new one.
+fn put_as_new(space: &mut Space<'_>, entry: Entry, key: &[u8]) {
+    if let Some(replaced) = space.put(entry) {
+        reclaim::discard(replaced);
+        space.notify(NEW, "new", key);
+    }
+}
+
 /// Gives a key another name; false when only a free name will do and this one is taken.
 fn rename_generic(cx: &mut Cx<'_>, args: &[&[u8]], only_if_free: bool) -> Result<bool, ReplyError> {
     let (from, to) = (args[1], args[2]);
@@ -80,7 +98,9 @@ fn rename_generic(cx: &mut Cx<'_>, args: &[&[u8]], only_if_free: bool) -> Result
     }
     let Some(mut entry) = cx.space.remove(from) else { return Err(ReplyError::NoSuchKey) };
     entry.set_access(cx.space.access_now);
-    reclaim::discard(cx.space.put(entry.rekeyed(to)));
+    put_as_new(&mut cx.space, entry.rekeyed(to), to);
+    cx.space.notify(GENERIC, "rename_from", from);
+    cx.space.notify(GENERIC, "rename_to", to);
     // Two keys were touched, but it is one change.
     cx.space.changes -= 1;
     if crosses {
@@ -122,6 +142,8 @@ pub fn move_key(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         entry.set_access(cx.space.access_now);
         in_database(&mut cx.space, db, |space| space.put(entry));
         cx.space.changes -= 1;
+        cx.space.notify(GENERIC, "move_from", key);
+        in_database(&mut cx.space, db, |space| space.notify(GENERIC, "move_to", key));
     }
     cx.reply.integer(i64::from(moves));
     Ok(())
@@ -161,7 +183,10 @@ pub fn copy(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     cx.reply.integer(i64::from(copied.is_some()));
     if let Some(copied) = copied {
-        reclaim::discard(in_database(&mut cx.space, db, |space| space.put(copied)));
+        in_database(&mut cx.space, db, |space| {
+            put_as_new(space, copied, to);
+            space.notify(GENERIC, "copy_to", to);
+        });
         if crosses {
             tell_made(cx, db, to);
         }

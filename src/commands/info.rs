@@ -17,6 +17,7 @@ use crate::base::{clock, memory};
 use crate::config::choices::{Choice, Supervised};
 use crate::engine::clients::flag;
 use crate::engine::persistence::JobKind;
+use crate::engine::pubsub::Kind;
 use crate::metrics::rates::Rate;
 use crate::store::access::AccessClock;
 use crate::store::keyspace::DbCounts;
@@ -56,7 +57,8 @@ static SECTIONS: &[Section] = &[
 
 /// INFO [section ...]
 pub fn info(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let mut text = Text { lines: String::with_capacity(8 * 1024), counts: None };
+    let used_bytes = crate::base::memory::used_bytes();
+    let mut text = Text { lines: String::with_capacity(8 * 1024), counts: None, used_bytes };
     for section in SECTIONS.iter().filter(|section| is_wanted(section, &args[1..])) {
         if !text.lines.is_empty() {
             text.lines.push_str("\r\n");
@@ -79,6 +81,8 @@ struct Text {
     lines: String,
     /// What several sections tell of; a walk over all slots, so it is made once.
     counts: Option<Vec<DbCounts>>,
+    /// What the process used before the text took its part.
+    used_bytes: u64,
 }
 
 impl Text {
@@ -172,7 +176,7 @@ fn clients(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("client_recent_max_output_buffer", output_bytes_max);
     text.field("blocked_clients", blocked);
     let waits = Waits::count(cx, blocked > 0);
-    text.zeros(&["tracking_clients"]);
+    text.field("tracking_clients", cx.engine().tracking.client_count());
     text.field("clients_in_timeout_table", waits.with_timeout);
     text.field("total_blocking_keys", waits.keys);
     text.field("total_blocking_keys_on_nokey", waits.keys_minded);
@@ -232,7 +236,7 @@ fn write_scripts(text: &mut Text, engine: &crate::engine::Engine) {
 
 fn memory(cx: &mut Cx<'_>, text: &mut Text) {
     let counts = text.counts.get_or_insert_with(|| cx.space.counts());
-    let overview = Overview::take(cx, counts);
+    let overview = Overview::take(cx, counts, text.used_bytes);
     let config = cx.config();
     text.heading("Memory");
     text.bytes("used_memory", overview.used_bytes);
@@ -383,10 +387,10 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("current_eviction_exceeded_time", exceeded_us / 1000);
     text.field("keyspace_hits", engine.total(|stats| stats.keyspace_hits.get()));
     text.field("keyspace_misses", engine.total(|stats| stats.keyspace_misses.get()));
+    text.field("pubsub_channels", engine.pubsub.name_count(Kind::Channel));
+    text.field("pubsub_patterns", engine.pubsub.name_count(Kind::Pattern));
+    text.field("pubsubshard_channels", engine.pubsub.name_count(Kind::Shard));
     text.zeros(&[
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
@@ -397,10 +401,10 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
     ]);
+    text.field("tracking_total_keys", engine.tracking.key_count());
+    text.field("tracking_total_items", engine.tracking.item_count());
+    text.field("tracking_total_prefixes", engine.tracking.prefix_count());
     text.field("unexpected_error_replies", shared.unexpected_error_replies.get());
     text.field("total_error_replies", shared.total_error_replies.get());
     text.field("dump_payload_sanitizations", 0);

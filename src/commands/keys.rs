@@ -116,6 +116,11 @@ pub const fn keys_before_last(index: u16, flags: KeyFlags) -> KeySpec {
     spec(flags, BeginSearch::Index(index), FindKeys::Range { last: -2, step: 1, limit: 0 })
 }
 
+/// Keys that no rule finds.
+pub const fn unknown_keys(flags: KeyFlags) -> KeySpec {
+    spec(flags, BeginSearch::Unknown, FindKeys::Unknown)
+}
+
 impl KeySpec {
     pub const fn notes(self, notes: &'static str) -> Self {
         KeySpec { notes: Some(notes), ..self }
@@ -179,6 +184,7 @@ pub fn range_and_shape(specs: &[KeySpec]) -> (KeyRange, KeyShape, bool) {
     if specs.is_empty() {
         return (KeyRange::default(), KeyShape::None, false);
     }
+    let are_keys = specs.iter().any(|spec| spec.flags & NOT_KEY == 0);
     let mut movable = specs.iter().any(|spec| spec.flags & INCOMPLETE != 0);
     let mut joined: Option<KeyRange> = None;
     for spec in specs {
@@ -198,6 +204,7 @@ pub fn range_and_shape(specs: &[KeySpec]) -> (KeyRange, KeyShape, bool) {
     let limited = specs.iter().any(|spec| matches!(spec.find, FindKeys::Range { limit: 2.., .. }));
     let range = joined.unwrap_or_default();
     let shape = match joined {
+        _ if !are_keys => KeyShape::None,
         Some(range) if !movable && !limited => match range.first == range.last {
             true => KeyShape::One(range.first as u16),
             false => KeyShape::Range(range),

@@ -32,11 +32,11 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// Looks at the allocator and the clients. `counts` is what [`crate::engine::Space::counts`] gave.
-    pub fn take(cx: &Cx<'_>, counts: &[DbCounts]) -> Overview {
+    /// Looks at the allocator and the clients. `counts` is what [`crate::engine::Space::counts`] gave; `used_bytes` is
+    /// from before the command took memory to tell of it.
+    pub fn take(cx: &Cx<'_>, counts: &[DbCounts], used_bytes: u64) -> Overview {
         let engine = cx.engine();
         let allocator = memory::allocator_use();
-        let used_bytes = memory::used_bytes();
         engine.note_used_memory(used_bytes);
         let mut clients_bytes = 0;
         engine.clients.visit(|client| clients_bytes += client.memory_bytes() as u64);
@@ -135,8 +135,9 @@ pub fn usage(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// MEMORY STATS
 pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
+    let used_bytes = memory::used_bytes();
     let counts = cx.space.counts();
-    let overview = Overview::take(cx, &counts);
+    let overview = Overview::take(cx, &counts, used_bytes);
     let keys = overview.key_count();
     let reply = &mut cx.reply;
     reply.map(27 + overview.dbs.len());
@@ -202,8 +203,9 @@ pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 
 /// MEMORY DOCTOR
 pub fn doctor(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
+    let used_bytes = memory::used_bytes();
     let counts = cx.space.counts();
-    let overview = Overview::take(cx, &counts);
+    let overview = Overview::take(cx, &counts, used_bytes);
     let clients = cx.engine().clients.count() as u64;
     cx.reply.verbatim("txt", diagnose(&overview, clients));
     Ok(())

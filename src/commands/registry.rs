@@ -53,6 +53,12 @@ impl Command {
         self.flags & flags != 0
     }
 
+    /// Whether a call needs every slot at rest.
+    #[inline]
+    pub fn needs_all_slots(&self, args: &[&[u8]]) -> bool {
+        self.has(spec::ALL_SLOTS) || self.spec.reach.is_some_and(|reach| reach(args))
+    }
+
     pub fn subcommands(&self) -> &'static [Command] {
         let first = self.id.index() + 1;
         &all()[first..first + self.spec.subcommands.len()]
@@ -148,7 +154,7 @@ fn implied_categories(flags: Flags, explicit: Categories) -> Categories {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::keys::{ACCESS, DELETE, INSERT, KeySpec, OW, RM, RO, RW, UPDATE};
+    use crate::commands::keys::{ACCESS, DELETE, INSERT, KeySpec, NOT_KEY, OW, RM, RO, RW, UPDATE};
     use crate::commands::spec::{ALL_SLOTS, ArgKind, ArgSpec, MAY_REPLICATE, MOVABLE_KEYS, READONLY, WRITE};
 
     fn named(full_name: &str) -> &'static Command {
@@ -189,11 +195,12 @@ mod tests {
             assert!(!spec.summary.is_empty() && !spec.since.is_empty(), "{name}");
             assert!(spec.arity != 0 && spec.flags & MOVABLE_KEYS == 0, "{name}");
             assert!(spec.flags & (WRITE | READONLY) != WRITE | READONLY, "{name}");
-            assert!(spec.keys.is_empty() || spec.flags & (WRITE | READONLY) != 0 || read_beside_data(name), "{name}");
+            assert!(!command.has_keys() || spec.flags & (WRITE | READONLY) != 0 || read_beside_data(name), "{name}");
             assert!(spec.key_finder.is_none() || !spec.keys.is_empty(), "{name}");
             let least = usize::from(spec.arity.unsigned_abs());
             for key in spec.keys {
-                assert_eq!((key.flags & (RO | RW | OW | RM)).count_ones(), 1, "{name}: one kind of access");
+                let accesses = u32::from(key.flags & NOT_KEY == 0);
+                assert_eq!((key.flags & (RO | RW | OW | RM)).count_ones(), accesses, "{name}: one kind of access");
                 let changes = key.flags & (RW | OW | RM) != 0;
                 assert!(
                     !changes || spec.flags & (WRITE | MAY_REPLICATE) != 0,
@@ -202,9 +209,11 @@ mod tests {
                 assert!(key.flags & (UPDATE | INSERT | DELETE) == 0 || changes || key.flags & ACCESS != 0, "{name}");
             }
             // The shortest call there is already holds the keys that are not repeated.
-            let fixed = command.shape != KeyShape::Special;
-            assert!(!fixed || command.shape.indexes(least).count() >= spec.keys.len().min(1), "{name}");
-            assert!(usize::from(command.range.first.unsigned_abs()) < least.max(1), "{name}");
+            if command.has_keys() {
+                let fixed = command.shape != KeyShape::Special;
+                assert!(!fixed || command.shape.indexes(least).count() >= 1, "{name}");
+                assert!(usize::from(command.range.first.unsigned_abs()) < least, "{name}");
+            }
             check_args(name, spec.args, spec.keys);
         }
         assert!(all().iter().any(|command| command.has(ALL_SLOTS)));

@@ -1,5 +1,6 @@
-//! Handlers of what concerns the process as a whole: TIME, SHUTDOWN, MONITOR.
+//! Handlers of what concerns the process as a whole: TIME, SHUTDOWN, FAILOVER, MONITOR.
 
+use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use crate::base::clock;
 use crate::engine::session::Fate;
@@ -38,6 +39,31 @@ pub fn shutdown(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     cx.engine().shutdown.ask(if saves { ShutdownKind::Save } else { ShutdownKind::NoSave });
     cx.session.fate = Fate::CloseAfterReply;
     Ok(())
+}
+
+/// FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]. There is no replica to hand over to.
+pub fn failover(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    if cx.config().cluster_enabled {
+        return Err(ReplyError::of("ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead."));
+    }
+    if args.len() == 2 && args[1].eq_ignore_ascii_case(b"abort") {
+        return Err(ReplyError::of("ERR No failover in progress."));
+    }
+    let mut arguments = Arguments::from(args, 1);
+    while !arguments.is_done() {
+        if arguments.option("timeout") {
+            if arguments.integer() <= 0 {
+                arguments.fail(ReplyError::of("ERR FAILOVER timeout must be greater than 0"));
+            }
+        } else if arguments.option("to") {
+            arguments.next_bytes();
+            arguments.integer();
+        } else if !arguments.word("force") {
+            arguments.fail(ReplyError::Syntax);
+        }
+    }
+    arguments.finish()?;
+    Err(ReplyError::of("ERR FAILOVER requires connected replicas."))
 }
 
 /// MONITOR
@@ -84,6 +110,17 @@ mod tests {
     }
 
     #[test]
+    fn there_is_nobody_to_hand_over_to() {
+        TestServer::new().expect(&[
+            ("FAILOVER", "-ERR FAILOVER requires connected replicas.\r\n"),
+            ("FAILOVER TO a 1 FORCE TIMEOUT 5", "-ERR FAILOVER requires connected replicas.\r\n"),
+            ("FAILOVER TIMEOUT 0", "-ERR FAILOVER timeout must be greater than 0\r\n"),
+            ("FAILOVER TO a", "-ERR syntax error\r\n"),
+            ("FAILOVER ABORT", "-ERR No failover in progress.\r\n"),
+        ]);
+    }
+
+    #[test]
     fn monitors_see_what_ran() {
         let mut server = TestServer::with_config(|config| config.requirepass = "secret".into());
         assert_eq!(server.run_as(1, "MONITOR"), "+OK\r\n");
@@ -102,8 +139,7 @@ mod tests {
         for line in commands {
             server.run(line);
         }
-        let lines = server.session(1).handle.take_letters().unwrap().output;
-        let lines: Vec<String> = String::from_utf8(lines.concat()).unwrap().lines().map(str::to_owned).collect();
+        let lines: Vec<String> = server.mail(1).lines().map(str::to_owned).collect();
         let ends = [
             r#" [0 127.0.0.1:1] "SET" "k" "a\"\r\n\x01""#,
             r#" [9 127.0.0.1:1] "SELECT" "9""#,

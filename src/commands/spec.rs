@@ -55,6 +55,8 @@ pub const NEVER_QUEUED: Flags = 1 << 34;
 pub const RUNS_QUEUE: Flags = 1 << 35;
 /// Cairn's own: runs a script, so what it needs is known of the script alone.
 pub const RUNS_SCRIPT: Flags = 1 << 36;
+/// Cairn's own: a RESP2 client that has subscriptions may call it.
+pub const LISTENERS_MAY: Flags = 1 << 37;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -146,9 +148,14 @@ pub mod category {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     Bitmap,
+    Cluster,
     Connection,
     Generic,
+    Geo,
+    Hash,
     HyperLogLog,
+    List,
+    PubSub,
     Scripting,
     Server,
     Set,
@@ -162,9 +169,14 @@ impl Group {
     pub const fn name(self) -> &'static str {
         match self {
             Group::Bitmap => "bitmap",
+            Group::Cluster => "cluster",
             Group::Connection => "connection",
             Group::Generic => "generic",
+            Group::Geo => "geo",
+            Group::Hash => "hash",
             Group::HyperLogLog => "hyperloglog",
+            Group::List => "list",
+            Group::PubSub => "pubsub",
             Group::Scripting => "scripting",
             Group::Server => "server",
             Group::Set => "set",
@@ -187,6 +199,9 @@ pub struct Deprecation {
 /// make no sense; the handler then words the error.
 pub type KeyFinder = fn(args: &[&[u8]], out: &mut KeyRefs);
 
+/// Tells whether a call reaches keys beyond those that it names.
+pub type Reach = fn(args: &[&[u8]]) -> bool;
+
 /// One row. `arity` counts the command's name (and subcommand's); negative means at least.
 #[derive(Clone, Copy)]
 pub struct CommandSpec {
@@ -203,6 +218,8 @@ pub struct CommandSpec {
     pub complexity: &'static str,
     pub keys: &'static [KeySpec],
     pub key_finder: Option<KeyFinder>,
+    /// Of a command whose arguments decide whether it needs every slot, as those with `ALL_SLOTS` always do.
+    pub reach: Option<Reach>,
     pub tips: &'static [&'static str],
     /// (version, what changed) pairs, oldest first.
     pub history: &'static [(&'static str, &'static str)],
@@ -235,6 +252,7 @@ impl CommandSpec {
             complexity: "",
             keys: &[],
             key_finder: None,
+            reach: None,
             tips: &[],
             history: &[],
             deprecated: None,
@@ -260,6 +278,10 @@ impl CommandSpec {
 
     pub const fn find_keys_with(self, key_finder: KeyFinder) -> Self {
         CommandSpec { key_finder: Some(key_finder), ..self }
+    }
+
+    pub const fn reaches_beyond_keys_if(self, reach: Reach) -> Self {
+        CommandSpec { reach: Some(reach), ..self }
     }
 
     pub const fn tips(self, tips: &'static [&'static str]) -> Self {

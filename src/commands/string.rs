@@ -6,6 +6,7 @@ use super::string_expiry::{Condition, ExpiryOption, ExpiryUnit, SetOptions};
 use crate::base::long_double::LongDouble;
 use crate::base::number::{Decimal, parse_i64};
 use crate::engine::Expiry;
+use crate::engine::notify::{GENERIC, STRING};
 use crate::resp::ReplyError;
 use crate::store::StringForm;
 use crate::store::lcs::{LcsTable, table_bytes};
@@ -71,8 +72,17 @@ pub fn set(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         return set_with_options(cx, args);
     }
     cx.space.set_string(key, value, Expiry::Clear, StringForm::Auto);
+    cx.space.notify(STRING, "set", key);
     cx.reply.ok();
     Ok(())
+}
+
+/// The events of a string that was set.
+fn notify_set(cx: &mut Cx<'_>, key: &[u8], expiry: Expiry) {
+    cx.space.notify(STRING, "set", key);
+    if let Expiry::At(_) = expiry {
+        cx.space.notify(GENERIC, "expire", key);
+    }
 }
 
 #[inline(never)]
@@ -99,6 +109,7 @@ fn set_with_options(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         return Ok(());
     }
     cx.space.set_string(key, value, expiry, StringForm::Auto);
+    notify_set(cx, key, expiry);
     match (expiry, options.expiry) {
         // It reads the same at any time.
         (_, ExpiryOption::Given(ExpiryUnit::UnixMilliseconds, _)) => {}
@@ -133,6 +144,7 @@ fn set_for(cx: &mut Cx<'_>, args: &[&[u8]], unit: ExpiryUnit) -> Outcome {
     let (key, value) = (args[1], args[3]);
     let expiry_ms = unit.read(cx, args[2])?;
     cx.space.set_string(key, value, Expiry::At(expiry_ms), StringForm::Auto);
+    notify_set(cx, key, Expiry::At(expiry_ms));
     set_effect(cx, key, value, expiry_ms);
     cx.reply.ok();
     Ok(())
@@ -142,6 +154,7 @@ pub fn setnx(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let absent = !cx.space.exists(args[1]);
     if absent {
         cx.space.set_string(args[1], args[2], Expiry::Clear, StringForm::Auto);
+        cx.space.notify(STRING, "set", args[1]);
     }
     cx.reply.integer(i64::from(absent));
     Ok(())
@@ -177,6 +190,7 @@ fn pairs<'a, 'b>(cx: &Cx<'_>, args: &'b [&'a [u8]]) -> Result<&'b [[&'a [u8]; 2]
 fn set_all(cx: &mut Cx<'_>, pairs: &[[&[u8]; 2]]) {
     for [key, value] in pairs {
         cx.space.set_string(key, value, Expiry::Clear, StringForm::Auto);
+        cx.space.notify(STRING, "set", key);
     }
 }
 
@@ -185,6 +199,7 @@ fn set_all(cx: &mut Cx<'_>, pairs: &[[&[u8]; 2]]) {
 pub fn getset(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     get(cx, args)?;
     cx.space.set_string(args[1], args[2], Expiry::Clear, StringForm::Auto);
+    cx.space.notify(STRING, "set", args[1]);
     cx.space.effect.set(cx.space.db, &[b"SET", args[1], args[2]]);
     Ok(())
 }
@@ -193,6 +208,7 @@ pub fn getdel(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     get(cx, args)?;
     if cx.space.remove(args[1]).is_some() {
         cx.space.effect.set(cx.space.db, &[b"DEL", args[1]]);
+        cx.space.notify(GENERIC, "del", args[1]);
     }
     Ok(())
 }
@@ -211,14 +227,17 @@ pub fn getex(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             if unit.is_absolute() && expiry_ms <= cx.space.now_ms {
                 cx.space.remove(key);
                 cx.space.effect.set(cx.space.db, &[b"DEL", key]);
+                cx.space.notify(GENERIC, "del", key);
             } else {
                 cx.space.set_expiry(key, Some(expiry_ms));
+                cx.space.notify(GENERIC, "expire", key);
                 cx.space.effect.set(cx.space.db, &[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
             }
         }
         ExpiryOption::Persist => {
             if cx.space.peek(key).is_some_and(|entry| entry.expiry_ms().is_some()) {
                 cx.space.set_expiry(key, None);
+                cx.space.notify(GENERIC, "persist", key);
                 cx.space.effect.set(cx.space.db, &[b"PERSIST", key]);
             }
         }
@@ -240,6 +259,7 @@ pub fn append(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             len
         }
     };
+    cx.space.notify(STRING, "append", key);
     cx.reply.integer(len as i64);
     Ok(())
 }
@@ -257,6 +277,7 @@ pub fn setrange(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         value[end - part.len()..end].copy_from_slice(part);
         (1, value.len())
     })?;
+    cx.space.notify(STRING, "setrange", key);
     cx.reply.integer(len as i64);
     Ok(())
 }
@@ -296,6 +317,7 @@ fn add(cx: &mut Cx<'_>, key: &[u8], increment: i64) -> Outcome {
         sum = value.checked_add(increment).ok_or(ReplyError::of("ERR increment or decrement would overflow"))?;
         Ok(Decimal::new(sum))
     })?;
+    cx.space.notify(STRING, "incrby", key);
     cx.reply.integer(sum);
     Ok(())
 }
@@ -308,6 +330,7 @@ pub fn incrbyfloat(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         let sum = sum.ok_or(ReplyError::of("ERR increment would produce NaN or Infinity"))?;
         Ok(sum.to_text())
     })?;
+    cx.space.notify(STRING, "incrbyfloat", args[1]);
     cx.space.effect.set(cx.space.db, &[b"SET", args[1], sum.as_bytes(), b"KEEPTTL"]);
     cx.reply.bulk_text(&sum);
     Ok(())

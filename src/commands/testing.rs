@@ -20,6 +20,7 @@ use crate::base::key_slot::SlotId;
 use crate::base::quoting::split_arguments;
 use crate::config::{Config, Live};
 use crate::engine::clients::{ClientHandle, Peer};
+use crate::engine::mailbox::Mail;
 use crate::engine::{EffectSink, Engine, Session, Worker};
 use crate::log::health::Stopped;
 use crate::log::transaction::{Change, Parts};
@@ -168,7 +169,7 @@ impl TestServer {
     /// What a client that waited for keys was answered since; `None` while it waits.
     pub fn answer(&mut self, client: usize) -> Option<String> {
         let session = self.session(client);
-        let reply = session.handle.take_letters()?.answer?;
+        let reply = session.handle.take_mail(&mut Mail::default()).answer?;
         session.waiting = None;
         Some(String::from_utf8_lossy(&reply).into_owned())
     }
@@ -179,6 +180,13 @@ impl TestServer {
         for (line, reply) in lines {
             assert_eq!(self.run(line), *reply, "{line}");
         }
+    }
+
+    /// The messages that came for a client since the last call.
+    pub fn mail(&mut self, client: usize) -> String {
+        let mut mail = Mail::default();
+        self.session(client).handle.take_messages(&mut mail);
+        String::from_utf8_lossy(&mail.pieces().collect::<Vec<_>>().concat()).into_owned()
     }
 
     /// The effects since the last call.

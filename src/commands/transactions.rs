@@ -229,7 +229,7 @@ mod tests {
         let handle = server.session(1).handle.clone();
         server.engine.clients.add_monitor(handle.clone());
         server.expect(&[("MULTI", "+OK\r\n"), ("DEL a", "+QUEUED\r\n"), ("EXEC", "*1\r\n:0\r\n")]);
-        let seen = String::from_utf8(handle.take_letters().unwrap().output.concat()).unwrap();
+        let seen = server.mail(1);
         let commands: Vec<&str> = seen.lines().map(|line| line.split_once("] ").unwrap().1).collect();
         assert_eq!(commands, ["\"MULTI\"", "\"DEL\" \"a\"", "\"EXEC\""]);
     }

@@ -82,6 +82,11 @@ pub fn rewritten(old: &[u8], config: &Config, options: RewriteOptions<'_>) -> Ve
                 }
                 draft.drop_remaining(row);
             }
+            Written::Together(lines, forced) => {
+                let forced = forced || draft.has_line(row);
+                lines.into_iter().for_each(|line| draft.put(row, line, forced));
+                draft.drop_remaining(row);
+            }
         }
     }
     draft.content()
@@ -142,6 +147,11 @@ impl Draft {
             }
             self.lines.push(line.into_bytes());
         }
+    }
+
+    /// Whether the file has a line of the directive that no new one has taken.
+    fn has_line(&self, row: &Row) -> bool {
+        self.free.get(row.name).is_some_and(|free| !free.is_empty())
     }
 
     fn drop_remaining(&mut self, row: &Row) {

@@ -140,6 +140,8 @@ pub enum Written {
     Untouched,
     /// These lines. One that is not forced appears only if the file has a line for it to take.
     Lines(Vec<(String, Forced)>),
+    /// These lines, all of them or none: the first alone would mean something else.
+    Together(Vec<String>, Forced),
 }
 
 /// Whether a line is written even if the file did not have it.

@@ -26,12 +26,11 @@ impl Value for Vec<(u64, u64)> {
     }
 
     fn written(&self, default: &Self, row: &Row) -> Written {
-        let forced = self != default;
         if self.is_empty() {
-            return one_line(row, "\"\"", forced);
+            return one_line(row, "\"\"", self != default);
         }
-        let line = |(seconds, changes): &(u64, u64)| (format!("{} {seconds} {changes}", row.name), forced);
-        Written::Lines(self.iter().map(line).collect())
+        let lines = self.iter().map(|(seconds, changes)| format!("{} {seconds} {changes}", row.name));
+        Written::Together(lines.collect(), self != default)
     }
 }
 

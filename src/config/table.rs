@@ -26,8 +26,6 @@ const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_REWRITE: Status =
     Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
-const NO_EVICTION: Status = Accepted("Eviction is not there yet.");
-const NO_ACL: Status = Accepted("Users other than the default one are not there yet.");
 const NO_TYPE: Status = Accepted("The value type that it tunes is not there yet.");
 const NO_FORK: Status = Accepted("Cairn never forks, so there is no child process to pin.");
 const NO_DEFRAG: Status = Accepted("Cairn does not move live values to other addresses.");
@@ -215,14 +213,14 @@ section "Security" {
     /// The password that clients must give with AUTH. It is the password of the default user. Empty means none.
     requirepass: String = unset(), "requirepass", Text(TextForm::Any), [MUTABLE SENSITIVE EMPTY_IS_UNSET], Honoured;
     /// Define a user: a name and ACL rules. Not together with aclfile.
-    user: Vec<Vec<String>> = vec![], "user", Repeated(1, ANY, "name [rule ...]"), [FILE_ONLY SENSITIVE], NO_ACL;
+    user: Vec<Vec<String>> = vec![], "user", Repeated(1, ANY, "name [rule ...]"), [FILE_ONLY SENSITIVE], Honoured;
     /// The file that ACL LOAD reads users from and ACL SAVE writes them to.
-    aclfile: String = unset(), "aclfile", Text(TextForm::Any), [], NO_ACL;
+    aclfile: String = unset(), "aclfile", Text(TextForm::Any), [], Honoured;
     /// How many refused commands ACL LOG remembers.
-    acllog_max_len: u64 = 128, "acllog-max-len", Integer(0, LONG), [MUTABLE], NO_ACL;
+    acllog_max_len: u64 = 128, "acllog-max-len", Integer(0, LONG), [MUTABLE], Honoured;
     /// The channels that a new user may use before a rule says otherwise.
     acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::Resetchannels, "acl-pubsub-default",
-        Enum(AclPubsubDefault::NAMES), [MUTABLE], NO_ACL;
+        Enum(AclPubsubDefault::NAMES), [MUTABLE], Honoured;
     /// Give a command another name, or none with "". Better use ACL rules.
     rename_command: Vec<Vec<String>> = vec![], "rename-command", Repeated(2, 2, "command new-name"), [FILE_ONLY],
         Honoured;
@@ -234,7 +232,7 @@ section "Security" {
         Enum(ProtectedAction::NAMES), [], Honoured;
     /// Who may use MODULE: no one, everyone, or clients on this machine.
     enable_module_command: ProtectedAction = ProtectedAction::No, "enable-module-command",
-        Enum(ProtectedAction::NAMES), [], Accepted("Cairn has no module interface.");
+        Enum(ProtectedAction::NAMES), [], Honoured;
     /// Whose DUMP payloads are checked in depth before RESTORE takes them.
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No, "sanitize-dump-payload",
         Enum(SanitizeDumpPayload::NAMES), [MUTABLE],
@@ -247,7 +245,7 @@ section "Clients" {
     /// Memory that all clients together may use for buffers, as a size or as a share of maxmemory; those that use most
     /// are disconnected first. 0 means no limit.
     maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0), "maxmemory-clients", Kind::MemoryOrPercent(100),
-        [MUTABLE], Accepted("Clients are bounded one by one, not yet together.");
+        [MUTABLE], Honoured;
     /// The longest request that may be buffered for one client before it is disconnected.
     client_query_buffer_limit: u64 = 1 << 30, "client-query-buffer-limit", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// Per class of clients (normal, replica, pubsub): disconnect one whose unsent output passes the hard limit at
@@ -257,36 +255,36 @@ section "Clients" {
     /// The longest single argument that a client may send.
     proto_max_bulk_len: u64 = 512 << 20, "proto-max-bulk-len", Memory(1 << 20, LONG), [MUTABLE], Honoured;
     /// How many keys the table of client-side caching remembers before it evicts some. 0 means no limit.
-    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Accepted("Client-side caching is not there yet.");
+    tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Integer(0, LONG), [MUTABLE], Honoured;
 }
 
 section "Memory" {
     /// The most memory to use for data. 0 means no limit.
-    maxmemory: u64 = 0, "maxmemory", Memory(0, ULONG), [MUTABLE], NO_EVICTION;
+    maxmemory: u64 = 0, "maxmemory", Memory(0, ULONG), [MUTABLE], Honoured;
     /// What to remove when memory is full. noeviction refuses commands that need more.
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction, "maxmemory-policy",
-        Enum(MaxmemoryPolicy::NAMES), [MUTABLE], NO_EVICTION;
+        Enum(MaxmemoryPolicy::NAMES), [MUTABLE], Honoured;
     /// How many keys to compare when choosing one to evict. More is closer to exact and costs more.
-    maxmemory_samples: u32 = 5, "maxmemory-samples", Integer(1, INT), [MUTABLE], NO_EVICTION;
+    maxmemory_samples: u32 = 5, "maxmemory-samples", Integer(1, INT), [MUTABLE], Honoured;
     /// How hard to try to free memory within one command, 0 to 100.
-    maxmemory_eviction_tenacity: u32 = 10, "maxmemory-eviction-tenacity", Integer(0, 100), [MUTABLE], NO_EVICTION;
+    maxmemory_eviction_tenacity: u32 = 10, "maxmemory-eviction-tenacity", Integer(0, 100), [MUTABLE], Honoured;
     /// How many accesses saturate the counter of the LFU policies: larger means more.
-    lfu_log_factor: u32 = 10, "lfu-log-factor", Integer(0, INT), [MUTABLE], NO_EVICTION;
+    lfu_log_factor: u32 = 10, "lfu-log-factor", Integer(0, INT), [MUTABLE], Honoured;
     /// Minutes after which the counter of the LFU policies decays by one. 0 means never.
-    lfu_decay_time: u32 = 1, "lfu-decay-time", Integer(0, INT), [MUTABLE], NO_EVICTION;
+    lfu_decay_time: u32 = 1, "lfu-decay-time", Integer(0, INT), [MUTABLE], Honoured;
     /// How much time to spend on removing expired keys, 1 to 10.
     active_expire_effort: u32 = 1, "active-expire-effort", Integer(1, 10), [MUTABLE], Honoured;
     /// Spend a little time in the background on growing hash tables.
     activerehashing: bool = true, "activerehashing", Bool, [MUTABLE],
         Accepted("A slot's table is small and grows in bounded steps; there is nothing to do in the background.");
     /// Free evicted values in the background.
-    lazyfree_lazy_eviction: bool = false, "lazyfree-lazy-eviction", Bool, [MUTABLE], NO_EVICTION;
+    lazyfree_lazy_eviction: bool = false, "lazyfree-lazy-eviction", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Free expired values in the background.
     lazyfree_lazy_expire: bool = false, "lazyfree-lazy-expire", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Free values that a command overwrites in the background.
     lazyfree_lazy_server_del: bool = false, "lazyfree-lazy-server-del", Bool, [MUTABLE], ALWAYS_LAZY;
     /// Let DEL act like UNLINK.
-    lazyfree_lazy_user_del: bool = false, "lazyfree-lazy-user-del", Bool, [MUTABLE], ALWAYS_LAZY;
+    lazyfree_lazy_user_del: bool = false, "lazyfree-lazy-user-del", Bool, [MUTABLE], Honoured;
     /// Let FLUSHDB, FLUSHALL, SCRIPT FLUSH and FUNCTION FLUSH without a mode act as with ASYNC.
     lazyfree_lazy_user_flush: bool = false, "lazyfree-lazy-user-flush", Bool, [MUTABLE], Honoured;
     /// Let a replica free its old data in the background before a full synchronization.
@@ -509,7 +507,7 @@ section "Observation" {
     /// Publish changes of keys: K and E choose the channel, the other letters the events, A most of them. Empty turns
     /// it off.
     notify_keyspace_events: KeyspaceEvents = KeyspaceEvents(0), "notify-keyspace-events",
-        Special("letters of Ag$lshzxeKEtmdn"), [MUTABLE], Accepted("Keyspace events are not published yet.");
+        Special("letters of Ag$lshzxeKEtmdn"), [MUTABLE], Honoured;
 }
 
 section "Encodings" {
@@ -521,10 +519,9 @@ section "Encodings" {
         [MUTABLE], NO_TYPE;
     /// The size of one node of a list: so many elements, or with -1 to -5, 4, 8, 16, 32 or 64 KB.
     list_max_listpack_size: i32 = -2, "list-max-listpack-size" | "list-max-ziplist-size", Integer(-INT - 1, INT),
-        [MUTABLE], NO_TYPE;
+        [MUTABLE], Honoured;
     /// How many nodes at each end of a list to leave uncompressed. 0 means no compression.
-    list_compress_depth: u32 = 0, "list-compress-depth", Integer(0, INT), [MUTABLE],
-        Accepted("Lists are not compressed in memory.");
+    list_compress_depth: u32 = 0, "list-compress-depth", Integer(0, INT), [MUTABLE], Honoured;
     /// A set of integers with at most this many members is kept compact.
     set_max_intset_entries: u64 = 512, "set-max-intset-entries", Integer(0, LONG), [MUTABLE], Honoured;
     /// A set with at most this many members is kept compact.
@@ -533,16 +530,16 @@ section "Encodings" {
     set_max_listpack_value: u64 = 64, "set-max-listpack-value", Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with at most this many members is kept compact.
     zset_max_listpack_entries: u64 = 128, "zset-max-listpack-entries" | "zset-max-ziplist-entries",
-        Integer(0, LONG), [MUTABLE], NO_TYPE;
+        Integer(0, LONG), [MUTABLE], Honoured;
     /// A sorted set with no member longer than this is kept compact.
     zset_max_listpack_value: u64 = 64, "zset-max-listpack-value" | "zset-max-ziplist-value", Memory(0, LONG),
-        [MUTABLE], NO_TYPE;
+        [MUTABLE], Honoured;
     /// A HyperLogLog up to this size keeps its sparse form.
     hll_sparse_max_bytes: u64 = 3000, "hll-sparse-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The size of one node of a stream. 0 means no limit.
-    stream_node_max_bytes: u64 = 4096, "stream-node-max-bytes", Memory(0, LONG), [MUTABLE], NO_TYPE;
+    stream_node_max_bytes: u64 = 4096, "stream-node-max-bytes", Memory(0, LONG), [MUTABLE], Honoured;
     /// The number of entries in one node of a stream. 0 means no limit.
-    stream_node_max_entries: i64 = 100, "stream-node-max-entries", Integer(0, LONG), [MUTABLE], NO_TYPE;
+    stream_node_max_entries: i64 = 100, "stream-node-max-entries", Integer(0, LONG), [MUTABLE], Honoured;
 }
 
 section "Defragmentation" {

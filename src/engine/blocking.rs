@@ -116,7 +116,7 @@ impl Waiter {
     pub fn put_back(&self, now_ms: u64) {
         self.state.store(WAITING, Ordering::Release);
         if self.is_due(now_ms) {
-            self.wait.handle.send(|_| ());
+            self.wait.handle.wake();
         }
     }
 
@@ -124,7 +124,7 @@ impl Waiter {
     pub fn answer(&self, reply: Vec<u8>, with_slot: impl FnMut(SlotId, &mut dyn FnMut(&mut SlotData))) {
         self.state.store(SERVED, Ordering::Release);
         self.leave(with_slot);
-        self.wait.handle.send(|letters| letters.answer = Some(reply));
+        self.wait.handle.order(|orders| orders.answer = Some(reply));
     }
 
     fn leave(&self, mut with_slot: impl FnMut(SlotId, &mut dyn FnMut(&mut SlotData))) {
@@ -155,7 +155,7 @@ impl Waiter {
     pub fn unblock(&self, with_error: bool) -> bool {
         let ended = self.end(if with_error { UNBLOCKED_LOUDLY } else { UNBLOCKED_QUIETLY });
         if ended {
-            self.wait.handle.send(|_| ());
+            self.wait.handle.wake();
         }
         ended
     }
@@ -190,7 +190,7 @@ pub fn nudge(slot: &SlotData, db: DbIndex, key: &[u8]) {
         if place.minds_end
             && let Some(waiter) = Waiter::of(&place.waiter)
         {
-            waiter.wait.handle.send(|letters| letters.look_again = true);
+            waiter.wait.handle.order(|orders| orders.look_again = true);
         }
     }
 }

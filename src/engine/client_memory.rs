@@ -25,6 +25,11 @@ impl Clients {
         self.memory_bytes.fetch_add(bytes as i64 - before as i64, Ordering::Relaxed);
     }
 
+    /// Bytes that will be free once the clients that were evicted are gone.
+    pub fn closing_bytes(&self) -> u64 {
+        self.closing_bytes.load(Ordering::Relaxed)
+    }
+
     /// Closes the clients that take most, until all together take no more than they may.
     #[inline]
     pub fn keep_within(&self, config: &Config, stats: &SharedStats) {
@@ -52,6 +57,8 @@ impl Clients {
                 continue;
             }
             tracing::info!("Evicting client id={} addr={} tot-mem={bytes}", client.id, client.peer.address());
+            self.closing_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            client.closing_bytes.store(bytes, Ordering::Relaxed);
             client.kill();
             self.count_memory(&client);
             stats.evicted_clients.add(1);
@@ -95,6 +102,6 @@ mod tests {
         assert_eq!(closed(1), [1, 2, 3]);
         assert_eq!(stats.evicted_clients.get(), 3);
         handles.iter().for_each(|handle| clients.remove(handle));
-        assert_eq!(clients.memory_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!((clients.memory_bytes.load(Ordering::Relaxed), clients.closing_bytes()), (0, 0));
     }
 }

@@ -1,18 +1,19 @@
 //! The registry of connected clients, and the part of each client that other threads may see and reach.
 //!
 //! A connection belongs to one worker; its [`ClientHandle`] is shared. Fields that CLIENT LIST shows are atomics that
-//! the owner stores once a batch; what other threads want of a client goes through its mailbox, which wakes the task.
+//! the owner stores once a batch; what other threads want of a client goes through its mailbox.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 
-use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::blocking::Waiter;
+use super::mailbox::{Mail, Mailbox, Message, Orders};
+use crate::resp::Protocol;
 
 /// Where a client's bytes come from.
 #[derive(Clone, Debug)]
@@ -58,12 +59,23 @@ pub mod flag {
     pub const NO_EVICT: u32 = 1 << 7;
     pub const NO_TOUCH: u32 = 1 << 8;
     pub const TRACKING: u32 = 1 << 9;
+    /// Tracks by prefixes, whatever it read.
+    pub const TRACKING_BROADCAST: u32 = 1 << 10;
+    /// Is not told of keys that it changed itself.
+    pub const TRACKING_NO_LOOP: u32 = 1 << 11;
+    /// The client that was to get its invalidation messages is gone.
+    pub const TRACKING_BROKEN: u32 = 1 << 12;
+    /// Has subscriptions.
+    pub const PUBSUB: u32 = 1 << 13;
 
     const LETTERS: &[(u32, char)] = &[
         (MONITOR, 'O'),
+        (PUBSUB, 'P'),
         (MULTI, 'x'),
         (BLOCKED, 'b'),
         (TRACKING, 't'),
+        (TRACKING_BROKEN, 'R'),
+        (TRACKING_BROADCAST, 'B'),
         (DIRTY_CAS, 'd'),
         (CLOSE_AFTER_REPLY, 'c'),
         (CLOSE_ASAP, 'A'),
@@ -93,13 +105,23 @@ pub struct ClientHandle {
     pub queued: AtomicI64,
     pub watched_keys: AtomicU32,
     pub last_command: AtomicU16,
+    /// Subscriptions by kind, as `engine::pubsub` orders them.
+    pub subscriptions: [AtomicU32; 3],
+    /// By how many prefixes it tracks keys.
+    pub prefixes: AtomicU32,
+    /// Who gets its invalidation messages; 0 for itself.
+    pub redirect: AtomicU64,
     pub query_buffer_bytes: AtomicUsize,
     pub query_buffer_free_bytes: AtomicUsize,
     pub queue_bytes: AtomicUsize,
     pub watched_bytes: AtomicUsize,
     pub output_bytes: AtomicUsize,
+    /// Of the output buffer, what holds nothing that is still to be sent.
+    pub output_free_bytes: AtomicUsize,
     /// Its share of [`Clients::memory_bytes`].
     pub(super) counted_bytes: AtomicUsize,
+    /// Its share of [`Clients::closing_bytes`].
+    pub(super) closing_bytes: AtomicUsize,
     pub input_bytes_total: AtomicU64,
     pub output_bytes_total: AtomicU64,
     pub commands_total: AtomicU64,
@@ -118,29 +140,11 @@ pub struct ClientNames {
     pub user: String,
 }
 
+/// What a subscription takes beside its name, or a prefix by which keys are tracked.
+const SUBSCRIPTION_BYTES: usize = 96;
+
 /// `last_command` before the first command.
 pub const NO_COMMAND: u16 = u16::MAX;
-
-#[derive(Default)]
-struct Mailbox {
-    /// Raised with every letter, so that an idle connection pays one load.
-    arrived: AtomicBool,
-    letters: Mutex<Letters>,
-}
-
-/// What other threads sent to a connection since it looked last.
-#[derive(Default)]
-pub struct Letters {
-    /// Messages to send, already encoded; a message for many connections is one allocation.
-    pub output: Vec<Bytes>,
-    /// The connection is to close, unsent output or not.
-    pub kill: bool,
-    /// The reply to the command that the client waits in.
-    pub answer: Option<Vec<u8>>,
-    /// A key that the client waits for changed, and nobody served those who wait for it.
-    pub look_again: bool,
-    waker: Option<Waker>,
-}
 
 impl ClientHandle {
     pub fn new(id: u64, peer: Peer, file_descriptor: i32, worker: usize, now_ms: u64) -> ClientHandle {
@@ -158,12 +162,17 @@ impl ClientHandle {
             queued: AtomicI64::new(-1),
             watched_keys: AtomicU32::new(0),
             last_command: AtomicU16::new(NO_COMMAND),
+            subscriptions: Default::default(),
+            prefixes: AtomicU32::new(0),
+            redirect: AtomicU64::new(0),
             query_buffer_bytes: AtomicUsize::new(0),
             query_buffer_free_bytes: AtomicUsize::new(0),
             queue_bytes: AtomicUsize::new(0),
             watched_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_free_bytes: AtomicUsize::new(0),
             counted_bytes: AtomicUsize::new(0),
+            closing_bytes: AtomicUsize::new(0),
             input_bytes_total: AtomicU64::new(0),
             output_bytes_total: AtomicU64::new(0),
             commands_total: AtomicU64::new(0),
@@ -190,47 +199,63 @@ impl ClientHandle {
         }
     }
 
-    /// Told once by the connection's task, so that letters wake it.
-    pub fn set_waker(&self, waker: Waker) {
-        self.mailbox.letters.lock().waker = Some(waker);
+    pub fn speaks(&self) -> Protocol {
+        if self.protocol.load(Ordering::Relaxed) == 3 { Protocol::Resp3 } else { Protocol::Resp2 }
     }
 
-    /// Puts a letter in the mailbox and wakes the connection.
-    pub fn send(&self, write: impl FnOnce(&mut Letters)) {
-        let mut letters = self.mailbox.letters.lock();
-        write(&mut letters);
-        self.mailbox.arrived.store(true, Ordering::Release);
-        if let Some(waker) = &letters.waker {
-            waker.wake_by_ref();
+    /// Told once by the connection's task, so that letters wake it.
+    pub fn set_waker(&self, waker: Waker) {
+        self.mailbox.set_waker(waker);
+    }
+
+    /// Has the connection's task run.
+    pub fn wake(&self) {
+        self.mailbox.wake();
+    }
+
+    /// Puts a message in the mailbox. Tells whether the caller owes a wake.
+    #[inline]
+    pub fn put(&self, message: &Message) -> bool {
+        self.mailbox.put(message, self.speaks())
+    }
+
+    /// Sends a message at once.
+    pub fn send(&self, message: &Message) {
+        if self.put(message) {
+            self.wake();
         }
     }
 
     /// Has the connection closed as soon as its task runs.
     pub fn kill(&self) {
         self.set_flag(flag::CLOSE_ASAP, true);
-        self.send(|letters| letters.kill = true);
+        self.mailbox.order(|orders| orders.kill = true);
     }
 
-    /// What arrived since the last call. Cheap when nothing did.
+    /// Gives the connection an order, and has it run.
+    pub fn order(&self, give: impl FnOnce(&mut Orders)) {
+        self.mailbox.order(give);
+    }
+
+    /// Moves the messages that arrived into `mail`, which is empty, and gives the orders.
     #[inline]
-    pub fn take_letters(&self) -> Option<Letters> {
-        if !self.mailbox.arrived.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut letters = self.mailbox.letters.lock();
-        self.mailbox.arrived.store(false, Ordering::Release);
-        Some(Letters {
-            output: std::mem::take(&mut letters.output),
-            kill: letters.kill,
-            answer: letters.answer.take(),
-            look_again: std::mem::take(&mut letters.look_again),
-            waker: None,
-        })
+    pub fn take_mail(&self, mail: &mut Mail) -> Orders {
+        self.mailbox.take(mail)
+    }
+
+    /// Moves the messages alone; orders are left for the connection.
+    pub fn take_messages(&self, mail: &mut Mail) {
+        self.mailbox.take_messages(mail);
     }
 
     /// Output that waits in the mailbox, in bytes.
     pub fn mailbox_bytes(&self) -> usize {
-        self.mailbox.letters.lock().output.iter().map(Bytes::len).sum()
+        self.mailbox.len()
+    }
+
+    fn listening_bytes(&self) -> usize {
+        let subscriptions = self.subscriptions.iter().map(|count| count.load(Ordering::Relaxed));
+        (subscriptions.sum::<u32>() + self.prefixes.load(Ordering::Relaxed)) as usize * SUBSCRIPTION_BYTES
     }
 
     /// Bytes of memory that the client's buffers take.
@@ -240,8 +265,11 @@ impl ClientHandle {
             + load(&self.query_buffer_bytes)
             + load(&self.query_buffer_free_bytes)
             + load(&self.output_bytes)
+            + load(&self.output_free_bytes)
             + load(&self.queue_bytes)
             + load(&self.watched_bytes)
+            + self.listening_bytes()
+            + self.mailbox_bytes()
     }
 }
 
@@ -254,6 +282,8 @@ pub struct Clients {
     count: AtomicUsize,
     /// What the buffers take of all clients that may be evicted.
     pub(super) memory_bytes: AtomicI64,
+    /// What will be free once the clients that were evicted are gone.
+    pub(super) closing_bytes: AtomicU64,
     monitors: Mutex<Vec<Arc<ClientHandle>>>,
     monitor_count: AtomicUsize,
 }
@@ -286,6 +316,7 @@ impl Clients {
     pub fn remove(&self, handle: &ClientHandle) {
         self.by_id.remove(&handle.id);
         self.recount(handle, 0);
+        self.closing_bytes.fetch_sub(handle.closing_bytes.swap(0, Ordering::Relaxed) as u64, Ordering::Relaxed);
         self.remove_monitor(handle.id);
     }
 
@@ -330,9 +361,10 @@ impl Clients {
     }
 
     /// Sends a line to everyone who monitors.
-    pub fn feed_monitors(&self, line: Bytes) {
+    pub fn feed_monitors(&self, line: String) {
+        let message = Message::line(line);
         for monitor in self.monitors.lock().iter() {
-            monitor.send(|letters| letters.output.push(line.clone()));
+            monitor.send(&message);
         }
     }
 }

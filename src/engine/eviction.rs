@@ -7,12 +7,14 @@
 
 use std::sync::Arc;
 
-use super::blocking;
 use super::effect::{EffectSink, removal_bytes};
+use super::expiry;
+use super::listeners::Listeners;
+use super::notify;
 use super::space::Followers;
 use super::state::Engine;
 use crate::base::clock::{self, Ticks};
-use crate::base::key_slot::SlotId;
+use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::{memory, random};
 use crate::config::Config;
 use crate::config::choices::MaxmemoryPolicy;
@@ -20,7 +22,7 @@ use crate::store::access::{AccessClock, Frequency};
 use crate::store::candidates::{Candidate, Candidates};
 use crate::store::reclaim::RECLAIMER;
 use crate::store::slot::DbIndex;
-use crate::store::{Db, EntryRef, SlotGuard, reclaim};
+use crate::store::{Db, EntryRef, SlotGuard};
 
 /// How long counted weights are drawn by.
 const WEIGHTS_LAST_MS: u64 = 1000;
@@ -44,9 +46,9 @@ pub enum Outcome {
     Stuck,
 }
 
-/// Bytes that the limit is about.
-pub fn counted_bytes() -> u64 {
-    memory::used_bytes().saturating_sub(RECLAIMER.pending_bytes())
+/// Bytes that the limit is about: without those that are about to be free.
+fn counted_bytes(engine: &Engine) -> u64 {
+    memory::used_bytes().saturating_sub(RECLAIMER.pending_bytes() + engine.clients.closing_bytes())
 }
 
 /// How the policy has uses counted, if it does.
@@ -71,16 +73,26 @@ fn limit_ns(tenacity: u32) -> u64 {
     }
 }
 
-/// Where keys are, as of the last count.
-#[derive(Default)]
-struct Weights {
+/// Where keys are, as of the last count. All evictors share one, made before it is needed: what it takes must not come
+/// on top when memory is full.
+pub struct Weights {
     /// By slot: keys in it and in all before it.
     ends: Vec<u32>,
     volatile: bool,
     counted_ms: u64,
 }
 
+impl Default for Weights {
+    fn default() -> Weights {
+        Weights { ends: Vec::with_capacity(SLOT_COUNT), volatile: false, counted_ms: 0 }
+    }
+}
+
 impl Weights {
+    fn are_old(&self, volatile: bool, now_ms: u64) -> bool {
+        self.volatile != volatile || now_ms.abs_diff(self.counted_ms) > WEIGHTS_LAST_MS
+    }
+
     fn count(&mut self, engine: &Engine, volatile: bool, now_ms: u64) {
         let mut sum = 0u32;
         self.ends.clear();
@@ -107,7 +119,6 @@ fn weight(db: &Db, volatile: bool) -> usize {
 
 #[derive(Default)]
 pub struct Evictor {
-    weights: Weights,
     candidates: Candidates,
     policy: Option<MaxmemoryPolicy>,
 }
@@ -133,7 +144,7 @@ impl Evictor {
         lane: usize,
         now_ms: u64,
     ) -> Outcome {
-        let excess = counted_bytes().saturating_sub(config.maxmemory);
+        let excess = counted_bytes(engine).saturating_sub(config.maxmemory);
         if excess == 0 {
             engine.eviction_pressure.end(engine);
             return Outcome::Within;
@@ -159,16 +170,17 @@ impl Evictor {
     fn free(&mut self, attempt: &Attempt<'_>, excess: u64) -> Outcome {
         let (started, limit_ns) = (clock::ticks(), limit_ns(attempt.config.maxmemory_eviction_tenacity));
         let (mut freed, mut evicted, mut outcome) = (0, 0u32, Outcome::Within);
+        let mut listeners = Listeners::of(attempt.engine);
         while freed < excess {
-            let Some(victim) = self.choose(attempt) else {
+            let Some(victim) = self.choose(attempt).filter(|victim| attempt.may_tell(victim)) else {
                 outcome = Outcome::Stuck;
                 break;
             };
-            let Some(bytes) = attempt.evict(&victim) else { continue };
+            let Some(bytes) = attempt.evict(&victim, &mut listeners) else { continue };
             freed += bytes;
             evicted += 1;
             if evicted.is_multiple_of(EVICTIONS_PER_LOOK) {
-                if counted_bytes() <= attempt.config.maxmemory {
+                if counted_bytes(attempt.engine) <= attempt.config.maxmemory {
                     break;
                 }
                 if clock::ticks().nanos_since(started) > limit_ns {
@@ -186,25 +198,36 @@ impl Evictor {
     fn choose(&mut self, attempt: &Attempt<'_>) -> Option<Candidate> {
         let policy = attempt.config.maxmemory_policy;
         let volatile = is_volatile(policy);
-        let weights = &self.weights;
-        if weights.volatile != volatile || attempt.now_ms.abs_diff(weights.counted_ms) > WEIGHTS_LAST_MS {
-            self.weights.count(attempt.engine, volatile, attempt.now_ms);
-        }
+        let weights = &attempt.engine.eviction_weights;
+        let count = |recounted: bool| {
+            let mut weights = weights.write();
+            if recounted || weights.are_old(volatile, attempt.now_ms) {
+                weights.count(attempt.engine, volatile, attempt.now_ms);
+            }
+        };
+        let draw = || {
+            let weights = weights.read();
+            (!weights.are_old(volatile, attempt.now_ms)).then(|| weights.draw())
+        };
+        let mut recounted = false;
         let is_random = matches!(policy, MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom);
         let wanted = if is_random { 1 } else { attempt.config.maxmemory_samples };
         let (mut found, mut in_vain) = (0, 0);
         while found < wanted {
-            match self.weights.draw().map(|id| attempt.sample(id, volatile, &mut self.candidates)) {
-                Some(true) => found += 1,
-                _ if found > 0 && in_vain >= DRAWS_IN_VAIN_MAX => break,
-                Some(false) if in_vain < DRAWS_IN_VAIN_MAX => in_vain += 1,
-                _ if self.weights.counted_ms == 0 => break,
-                _ => {
-                    self.weights.count(attempt.engine, volatile, attempt.now_ms);
-                    // Another count would find the same.
-                    self.weights.counted_ms = 0;
-                    in_vain = 0;
-                }
+            let Some(drawn) = draw() else {
+                count(false);
+                continue;
+            };
+            if drawn.is_some_and(|id| attempt.sample(id, volatile, &mut self.candidates)) {
+                found += 1;
+            } else if drawn.is_some() && in_vain < DRAWS_IN_VAIN_MAX {
+                in_vain += 1;
+            } else if found > 0 || recounted {
+                break;
+            } else {
+                // Keys went since they were counted, or there is nothing to evict.
+                count(true);
+                (recounted, in_vain) = (true, 0);
             }
         }
         self.candidates.take_best()
@@ -273,30 +296,31 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether the log has room to tell of a victim.
+    fn may_tell(&self, victim: &Candidate) -> bool {
+        self.sink.is_none_or(|sink| sink.reserve(self.lane, removal_bytes(&victim.key)).is_ok())
+    }
+
     /// Removes a key, if it is still there and may go; gives the bytes that this frees.
-    fn evict(&self, victim: &Candidate) -> Option<u64> {
-        if let Some(sink) = self.sink
-            && sink.reserve(self.lane, removal_bytes(&victim.key)).is_err()
-        {
-            return None;
-        }
+    fn evict(&self, victim: &Candidate, listeners: &mut Listeners<'_>) -> Option<u64> {
         let before = memory::own_bytes();
         let mut slot = self.engine.keyspace.lock_alone(victim.slot);
-        let hasher = self.engine.keyspace.hasher();
-        let at = slot.db(victim.db)?.find(victim.hash, &victim.key)?;
-        if is_volatile(self.config.maxmemory_policy) && slot.db(victim.db)?.entry(at).expiry_ms().is_none() {
+        let (id, index, key) = (victim.slot, victim.db, &victim.key[..]);
+        let db = slot.db(index)?;
+        let entry = db.entry(db.find(victim.hash, key)?);
+        if is_volatile(self.config.maxmemory_policy) && entry.expiry_ms().is_none() {
             return None;
         }
-        let entry = slot.db_mut(victim.db).remove(at, hasher);
-        let background_bytes = reclaim::discard(entry);
-        if slot.touch(victim.db, &victim.key) {
-            blocking::nudge(&slot, victim.db, &victim.key);
+        let followers = self.sink.map(|sink| Followers { sink, lane: self.lane, writes: true });
+        let background_bytes = expiry::remove(self.engine, followers, &mut slot, id, index, key, self.now_ms);
+        if slot.db(index).is_some_and(Db::is_empty) {
+            // Tables of a key each would take what evicting keys frees.
+            drop(slot.take_db(index));
         }
-        if let Some(sink) = self.sink {
-            let followers = Followers { sink, lane: self.lane, writes: true };
-            followers.tell(&mut slot, victim.slot, victim.db, self.now_ms, &[b"DEL", &victim.key]);
-        }
-        Some((before - memory::own_bytes()).max(1) as u64 + background_bytes as u64)
+        // Messages about it are no reason to evict more.
+        let freed = (before - memory::own_bytes()).max(1);
+        listeners.tell_change(notify::EVICTED, "evicted", index, key);
+        Some(freed as u64 + background_bytes as u64)
     }
 
     fn record_latency(&self, started: Ticks) {

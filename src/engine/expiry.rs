@@ -15,6 +15,8 @@ use crate::store::{EntryRef, SlotGuard, ValueType};
 use super::blocking;
 use super::effect::{field_removal_bytes, removal_bytes};
 use super::gate::Passage;
+use super::listeners::Listeners;
+use super::notify;
 use super::space::Followers;
 use super::state::Engine;
 
@@ -42,6 +44,7 @@ impl ExpiryCycle {
         if sink.as_ref().is_some_and(|sink| !sink.is_running()) || !engine.keyspace.take_due(now_ms) {
             return;
         }
+        let mut listeners = Listeners::of(engine);
         let slots = SlotId::all().count();
         let (mut removed, mut soonest_ms) = (0, NEVER_MS);
         for step in 0..slots {
@@ -50,7 +53,7 @@ impl ExpiryCycle {
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 {
                 now_ms = clock::unix_ms();
             }
-            let (removed_here, soonest_here_ms) = sweep_slot(engine, followers, id, now_ms);
+            let (removed_here, soonest_here_ms) = sweep_slot(engine, followers, &mut listeners, id, now_ms);
             removed += removed_here;
             soonest_ms = soonest_ms.min(soonest_here_ms);
             if sink.as_ref().is_some_and(|sink| !sink.is_running()) {
@@ -86,7 +89,13 @@ fn hold(engine: &Engine, id: SlotId) -> (Passage<'_>, SlotGuard<'_>) {
 
 /// Removes the expired keys of one slot, where its bounds say that there are any; gives their number, and a bound of
 /// the expiries that are left.
-fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now_ms: u64) -> (u64, u64) {
+fn sweep_slot(
+    engine: &Engine,
+    followers: Option<Followers<'_>>,
+    listeners: &mut Listeners<'_>,
+    id: SlotId,
+    now_ms: u64,
+) -> (u64, u64) {
     let mut removed = 0;
     let mut held = hold(engine, id);
     let due: smallvec::SmallVec<[DbIndex; 4]> =
@@ -120,11 +129,14 @@ fn sweep_slot(engine: &Engine, followers: Option<Followers<'_>>, id: SlotId, now
                 return (removed, 0);
             }
             removed += expired.len() as u64;
-            remove_all(engine, followers, &mut held.1, id, index, &expired, now_ms);
+            for key in &expired {
+                remove(engine, followers, &mut held.1, id, index, key, now_ms);
+                listeners.tell_change(notify::EXPIRED, "expired", index, key);
+            }
             for key in &with_fields {
                 let hash = HashInPlace { engine, followers, id, index, key, now_ms };
                 loop {
-                    let left_ms = hash.expire_fields(&mut held.1);
+                    let left_ms = hash.expire_fields(&mut held.1, listeners);
                     if left_ms.is_none_or(|left_ms| left_ms >= now_ms) {
                         soonest_ms = soonest_ms.min(left_ms.unwrap_or(NEVER_MS));
                         break;
@@ -162,7 +174,7 @@ struct HashInPlace<'a> {
 impl HashInPlace<'_> {
     /// Removes as many expired fields as one hold of the lock is good for, and the hash with its last field; gives the
     /// soonest expiry that is left.
-    fn expire_fields(&self, slot: &mut SlotGuard<'_>) -> Option<u64> {
+    fn expire_fields(&self, slot: &mut SlotGuard<'_>, listeners: &mut Listeners<'_>) -> Option<u64> {
         let (key, hasher) = (self.key, self.engine.keyspace.hasher());
         let db = slot.db_mut(self.index);
         // It may be another value by now.
@@ -184,6 +196,10 @@ impl HashInPlace<'_> {
         }
         // Clients wait for what is added, never for a hash.
         let _ = slot.touch(self.index, key);
+        listeners.tell_change(notify::HASH, "hexpired", self.index, key);
+        if spent {
+            listeners.tell_change(notify::GENERIC, "del", self.index, key);
+        }
         self.engine.stats.actively_expired_fields.add(names.len() as u64);
         if let Some(followers) = self.followers {
             let effect: Vec<&[u8]> = [b"HDEL", key].into_iter().chain(names.iter().map(Vec::as_slice)).collect();
@@ -193,26 +209,25 @@ impl HashInPlace<'_> {
     }
 }
 
-fn remove_all(
+/// Removes a key for good, whether or not it has expired; gives the bytes that are left to be freed in the background.
+pub(super) fn remove(
     engine: &Engine,
     followers: Option<Followers<'_>>,
     slot: &mut SlotGuard<'_>,
     id: SlotId,
     index: DbIndex,
-    keys: &[Vec<u8>],
+    key: &[u8],
     now_ms: u64,
-) {
+) -> usize {
     let hasher = engine.keyspace.hasher();
-    for key in keys {
-        let db = slot.db_mut(index);
-        if let Some(at) = db.find(hasher.hash(key), key) {
-            drop(db.remove(at, hasher));
-            if slot.touch(index, key) {
-                blocking::nudge(slot, index, key);
-            }
-            if let Some(followers) = followers {
-                followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
-            }
-        }
+    let db = slot.db_mut(index);
+    let Some(at) = db.find(hasher.hash(key), key) else { return 0 };
+    let background_bytes = reclaim::discard(db.remove(at, hasher));
+    if slot.touch(index, key) {
+        blocking::nudge(slot, index, key);
     }
+    if let Some(followers) = followers {
+        followers.tell(slot, id, index, now_ms, &[b"DEL", key]);
+    }
+    background_bytes
 }

@@ -7,13 +7,18 @@ pub mod effect;
 pub mod eviction;
 pub mod expiry;
 pub mod gate;
+pub mod listeners;
+pub mod mailbox;
 pub mod notify;
 pub mod persistence;
+pub mod pubsub;
 pub mod saved;
 pub mod script;
 pub mod session;
 pub mod space;
 pub mod state;
+pub mod tracked_keys;
+pub mod tracking;
 pub mod worker;
 
 pub use effect::EffectSink;

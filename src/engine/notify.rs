@@ -4,6 +4,9 @@
 //! once it is done. Nothing is noted that the directive `notify-keyspace-events` does not ask for.
 
 use super::Space;
+use super::mailbox::Wakes;
+use super::pubsub::PubSub;
+use crate::base::number::Decimal;
 use crate::config::special::KeyspaceEvents;
 use crate::store::DbIndex;
 
@@ -32,6 +35,27 @@ pub struct KeyEvent {
 pub struct KeyEvents {
     pub wanted: u32,
     pub noted: Vec<KeyEvent>,
+}
+
+/// The classes that are told of, and the channels they are told on; nothing unless a channel is asked for.
+#[inline]
+pub fn wanted(directive: KeyspaceEvents) -> u32 {
+    if directive.has(KeyspaceEvents::KEYSPACE | KeyspaceEvents::KEYEVENT) { directive.0 } else { 0 }
+}
+
+/// Publishes an event on the channels that `wanted` asks for.
+pub fn publish(pubsub: &PubSub, wanted: u32, db: DbIndex, name: &str, key: &[u8], wakes: &mut Wakes) {
+    let db = Decimal::new(i64::from(db));
+    let mut publish_on = |family: &[u8], name: &[u8], payload: &[u8]| {
+        let channel = [b"__", family, b"@", db.as_bytes(), b"__:", name].concat();
+        pubsub.publish(&channel, payload, wakes);
+    };
+    if wanted & KeyspaceEvents::KEYSPACE != 0 {
+        publish_on(b"keyspace", key, name.as_bytes());
+    }
+    if wanted & KeyspaceEvents::KEYEVENT != 0 {
+        publish_on(b"keyevent", name.as_bytes(), key);
+    }
 }
 
 impl Space<'_> {

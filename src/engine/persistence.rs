@@ -271,7 +271,7 @@ impl Persistence {
         drop(report);
         for waiter in waiters {
             *waiter.outcome.lock() = Some(ok);
-            waiter.client.send(|_| {});
+            waiter.client.wake();
         }
     }
 

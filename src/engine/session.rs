@@ -7,6 +7,10 @@ use parking_lot::Mutex;
 
 use super::blocking::Waiter;
 use super::clients::{ClientHandle, flag};
+use super::mailbox::Mail;
+use super::pubsub::Subscriptions;
+use super::state::Engine;
+use super::tracking::OwnTracking;
 use crate::acl::Users;
 use crate::acl::user::SharedUser;
 use crate::base::key_slot::SlotId;
@@ -92,6 +96,13 @@ pub struct Session {
     pub monitor: bool,
     /// The command under way is a script's.
     pub in_script: bool,
+    subscriptions: Option<Box<Subscriptions>>,
+    /// It has subscriptions, and speaks a protocol in which messages and replies cannot be told apart.
+    pub only_listens: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<OwnTracking>>,
+    /// Confirmations to send even though replies are off.
+    pub pushes: Vec<u8>,
     /// Runs the commands of a file that is being loaded: neither loading nor full memory stands in its way.
     pub loads: bool,
     pub waiting: Option<Waiting>,
@@ -127,6 +138,10 @@ impl Session {
             no_touch: false,
             monitor: false,
             in_script: false,
+            subscriptions: None,
+            only_listens: false,
+            tracking: None,
+            pushes: Vec::new(),
             loads: false,
             waiting: None,
             throttled: false,
@@ -141,7 +156,44 @@ impl Session {
 
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+        self.note_subscriptions();
         self.handle.protocol.store(protocol.number() as u8, Ordering::Relaxed);
+    }
+
+    // ---- subscriptions and tracking ----------------------------------------------------------------------------
+
+    pub fn subscriptions(&self) -> Option<&Subscriptions> {
+        self.subscriptions.as_deref()
+    }
+
+    /// Changes what the client is subscribed to.
+    pub fn change_subscriptions<R>(&mut self, change: impl FnOnce(&mut Subscriptions, &Arc<ClientHandle>) -> R) -> R {
+        let subscriptions = self.subscriptions.get_or_insert_default();
+        let result = change(subscriptions, &self.handle);
+        if subscriptions.is_empty() {
+            self.subscriptions = None;
+        }
+        self.note_subscriptions();
+        result
+    }
+
+    /// Writes the messages that came so far to `out`.
+    pub fn write_mail(&self, out: &mut Vec<u8>) {
+        let mut mail = Mail::default();
+        self.handle.take_messages(&mut mail);
+        mail.pieces().for_each(|piece| out.extend_from_slice(piece));
+    }
+
+    fn note_subscriptions(&mut self) {
+        self.only_listens = self.subscriptions.is_some() && self.protocol == Protocol::Resp2;
+    }
+
+    /// Ends subscriptions and tracking.
+    pub fn stop_listening(&mut self, engine: &Engine) {
+        if self.subscriptions.is_some() {
+            self.change_subscriptions(|own, handle| engine.pubsub.leave(own, handle));
+        }
+        engine.tracking.disable(&engine.keyspace, &self.handle, &mut self.tracking);
     }
 
     // ---- the user -----------------------------------------------------------------------------------------------

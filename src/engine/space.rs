@@ -8,14 +8,16 @@
 
 mod collections;
 mod fields;
+mod news;
 mod whole;
 
 use std::sync::atomic::AtomicBool;
 
 use smallvec::SmallVec;
 
+pub use self::news::{Changed, News};
 use super::effect::{self, Effect, EffectSink};
-use super::notify::KeyEvents;
+use super::notify::{self, KeyEvents};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::{clock, random};
@@ -92,6 +94,7 @@ pub struct Space<'a> {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    news: News,
     /// Keys that changed and that somebody waits for, in the order in which they changed.
     ready: Vec<WaitedKey>,
 }
@@ -164,6 +167,7 @@ impl<'a> Space<'a> {
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            news: News::default(),
             ready: Vec::new(),
         }
     }
@@ -321,6 +325,7 @@ impl<'a> Space<'a> {
             self.note_ready(index, key);
         }
         self.stats.expired_keys.add(1);
+        self.note_expired(key);
         self.tell(place.slot, index, &[b"DEL", key]);
     }
 
@@ -416,12 +421,18 @@ impl<'a> Space<'a> {
         self.find(key).1.is_some()
     }
 
+    #[inline]
+    fn miss(&mut self, key: &[u8]) {
+        self.stats.keyspace_misses.add(1);
+        self.notify(notify::KEY_MISS, "keymiss", key);
+    }
+
     /// The key's entry for a reading command: counts a hit or a miss and touches the access time.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let (place, at) = self.find(key);
         let Some(at) = at else {
-            self.stats.keyspace_misses.add(1);
+            self.miss(key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -433,7 +444,7 @@ impl<'a> Space<'a> {
     pub fn look(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let (place, at) = self.find(key);
         let Some(at) = at else {
-            self.stats.keyspace_misses.add(1);
+            self.miss(key);
             return None;
         };
         self.stats.keyspace_hits.add(1);
@@ -490,6 +501,7 @@ impl<'a> Space<'a> {
         if self.slot(place.slot).touch(index, key) {
             self.note_ready(index, key);
         }
+        self.note_changed(key, false);
     }
 
     /// Sets a string, whatever the key held.
@@ -511,6 +523,7 @@ impl<'a> Space<'a> {
             None => {
                 let expiry_ms = if let Expiry::At(expiry_ms) = expiry { Some(expiry_ms) } else { None };
                 db.insert(place.hash, Entry::new(key, value, expiry_ms, form, clock.fresh()), hasher);
+                self.notify(notify::NEW, "new", key);
             }
         }
         if let Expiry::At(expiry_ms) = expiry {
@@ -543,6 +556,7 @@ impl<'a> Space<'a> {
             }),
             None => {
                 db.insert(place.hash, Entry::new(key, value.as_ref(), None, form, clock.fresh()), hasher);
+                self.notify(notify::NEW, "new", key);
             }
         }
         self.changed(place, key);
@@ -566,11 +580,14 @@ impl<'a> Space<'a> {
             return Err(ReplyError::WrongType);
         }
         let old_len = old.map_or(0, |entry| entry.value().len());
-        let grew = at.is_none() || old_len < len;
+        let (is_new, grew) = (at.is_none(), at.is_none() || old_len < len);
         let at = at.unwrap_or_else(|| {
             db.insert(place.hash, Entry::new(key, b"", None, StringForm::Raw, clock.fresh()), hasher)
         });
         let (changes, result) = db.update(at, |entry| edit(entry.edit_value(len.max(old_len)), grew));
+        if is_new {
+            self.notify(notify::NEW, "new", key);
+        }
         if grew || changes > 0 {
             self.changed(place, key);
             self.changes += changes.saturating_sub(1);
@@ -598,6 +615,9 @@ impl<'a> Space<'a> {
         db.insert(place.hash, entry, hasher);
         for expiry_ms in expiries_ms.into_iter().flatten() {
             self.keyspace.note_expiry(expiry_ms);
+        }
+        if replaced.is_none() {
+            self.notify(notify::NEW, "new", &key);
         }
         self.changed(place, &key);
         replaced

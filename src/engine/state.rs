@@ -4,14 +4,16 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::clients::{Clients, flag};
 use super::effect::EffectSink;
-use super::eviction::{self, Pressure};
+use super::eviction::{self, Pressure, Weights};
 use super::gate::Gate;
 use super::persistence::Persistence;
+use super::pubsub::PubSub;
 use super::script::{Libraries, Running, ScriptEngine, Scripts};
+use super::tracking::Tracking;
 use crate::acl::Users;
 use crate::acl::log::DenialLog;
 use crate::base::hash::KeyHasher;
@@ -114,6 +116,8 @@ pub struct Engine {
     /// Installed by the server once it serves.
     pub config_hook: OnceLock<ConfigHook>,
     pub clients: Clients,
+    pub pubsub: PubSub,
+    pub tracking: Tracking,
     pub users: Users,
     /// What users tried and may not do.
     pub denials: DenialLog,
@@ -123,6 +127,7 @@ pub struct Engine {
     wait_tickets: AtomicU64,
     pub persistence: Persistence,
     pub eviction_pressure: Pressure,
+    pub eviction_weights: RwLock<Weights>,
     pub shutdown: Shutdown,
     pub scripts: Scripts,
     pub libraries: Libraries,
@@ -168,6 +173,8 @@ impl Engine {
             config,
             config_hook: OnceLock::new(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             users,
             denials: DenialLog::default(),
             // One more seat for who works beside the workers.
@@ -176,6 +183,7 @@ impl Engine {
             wait_tickets: AtomicU64::new(0),
             persistence: Persistence::default(),
             eviction_pressure: Pressure::default(),
+            eviction_weights: RwLock::default(),
             shutdown: Shutdown::default(),
             scripts: Scripts::default(),
             libraries: Libraries::default(),
@@ -237,7 +245,7 @@ impl Engine {
         self.pause.clear();
         for client in self.clients.all() {
             if client.has_flag(flag::BLOCKED) {
-                client.send(|_| {});
+                client.wake();
             }
         }
     }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use super::effect::EffectSink;
 use super::eviction::{Evictor, Outcome};
+use super::mailbox::Wakes;
+use super::notify;
 use super::script::ScriptCache;
 use super::state::Engine;
+use super::tracking::ChangedKeys;
 use crate::base::clock;
 use crate::config::Config;
 use crate::metrics::WorkerStats;
@@ -22,6 +25,12 @@ pub struct Worker {
     changed: Cell<bool>,
     evictor: RefCell<Evictor>,
     out_of_memory: Cell<bool>,
+    /// Whom the batch sent messages.
+    pub wakes: RefCell<Wakes>,
+    /// What the batch changed, for those who track keys by prefix.
+    pub changed_keys: RefCell<ChangedKeys>,
+    /// Classes of keyspace events that are published.
+    wanted_events: u32,
     /// The scripts that the worker ran, ready at hand.
     pub scripts: RefCell<ScriptCache>,
     /// Wall time of the batch under way, in Unix milliseconds.
@@ -34,6 +43,7 @@ impl Worker {
         let (config_generation, config) = (engine.config.generation(), engine.config.load());
         let (effects_generation, effects) = (engine.effects_generation(), engine.effects());
         Worker {
+            wanted_events: notify::wanted(config.notify_keyspace_events),
             engine,
             index,
             stats,
@@ -44,6 +54,8 @@ impl Worker {
             changed: Cell::new(false),
             evictor: RefCell::default(),
             out_of_memory: Cell::new(false),
+            wakes: RefCell::default(),
+            changed_keys: RefCell::default(),
             scripts: RefCell::default(),
             now_ms: clock::unix_ms(),
         }
@@ -61,6 +73,9 @@ impl Worker {
             changed: Cell::new(false),
             evictor: RefCell::default(),
             out_of_memory: Cell::new(false),
+            wakes: RefCell::default(),
+            changed_keys: RefCell::default(),
+            wanted_events: 0,
             scripts: RefCell::default(),
             now_ms: 0,
             engine,
@@ -75,7 +90,31 @@ impl Worker {
         if generation != self.config_generation {
             self.config_generation = generation;
             self.config = self.engine.config.load();
+            self.wanted_events = notify::wanted(self.config.notify_keyspace_events);
         }
+    }
+
+    /// Classes of keyspace events that are published, as of the batch's start.
+    #[inline]
+    pub fn wanted_events(&self) -> u32 {
+        self.wanted_events
+    }
+
+    /// Ends a batch: those who track keys by prefix are told what changed, and whoever got messages is woken.
+    #[inline]
+    pub fn tell_listeners(&mut self) {
+        let (wakes, changed) = (self.wakes.get_mut(), self.changed_keys.get_mut());
+        if !changed.is_empty() {
+            self.engine.tracking.broadcast(changed, wakes, &self.engine.clients);
+        }
+        if self.engine.keyspace.is_tracked() {
+            // The batch itself may have set it.
+            let is_old = self.engine.config.generation() != self.config_generation;
+            let fresh = is_old.then(|| self.engine.config.load());
+            let keys_max = fresh.as_ref().unwrap_or(&self.config).tracking_table_max_keys;
+            self.engine.tracking.shrink(&self.engine.clients, keys_max, wakes);
+        }
+        wakes.pay();
     }
 
     /// Whether [`Worker::effects`] is up to date; asked inside the gate, so that a new follower misses nothing.

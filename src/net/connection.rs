@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::stream::Stream;
 use super::worker::Shared;
+use crate::acl::Users;
 use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
 use crate::commands::{Batch, Executor};
 use crate::config::choices::AppendFsync;
@@ -38,6 +39,8 @@ use crate::store::waiters::WaitedKey;
 const SEND_BYTES: usize = 64 * 1024;
 /// An empty input buffer larger than this is given back.
 const KEPT_INPUT_BYTES_MAX: usize = 32 * 1024;
+/// Room for so many arguments is kept from one batch to the next.
+const KEPT_ARGUMENTS_MAX: usize = 8 * 1024;
 /// What an input buffer grows by at once, unless it is much larger.
 const INPUT_GROWTH_BYTES_MAX: usize = 16 << 20;
 /// Of an argument of this size that comes in part, what precedes it is not counted as waiting input.
@@ -126,9 +129,8 @@ impl Ran {
 }
 
 impl Connection {
-    /// `session` is the client's.
-    pub fn new(stream: Stream, session: Session, shared: &Rc<RefCell<Shared>>) -> Connection {
-        let handle = session.handle.clone();
+    pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>, users: &Users) -> Connection {
+        let session = Session::new(handle.clone(), users);
         Connection {
             stream,
             session,
@@ -153,12 +155,8 @@ impl Connection {
             self.waker_known = true;
         }
         for _ in 0..ROUNDS_PER_POLL_MAX {
-            if let Some(letters) = self.handle.take_letters() {
-                if letters.kill {
-                    return Poll::Ready(End::Closed);
-                }
-                letters.output.iter().for_each(|message| self.unsent.push(message));
-                self.hear_of_keys(shared, letters.answer, letters.look_again);
+            if self.take_mail(cx, shared) {
+                return Poll::Ready(End::Closed);
             }
             if self.held_for.is_some() {
                 match self.poll_durable(cx, shared) {
@@ -172,7 +170,7 @@ impl Connection {
                 if self.send_unsent(cx).is_err() {
                     return Poll::Ready(End::Closed);
                 }
-                self.limit_memory(shared);
+                self.publish_output(shared);
             }
             if self.over_output_limit(shared) || self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
@@ -230,7 +228,9 @@ impl Connection {
         let missing = self.needed.saturating_sub(self.input.len());
         // A large argument gets a buffer of just its size, and one of unusual size grows as it comes.
         let step = missing.min(INPUT_GROWTH_BYTES_MAX.max(self.input.len() / 4));
-        if step > super::worker::READ_BUFFER_BYTES {
+        if self.input.capacity() - self.input.len() >= missing {
+            // There is room.
+        } else if step > super::worker::READ_BUFFER_BYTES {
             self.input.reserve_exact(step);
         } else {
             self.input.reserve(super::worker::READ_BUFFER_BYTES);
@@ -320,7 +320,11 @@ impl Connection {
                 at += parsed.request_ends[..progress.requests].last().copied().unwrap_or(0);
                 let stopped = progress.requests < ends.len() || progress.hold.is_some();
                 consumed = at;
-                if output.len() >= SEND_BYTES || stopped {
+                if self.ends_over_limit(output, &executor.worker) {
+                    break Ran::all_of(data);
+                }
+                let is_limited = self.output_limit(&executor.worker).hard_bytes > 0;
+                if output.len() >= SEND_BYTES && !is_limited || stopped {
                     self.send(cx, output, executor);
                 }
                 if self.session.fate != Fate::Stay {
@@ -345,6 +349,9 @@ impl Connection {
                     let progress = executor.run(&mut self.session, &batch, output);
                     if progress.requests > 0 {
                         consumed += end;
+                    }
+                    if self.ends_over_limit(output, &executor.worker) {
+                        break Ran::all_of(data);
                     }
                     if progress.hold.is_some() {
                         break Ran { consumed, needed: 0, argument_at: 0, hold: progress.hold };
@@ -373,12 +380,36 @@ impl Connection {
         ran
     }
 
+    /// Sends the messages that others put into the mailbox. Tells whether the connection is to close.
+    #[inline]
+    fn take_mail(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
+        // Empty, unless a task panicked.
+        shared.mail.clear();
+        let orders = self.handle.take_mail(&mut shared.mail);
+        if orders.kill {
+            return true;
+        }
+        // A reply goes ahead of messages about what was done for it.
+        self.hear_of_keys(shared, orders.answer, orders.look_again);
+        for piece in shared.mail.pieces() {
+            self.send_bytes(cx, piece, &shared.executor);
+        }
+        false
+    }
+
     /// Sends what is in `output`, behind what is unsent, and empties it.
     fn send(&mut self, cx: &mut Context<'_>, output: &mut Vec<u8>, executor: &Executor) {
         if output.is_empty() {
             return;
         }
         self.hold_if_changed(&executor.worker);
+        self.send_bytes(cx, output, executor);
+        output.clear();
+        // A reply of many megabytes should not leave every worker with a buffer of its size.
+        output.shrink_to(4 * SEND_BYTES);
+    }
+
+    fn send_bytes(&mut self, cx: &mut Context<'_>, output: &[u8], executor: &Executor) {
         let stats = &executor.worker.stats;
         stats.net_output_bytes.add(output.len() as u64);
         stats.writes_processed.add(1);
@@ -399,9 +430,6 @@ impl Connection {
             }
         }
         self.unsent.push(&output[sent..]);
-        output.clear();
-        // A reply of many megabytes should not leave every worker with a buffer of its size.
-        output.shrink_to(4 * SEND_BYTES);
     }
 
     fn send_unsent(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -410,14 +438,10 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => self.unsent.sent += count,
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
-                    return Ok(());
-                }
+                Poll::Pending => return Ok(()),
             }
         }
         self.unsent = Unsent::default();
-        self.handle.output_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -428,8 +452,7 @@ impl Connection {
         }
         let worker = &mut shared.executor.worker;
         worker.refresh();
-        let limits = &worker.config().client_output_buffer_limit;
-        let limit: &OutputLimit = if self.session.monitor { &limits.replica } else { &limits.normal };
+        let limit = self.output_limit(worker);
         let bytes = self.unsent.len() as u64;
         let now_ms = worker.now_ms;
         let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
@@ -445,14 +468,43 @@ impl Connection {
         let unasked = self.session.must_log_in() && bytes > UNAUTHENTICATED_UNSENT_BYTES_MAX;
         let over = over_hard || soft_too_long || unasked;
         if over {
-            tracing::warn!(
-                "Client id={} addr={} closed for overcoming of output buffer limits.",
-                self.handle.id,
-                self.handle.peer.address()
-            );
-            worker.engine.stats.output_buffer_limit_disconnections.add(1);
+            self.note_over_limit(&shared.executor.worker);
         }
         over
+    }
+
+    /// Whether unsent replies and these exceed the hard limit: then nothing of them is sent, and the connection ends. All
+    /// that one read asked for counts, though the socket might take some of it.
+    fn ends_over_limit(&self, output: &mut Vec<u8>, worker: &Worker) -> bool {
+        let hard_bytes = self.output_limit(worker).hard_bytes;
+        let over = hard_bytes > 0 && (self.unsent.len() + output.len()) as u64 > hard_bytes;
+        if over {
+            self.note_over_limit(worker);
+            self.handle.set_flag(flag::CLOSE_ASAP, true);
+            output.clear();
+        }
+        over
+    }
+
+    /// What the client may pile up unsent, by its class.
+    fn output_limit(&self, worker: &Worker) -> OutputLimit {
+        let limits = &worker.config().client_output_buffer_limit;
+        if self.session.monitor {
+            limits.replica
+        } else if self.session.subscriptions().is_some() {
+            limits.pubsub
+        } else {
+            limits.normal
+        }
+    }
+
+    fn note_over_limit(&self, worker: &Worker) {
+        tracing::warn!(
+            "Client id={} addr={} closed for overcoming of output buffer limits.",
+            self.handle.id,
+            self.handle.peer.address()
+        );
+        worker.engine.stats.output_buffer_limit_disconnections.add(1);
     }
 
     fn check_query_buffer(&mut self, shared: &Shared) {
@@ -613,7 +665,14 @@ impl Connection {
         let waiting = self.input.len().saturating_sub(if is_large { self.argument_at } else { 0 });
         handle.query_buffer_bytes.store(waiting, Ordering::Relaxed);
         handle.query_buffer_free_bytes.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
-        handle.output_bytes.store(self.unsent.len(), Ordering::Relaxed);
+        self.publish_output(shared);
+    }
+
+    /// The same of the output.
+    fn publish_output(&self, shared: &Shared) {
+        let (unsent, handle) = (&self.unsent, &self.handle);
+        handle.output_bytes.store(unsent.len(), Ordering::Relaxed);
+        handle.output_free_bytes.store(unsent.bytes.capacity() - unsent.len(), Ordering::Relaxed);
         self.limit_memory(shared);
     }
 
@@ -642,11 +701,12 @@ impl Future for Conversation {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let keyspace = &self.shared.borrow().executor.worker.engine.clone().keyspace;
+        let engine = self.shared.borrow().executor.worker.engine.clone();
         if let Some(Waiting::Keys(waiter)) = &self.session.waiting {
-            waiter.forget(keyspace);
+            waiter.forget(&engine.keyspace);
         }
-        self.session.unwatch(|id, work| work(&mut keyspace.lock(id)));
+        self.session.unwatch(|id, work| work(&mut engine.keyspace.lock(id)));
+        self.session.stop_listening(&engine);
     }
 }
 
@@ -734,5 +794,6 @@ fn parse_batch<'a>(
 /// An empty vector with the allocation of `arguments`, for borrows of another lifetime.
 fn recycle(mut arguments: Vec<&[u8]>) -> Vec<&'static [u8]> {
     arguments.clear();
+    arguments.shrink_to(KEPT_ARGUMENTS_MAX);
     arguments.into_iter().map(|_| -> &'static [u8] { &[] }).collect()
 }

@@ -16,7 +16,8 @@ use super::stream::Accepted;
 use crate::base::process;
 use crate::commands::{Executor, Lookup};
 use crate::engine::clients::ClientHandle;
-use crate::engine::{Engine, Session, Worker};
+use crate::engine::mailbox::Mail;
+use crate::engine::{Engine, Worker};
 
 /// What one read may bring. Larger requests are collected in the connection's own buffer.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub executor: Executor,
     pub read_buffer: Box<[u8]>,
     pub output: Vec<u8>,
+    /// Messages on their way from a mailbox to a socket.
+    pub mail: Mail,
     /// Emptied argument and end vectors, kept for their allocations.
     pub arguments: Vec<&'static [u8]>,
     pub ends: Vec<usize>,
@@ -93,6 +96,7 @@ pub fn start(
                 executor: Executor::new(Worker::new(engine.clone(), index), lookup.clone()),
                 read_buffer: new_read_buffer(),
                 output: Vec::with_capacity(READ_BUFFER_BYTES),
+                mail: Mail::default(),
                 arguments: Vec::with_capacity(256),
                 ends: Vec::with_capacity(64),
             }));
@@ -161,12 +165,11 @@ fn serve_beside_script() {
 impl Desk {
     /// Begins to serve a connection.
     fn seat(&self, arrival: Arrival) {
-        let engine = self.engine.clone();
-        let session = Session::new(arrival.handle.clone(), &engine.users);
-        let place = Place { engine, handle: arrival.handle, connections: self.counted.clone() };
+        let place =
+            Place { engine: self.engine.clone(), handle: arrival.handle.clone(), connections: self.counted.clone() };
         match arrival.socket.into_stream() {
             Ok(stream) => {
-                let connection = Connection::new(stream, session, &self.shared);
+                let connection = Connection::new(stream, arrival.handle, &self.shared, &self.engine.users);
                 let connection = Rc::new(RefCell::new(connection));
                 let mut connections = self.connections.borrow_mut();
                 if connections.len() == connections.capacity() {

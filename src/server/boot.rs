@@ -101,9 +101,9 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let live = Live::new(Config { maxclients, ..loaded.config }, loaded.file);
     let workers = worker_count(&config);
     let engine = Arc::new(Engine::new(live, workers, registry::count(), KeyHasher::from_entropy()));
+    access::load_users(&engine)?;
     // Nobody else installs one.
     let _ = engine.script_engine.set(Box::new(LuaEngine::new(config.lua_enable_deprecated_api)));
-    access::load_users(&engine)?;
     // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
     let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;

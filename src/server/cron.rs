@@ -54,7 +54,7 @@ fn check_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
             tracing::debug!("Closing idle client id={}", client.id);
             client.kill();
         } else if client.output_bytes.load(Ordering::Relaxed) > 0 {
-            client.send(|_| {});
+            client.wake();
         }
     }
 }

@@ -23,7 +23,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use crate::base::memory::size_class;
+pub use crate::base::memory::size_class;
 
 use super::collection::{Form, Large, ValueType};
 use super::set::SetRef;
@@ -205,6 +205,11 @@ impl<'a> EntryRef<'a> {
         unsafe { &*self.large_pointer() }
     }
 
+    /// How many items a large collection has; 0 of everything else.
+    pub fn large_len(self) -> usize {
+        if self.is_large() { self.any_large().len() } else { 0 }
+    }
+
     /// A large collection.
     ///
     /// # Panics
@@ -258,6 +263,7 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value_type() {
             ValueType::String => self.string_encoding(),
+            ValueType::List if self.is_large() => "quicklist",
             ValueType::Set => SetRef::of(self).encoding(),
             ValueType::Zset if self.is_large() => "skiplist",
             ValueType::Hash => match self.collection_form() {

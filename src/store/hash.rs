@@ -14,7 +14,7 @@ mod build;
 mod edit;
 mod large;
 
-pub use build::{HashBuilder, from_listpack};
+pub use build::{HashBuilder, from_listpack, packed_of};
 pub use edit::HashMut;
 pub use large::Hash;
 
@@ -143,7 +143,7 @@ impl<'a> HashRef<'a> {
         match self {
             HashRef::Packed(..) => {
                 let len = self.len() as u128;
-                self.at((u128::from(random) * len >> 64) as usize)
+                self.at(((u128::from(random) * len) >> 64) as usize)
             }
             HashRef::Large(hash) => hash.sample(random).map(Field::from),
         }

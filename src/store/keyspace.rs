@@ -21,6 +21,9 @@ pub struct Keyspace {
     observer: RwLock<Option<Arc<dyn SlotObserver>>>,
     /// A packed [`Frequency`], where access clocks tell how often keys are used; else 0.
     frequency: AtomicU64,
+    /// Whether any client wants to hear of changed keys. It is read under the lock of the key's slot, where the client's
+    /// read was noted.
+    tracked: AtomicBool,
 }
 
 /// Sees each slot once, as it was when the observer was installed: whoever locks slots shows them before they change.
@@ -50,6 +53,7 @@ impl Keyspace {
             observed: AtomicBool::new(false),
             observer: RwLock::default(),
             frequency: AtomicU64::new(0),
+            tracked: AtomicBool::new(false),
         }
     }
 
@@ -65,6 +69,15 @@ impl Keyspace {
     #[inline]
     pub fn is_observed(&self) -> bool {
         self.observed.load(Ordering::Acquire)
+    }
+
+    pub fn set_tracked(&self, tracked: bool) {
+        self.tracked.store(tracked, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked.load(Ordering::Relaxed)
     }
 
     /// Shows a locked slot to the observer, before anything in it changes.

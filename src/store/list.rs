@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use large::LargeList;
 pub use node::{Content, Node};
 
-use super::collection::Form;
+use super::collection::{Detached, Form, Large, ValueType};
 use super::entry::{Entry, EntryRef};
 use super::limits::Limits;
 use super::listpack::edit;
-use super::listpack::{Element, Listpack};
+use super::listpack::{BYTES_MAX, Element, Listpack, validate};
 
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl<'a> ListRef<'a> {
     }
 
     #[inline]
-    pub fn len(self) -> usize {
+    pub fn count(self) -> usize {
         match self {
             ListRef::Packed(list) => list.count(),
             ListRef::Large(list) => list.len(),
@@ -185,8 +185,8 @@ impl<'e> ListMut<'e> {
     }
 
     #[inline]
-    pub fn len(&self) -> usize {
-        self.view().len()
+    pub fn count(&self) -> usize {
+        self.view().count()
     }
 
     #[inline]
@@ -242,7 +242,7 @@ impl<'e> ListMut<'e> {
     /// Pops up to `count` elements one after the other, showing each; gives how many there were.
     #[inline]
     pub fn pop(&mut self, side: Side, count: usize, mut take: impl FnMut(Element<'_>)) -> usize {
-        let count = count.min(self.len());
+        let count = count.min(self.count());
         if self.is_large() {
             let limits = self.limits;
             let list = self.large();
@@ -273,7 +273,7 @@ impl<'e> ListMut<'e> {
 
     /// Replaces the element at an index; false when there is none.
     pub fn set(&mut self, index: usize, text: &[u8]) -> bool {
-        if index >= self.len() {
+        if index >= self.count() {
             return false;
         }
         if !self.is_large() {
@@ -305,7 +305,7 @@ impl<'e> ListMut<'e> {
 
     /// Keeps `count` elements from `start` on.
     pub fn keep(&mut self, start: usize, count: usize) {
-        let (len, limits) = (self.len(), self.limits);
+        let (len, limits) = (self.count(), self.limits);
         if self.is_large() {
             self.large().keep(start, count, &limits);
             return self.shrink();
@@ -339,12 +339,51 @@ impl<'e> ListMut<'e> {
     }
 }
 
+// ---- making -------------------------------------------------------------------------------------------------------
+
+/// Makes a list of elements that come one after the other.
+pub struct ListBuilder {
+    list: LargeList,
+    limits: ListLimits,
+}
+
+impl ListBuilder {
+    pub fn new(limits: &Limits) -> ListBuilder {
+        ListBuilder { list: LargeList::default(), limits: ListLimits::of(limits) }
+    }
+
+    pub fn push(&mut self, text: &[u8]) {
+        self.list.push(Side::Tail, text, &self.limits);
+    }
+
+    /// Takes a listpack over as it is; false if it is not whole, or has no elements.
+    pub fn push_listpack(&mut self, bytes: &[u8]) -> bool {
+        let is_whole = bytes.len() <= BYTES_MAX && validate(bytes) && !Listpack::new(bytes).is_empty();
+        if is_whole {
+            self.list.push_node(Side::Tail, Node::packed(bytes, Listpack::new(bytes).count()));
+        }
+        is_whole
+    }
+
+    /// The list, unless it is empty.
+    pub fn finish(mut self) -> Option<Detached> {
+        if self.list.is_empty() {
+            return None;
+        }
+        if let Some(list) = self.list.only_listpack()
+            && self.limits.allows(list.len(), Listpack::new(list).count())
+        {
+            return Some(Detached::Packed(ValueType::List, Form::Packed, list.to_vec()));
+        }
+        self.list.compress_inner(&self.limits);
+        Some(Detached::Large(Box::new(self.list)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::random::Rng;
-    use crate::store::collection::Large;
-    use crate::store::{Detached, ValueType};
 
     fn entry() -> Entry {
         Detached::empty(ValueType::List).with_key(b"k", None, 0)
@@ -368,7 +407,7 @@ mod tests {
     fn check(entry: &Entry, model: &[Vec<u8>], limits: &Limits, random: &mut Rng) {
         assert_eq!(contents(entry), model);
         let view = ListRef::of(entry.view());
-        assert_eq!(view.len(), model.len());
+        assert_eq!(view.count(), model.len());
         if !model.is_empty() {
             let first = random.below(model.len() as u64) as usize;
             let mut backwards = Vec::new();
@@ -475,7 +514,7 @@ mod tests {
         for _ in 0..600 {
             ListMut::of(&mut entry, &limits).insert(1000, b"between");
         }
-        assert_eq!(ListRef::of(entry.view()).len(), 6600);
+        assert_eq!(ListRef::of(entry.view()).count(), 6600);
         assert_eq!(ListMut::of(&mut entry, &limits).remove(true, 599, b"between"), 599);
         assert_eq!(ListRef::of(entry.view()).find(b"between"), Some(1000));
         ListMut::of(&mut entry, &limits).keep(2999, 4);

@@ -26,6 +26,7 @@ pub mod member_table;
 pub mod reclaim;
 pub mod set;
 pub mod slot;
+pub mod sort;
 pub mod stream;
 pub mod table;
 pub mod waiters;

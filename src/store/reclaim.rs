@@ -9,6 +9,8 @@ use super::entry::Entry;
 
 /// Entries with at least this many bytes are freed in the background.
 const LARGE_ENTRY_BYTES: usize = 64 << 10;
+/// Collections of more items than this are freed in the background where that is asked for.
+const LAZY_ITEMS_MIN: usize = 64;
 
 /// Something large that nobody can reach any more.
 pub type Garbage = Box<dyn Send>;
@@ -39,14 +41,26 @@ pub static RECLAIMER: std::sync::LazyLock<Reclaimer> = std::sync::LazyLock::new(
 /// that are left to the background.
 #[inline]
 pub fn discard(entry: impl Into<Option<Entry>>) -> usize {
-    if let Some(entry) = entry.into() {
-        let bytes = entry.view().memory_bytes();
-        if bytes >= LARGE_ENTRY_BYTES {
-            RECLAIMER.queue(Box::new(entry), bytes as u64);
-            return bytes;
-        }
+    entry.into().map_or(0, |entry| if is_large(&entry) { retire(entry) } else { 0 })
+}
+
+/// The same for whoever asked that it take no time: collections go to the background already when they are of some size.
+pub fn discard_lazily(entry: Entry) {
+    if is_large(&entry) || entry.view().large_len() > LAZY_ITEMS_MIN {
+        retire(entry);
     }
-    0
+}
+
+#[inline]
+fn is_large(entry: &Entry) -> bool {
+    entry.view().memory_bytes() >= LARGE_ENTRY_BYTES
+}
+
+#[cold]
+fn retire(entry: Entry) -> usize {
+    let bytes = entry.view().memory_bytes();
+    RECLAIMER.queue(Box::new(entry), bytes as u64);
+    bytes
 }
 
 impl Reclaimer {

@@ -208,7 +208,6 @@ fn what_is_not_supported_is_refused_by_name() {
         ("RPUSH some:key element", "value type 'list-quicklist-2' of key \"some:key\" at offset "),
         ("SADD some:key 1", "value type 'set-intset' of key \"some:key\" at offset "),
         ("SADD some:key member", "value type 'set' of key \"some:key\" at offset "),
-        ("ZADD some:key 1 member", "value type 'zset-listpack' of key \"some:key\" at offset "),
         ("XADD some:key * field value", "value type 'stream-listpacks-2' of key \"some:key\" at offset "),
         (
             "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('f', function() return 1 end)\"",

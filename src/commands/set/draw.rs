@@ -103,6 +103,7 @@ fn removals<'m>(key: &'m [u8], members: &'m [Vec<u8>]) -> Vec<Vec<&'m [u8]>> {
 
 /// SRANDMEMBER key [count]
 pub fn srandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let reply_bytes_max = cx.reply_bytes_max();
     let count = match args {
         [_, _] => None,
         [_, _, count] => {
@@ -135,6 +136,9 @@ pub fn srandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             let packed: Option<Vec<Element<'_>>> =
                 (!matches!(set, SetRef::Large(_)) && count > 1).then(|| set.iter().collect());
             for _ in 0..count {
+                if cx.reply.len() > reply_bytes_max {
+                    break;
+                }
                 let member = match &packed {
                     Some(members) => members.get(random::below(members.len().max(1) as u64) as usize).copied(),
                     None => set.sample(any()),

@@ -91,6 +91,30 @@ fn combinations_are_told_and_stored() {
 }
 
 #[test]
+fn a_large_set_is_told_in_pieces() {
+    let mut server = TestServer::new();
+    let members: Vec<String> = (0..2000).map(|number| format!("member:{number}")).collect();
+    server.run(&format!("SADD from {}", members.join(" ")));
+    server.run("PEXPIREAT from 4000000000000");
+    server.effects();
+    server.expect(&[("RENAME from to", "+OK\r\n"), ("SCARD to", ":2000\r\n")]);
+    let effects = server.effects();
+    let mut again = TestServer::new();
+    for effect in &effects {
+        if effect != "begin" && effect != "end" {
+            assert!(effect.len() < 40_000);
+            assert!(!again.run(effect).starts_with('-'), "{effect}");
+        }
+    }
+    assert!(effects.len() > 4);
+    again.expect(&[
+        ("SCARD to", ":2000\r\n"),
+        ("PEXPIRETIME to", ":4000000000000\r\n"),
+        ("SISMEMBER to member:7", ":1\r\n"),
+    ]);
+}
+
+#[test]
 fn what_was_drawn_is_told() {
     let mut server = TestServer::new();
     server.expect(&[

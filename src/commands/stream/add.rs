@@ -1,7 +1,6 @@
 //! Handlers that add entries and take them away.
 
 use super::parse;
-use super::write::write_id;
 use crate::base::number::Decimal;
 use crate::commands::{Cx, Outcome};
 use crate::engine::notify;
@@ -160,32 +159,32 @@ pub fn xadd(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         (u64::from(added.is_ok()), added)
     })?;
     let added = added.map_err(refused)?;
-    write_id(&mut cx.reply, added.id);
+    let id = added.id.to_text();
+    cx.reply.bulk(id.as_bytes());
     cx.space.notify(notify::STREAM, "xadd", key);
     if added.removed > 0 {
         cx.space.notify(notify::STREAM, "xtrim", key);
     }
-    tell_added(cx, args, &options, &added);
+    tell_added(cx, args, &options, added.kept, id.as_bytes());
     Ok(())
 }
 
 /// Tells an addition with the id that it got and the trimming that it did.
-fn tell_added(cx: &mut Cx<'_>, args: &[&[u8]], options: &Options, added: &Added) {
+fn tell_added(cx: &mut Cx<'_>, args: &[&[u8]], options: &Options, kept: Option<Keep>, id: &[u8]) {
     let trims_roughly = options.trim.is_some_and(|trim| trim.whole_blocks);
     if !cx.space.is_followed() || matches!(options.id, NewId::Given(_)) && !trims_roughly {
         return;
     }
-    let id = added.id.to_text();
     if !trims_roughly {
-        cx.space.effect.amend(options.id_at, id.as_bytes());
+        cx.space.effect.amend(options.id_at, id);
         return;
     }
-    let kept = added.kept.map(threshold);
+    let kept = kept.map(threshold);
     let mut effect = vec![args[0], args[1]];
     if let Some((strategy, text)) = &kept {
         effect.extend([strategy, &b"="[..], text]);
     }
-    effect.push(id.as_bytes());
+    effect.push(id);
     effect.extend(&args[options.id_at + 1..]);
     cx.space.effect.set(cx.space.db, &effect);
 }
@@ -251,7 +250,7 @@ pub fn xsetid(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             added = Some(given.map_err(|_| ReplyError::of("ERR entries_added must be positive"))?);
         } else if word.eq_ignore_ascii_case(b"MAXDELETEDID") {
             max_deleted_id = parse::id(value)?;
-            if last_id < max_deleted_id {
+            if last_id < max_deleted_id && !parse::is_replay(cx.space.now_ms) {
                 return Err(ReplyError::of(
                     "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
                 ));
@@ -264,12 +263,14 @@ pub fn xsetid(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     if !rest.is_empty() {
         return Err(ReplyError::Syntax);
     }
+    // What is replayed was checked when it was done.
+    let checks = !parse::is_replay(cx.space.now_ms);
     let Some(entry) = cx.space.collection(args[1], ValueType::Stream)? else { return Err(ReplyError::NoSuchKey) };
     let entries = &entry.large::<Stream>().entries;
-    if entries.last_present_id().is_some_and(|top| last_id < top) {
+    if checks && entries.last_present_id().is_some_and(|top| last_id < top) {
         return Err(ReplyError::of("ERR The ID specified in XSETID is smaller than the target stream top item"));
     }
-    if !entries.is_empty() && added.is_some_and(|added| entries.len() > added) {
+    if checks && !entries.is_empty() && added.is_some_and(|added| entries.len() > added) {
         return Err(ReplyError::of(
             "ERR The entries_added specified in XSETID is smaller than the target stream length",
         ));

@@ -1,7 +1,7 @@
 //! Rows: commands about the connection and about clients.
 
 use crate::commands::spec::*;
-use crate::commands::{Handler, client, connection};
+use crate::commands::{Handler, client, connection, tracking};
 use category::CONNECTION;
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
@@ -18,7 +18,7 @@ pub static ROWS: &[CommandSpec] = &[
         .history(&[("6.0.0", "A username can be given (ACL).")])
         .args(&[string("username").since("6.0.0").optional(), string("password")]),
     container("client").doc("2.4.0", "Commands about client connections.", "Depends on the subcommand").subcommands(&[
-        row("caching", 3, NOSCRIPT | LOADING | STALE, CONNECTION, client::caching)
+        row("caching", 3, NOSCRIPT | LOADING | STALE, CONNECTION, tracking::caching)
             .doc("6.0.0", "Says whether the keys of the next command are tracked.", "O(1)")
             .args(&[one_of("mode", &[word("yes", "YES"), word("no", "NO")])]),
         row("getname", 2, NOSCRIPT | LOADING | STALE, CONNECTION, client::getname).doc(
@@ -26,7 +26,7 @@ pub static ROWS: &[CommandSpec] = &[
             "Tells the connection's name.",
             "O(1)",
         ),
-        row("getredir", 2, NOSCRIPT | LOADING | STALE, CONNECTION, client::getredir).doc(
+        row("getredir", 2, NOSCRIPT | LOADING | STALE, CONNECTION, tracking::getredir).doc(
             "6.0.0",
             "Tells which client gets this one's invalidation messages.",
             "O(1)",
@@ -129,7 +129,7 @@ pub static ROWS: &[CommandSpec] = &[
             .doc("2.6.9", "Names the connection.", "O(1)")
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .args(&[string("connection-name")]),
-        row("tracking", -3, NOSCRIPT | LOADING | STALE, CONNECTION, client::tracking)
+        row("tracking", -3, NOSCRIPT | LOADING | STALE, CONNECTION, tracking::tracking)
             .doc(
                 "6.0.0",
                 "Turns invalidation messages for keys that were read on or off.",
@@ -144,7 +144,7 @@ pub static ROWS: &[CommandSpec] = &[
                 word("optout", "OPTOUT").optional(),
                 word("noloop", "NOLOOP").optional(),
             ]),
-        row("trackinginfo", 2, NOSCRIPT | LOADING | STALE, CONNECTION, client::trackinginfo).doc(
+        row("trackinginfo", 2, NOSCRIPT | LOADING | STALE, CONNECTION, tracking::trackinginfo).doc(
             "6.2.0",
             "Tells how this connection tracks keys.",
             "O(1)",
@@ -176,14 +176,14 @@ pub static ROWS: &[CommandSpec] = &[
             ],
         )
         .optional()]),
-    row("ping", -1, FAST, CONNECTION, connection::ping)
+    row("ping", -1, FAST | LISTENERS_MAY, CONNECTION, connection::ping)
         .doc("1.0.0", "Answers, so that a client knows the server is there.", "O(1)")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args(&[string("message").optional()]),
     row(
         "quit",
         -1,
-        ALLOW_BUSY | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | NEVER_QUEUED,
+        ALLOW_BUSY | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | NEVER_QUEUED | LISTENERS_MAY,
         CONNECTION,
         connection::quit,
     )
@@ -192,7 +192,7 @@ pub static ROWS: &[CommandSpec] = &[
     row(
         "reset",
         1,
-        NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NEVER_QUEUED,
+        NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | NEVER_QUEUED | LISTENERS_MAY,
         CONNECTION,
         connection::reset,
     )

@@ -2,8 +2,8 @@
 
 use crate::commands::keys::*;
 use crate::commands::spec::*;
-use crate::commands::{Handler, dump, expire, generic, object, persistence, scan};
-use category::{CONNECTION, DANGEROUS, KEYSPACE};
+use crate::commands::{Handler, dump, expire, generic, object, persistence, scan, sort};
+use category::{CONNECTION, DANGEROUS, KEYSPACE, LIST, SET, SORTEDSET};
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
     CommandSpec::new(Group::Generic, name, arity, flags, categories, handler)
@@ -12,6 +12,13 @@ const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categorie
 const fn container(name: &'static str) -> CommandSpec {
     CommandSpec::container(Group::Generic, name)
 }
+
+const SORT_BY: ArgSpec =
+    ArgSpec { key_spec: Some(1), ..pattern("by-pattern").display("pattern").token("BY").optional() };
+const SORT_LIMIT: ArgSpec = block("limit", &[integer("offset"), integer("count")]).token("LIMIT").optional();
+const SORT_GET: ArgSpec =
+    ArgSpec { key_spec: Some(1), ..pattern("get-pattern").display("pattern").token("GET").optional().multiple_token() };
+const SORT_ORDER: ArgSpec = one_of("order", &[word("asc", "ASC"), word("desc", "DESC")]).optional();
 
 /// What RESTORE takes, and its internal twin.
 pub const RESTORE_ARGS: &[ArgSpec] = &[
@@ -182,6 +189,41 @@ pub static ROWS: &[CommandSpec] = &[
             integer("count").token("COUNT").optional(),
             string("type").token("TYPE").since("6.0.0").optional(),
         ]),
+    row("sort", -2, WRITE | DENYOOM, SET | SORTEDSET | LIST | DANGEROUS, sort::sort)
+        .doc(
+            "1.0.0",
+            "Sorts a list, a set or a sorted set, and tells or stores what comes out.",
+            "O(N+M*log(M)), with N items of which M are told; O(N) without sorting",
+        )
+        .keys(&[
+            key_at(1, RO | ACCESS),
+            unknown_keys(RO | ACCESS).notes("What BY and GET lead to depends on the items"),
+            unknown_keys(OW | UPDATE).notes("STORE may stand anywhere"),
+        ])
+        .find_keys_with(sort::sort_keys)
+        .reaches_beyond_keys_if(sort::reaches_beyond)
+        .args(&[
+            key("key", 0),
+            SORT_BY,
+            SORT_LIMIT,
+            SORT_GET,
+            SORT_ORDER,
+            word("sorting", "ALPHA").optional(),
+            key("destination", 2).token("STORE").optional(),
+        ]),
+    row("sort_ro", -2, READONLY, SET | SORTEDSET | LIST | DANGEROUS, sort::sort_ro)
+        .doc(
+            "7.0.0",
+            "Sorts a list, a set or a sorted set, and tells what comes out.",
+            "O(N+M*log(M)), with N items of which M are told; O(N) without sorting",
+        )
+        .keys(&[
+            key_at(1, RO | ACCESS),
+            unknown_keys(RO | ACCESS).notes("What BY and GET lead to depends on the items"),
+        ])
+        .find_keys_with(sort::sort_ro_keys)
+        .reaches_beyond_keys_if(sort::reaches_beyond)
+        .args(&[key("key", 0), SORT_BY, SORT_LIMIT, SORT_GET, SORT_ORDER, word("sorting", "ALPHA").optional()]),
     row("touch", -2, READONLY | FAST, KEYSPACE, generic::touch)
         .doc("3.2.1", "Marks keys as just used and counts those that exist.", "O(N), N: keys")
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])

@@ -3,9 +3,14 @@
 
 mod acl;
 mod bitmap;
+mod cluster;
 mod connection;
 mod generic;
+mod hash;
+mod hash_expiry;
 mod hyperloglog;
+mod list;
+mod pubsub;
 mod scripting;
 mod server;
 mod set;
@@ -19,9 +24,14 @@ use super::spec::CommandSpec;
 pub static GROUPS: &[&[CommandSpec]] = &[
     acl::ROWS,
     bitmap::ROWS,
+    cluster::ROWS,
     connection::ROWS,
     generic::ROWS,
+    hash::ROWS,
+    hash_expiry::ROWS,
     hyperloglog::ROWS,
+    list::ROWS,
+    pubsub::ROWS,
     scripting::ROWS,
     server::ROWS,
     set::ROWS,

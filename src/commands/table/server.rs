@@ -4,7 +4,8 @@ use super::generic::{RESTORE_ARGS, RESTORE_COMPLEXITY, RESTORE_HISTORY};
 use crate::commands::keys::*;
 use crate::commands::spec::*;
 use crate::commands::{
-    Handler, command, config, debug, dump, generic, info, latency, lolwut, memory, persistence, scan, server, slow_log,
+    Handler, command, config, debug, dump, generic, info, latency, lolwut, memory, module, persistence, scan, server,
+    slow_log,
 };
 use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
@@ -87,6 +88,15 @@ pub static ROWS: &[CommandSpec] = &[
     row("debug", -2, ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED | WALKS_SLOTS, 0, debug::debug)
         .doc("1.0.0", "Commands for those who debug or test the server.", "Depends on the subcommand")
         .system(),
+    row("failover", -1, ADMIN | NOSCRIPT | STALE, 0, server::failover)
+        .doc("6.2.0", "Hands over to a replica.", "O(1)")
+        .args(&[
+            block("target", &[string("host"), integer("port"), word("force", "FORCE").optional()])
+                .token("TO")
+                .optional(),
+            word("abort", "ABORT").optional(),
+            integer("milliseconds").token("TIMEOUT").optional(),
+        ]),
     row("flushall", -1, WRITE | ALL_SLOTS, KEYSPACE | DANGEROUS, generic::flushall)
         .doc("1.0.0", "Deletes every key of every database.", "O(N), N: keys in all databases")
         .history(&[("4.0.0", "Option `ASYNC`."), ("6.2.0", "Option `SYNC`.")])
@@ -164,6 +174,25 @@ pub static ROWS: &[CommandSpec] = &[
                 .keys(&[key_at(2, RO)])
                 .args(&[key("key", 0), integer("count").token("SAMPLES").optional()]),
         ]),
+    container("module").doc("4.0.0", "Commands about modules.", "Depends on the subcommand").subcommands(&[
+        row("help", 2, LOADING | STALE, 0, module::help).doc("5.0.0", "Lists the subcommands.", "O(1)"),
+        row("list", 2, ADMIN | NOSCRIPT, 0, module::list)
+            .doc("4.0.0", "Lists the modules that are loaded.", "O(N), N: modules")
+            .tips(&["nondeterministic_output_order"]),
+        row("load", -3, NO_ASYNC_LOADING | ADMIN | NOSCRIPT | PROTECTED, 0, module::load)
+            .doc("4.0.0", "Loads a module.", "O(1)")
+            .args(&[string("path"), string("arg").optional().multiple()]),
+        row("loadex", -3, NO_ASYNC_LOADING | ADMIN | NOSCRIPT | PROTECTED, 0, module::load)
+            .doc("7.0.0", "Loads a module with a configuration.", "O(1)")
+            .args(&[
+                string("path"),
+                block("configs", &[string("name"), string("value")]).token("CONFIG").optional().multiple_token(),
+                string("args").token("ARGS").optional().multiple(),
+            ]),
+        row("unload", 3, NO_ASYNC_LOADING | ADMIN | NOSCRIPT | PROTECTED, 0, module::unload)
+            .doc("4.0.0", "Unloads a module.", "O(1)")
+            .args(&[string("name")]),
+    ]),
     row("monitor", 1, ADMIN | NOSCRIPT | LOADING | STALE, 0, server::monitor).doc(
         "1.0.0",
         "Streams every command that the server runs.",

@@ -32,6 +32,7 @@ impl Space<'_> {
         let mut effect: SmallVec<[&[u8]; 8]> = SmallVec::from_slice(&[b"HDEL", key]);
         effect.extend(names.iter().map(AsRef::as_ref));
         self.tell(place.slot, index, &effect);
+        self.note_changed(key, true);
         self.notify(notify::HASH, "hexpired", key);
         if spent {
             self.notify(notify::GENERIC, "del", key);

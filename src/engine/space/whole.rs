@@ -58,7 +58,7 @@ impl Space<'_> {
         }
         let (index, now_ms, hasher, stats) = (self.db, self.now_ms, self.keyspace.hasher(), self.stats);
         let at_once = self.followers.filter(|_| !self.holds_slots());
-        let (mut removed, mut ready) = (Vec::new(), Vec::new());
+        let (mut removed, mut expired, mut ready) = (Vec::new(), Vec::new(), Vec::new());
         self.with_slot(id, |slot| {
             for key in keys {
                 let db = slot.db_mut(index);
@@ -70,6 +70,7 @@ impl Space<'_> {
                         ready.push(key);
                     }
                     stats.expired_keys.add(1);
+                    expired.push(key);
                     match at_once {
                         Some(followers) => followers.tell(slot, id, index, now_ms, &[b"DEL", key]),
                         None => removed.push(key),
@@ -77,6 +78,7 @@ impl Space<'_> {
                 }
             }
         });
+        expired.into_iter().for_each(|key| self.note_expired(key));
         ready.into_iter().for_each(|key| self.note_ready(index, key));
         if self.holds_slots() {
             removed.into_iter().for_each(|key| self.tell(id, index, &[b"DEL", key]));
@@ -158,6 +160,7 @@ impl Space<'_> {
     /// is told, and each slot that held any tells of it.
     pub fn flush(&mut self, databases: std::ops::Range<DbIndex>) -> Vec<Db> {
         let (mut taken, hasher) = (Vec::new(), self.keyspace.hasher());
+        self.note_flush();
         for id in SlotId::all() {
             let slot = self.slot(id);
             for (index, key) in observed_keys(slot, |index| databases.contains(&index)) {

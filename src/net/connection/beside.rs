@@ -48,7 +48,7 @@ impl Connection {
             self.session.fate = Fate::CloseAfterReply;
         }
         // The next poll sends the rest, and closes what is to be closed.
-        self.handle.send(|_| {});
+        self.handle.wake();
     }
 
     fn run_beside_script(&mut self, executor: &mut Executor, output: &mut Vec<u8>) {

@@ -4,6 +4,7 @@
 //! [`TYPE_NAMES`] only and are refused by name.
 
 mod hash;
+mod list;
 mod set;
 mod stream;
 mod string;
@@ -73,11 +74,11 @@ impl Value<'_> {
 fn kept_type_byte(entry: EntryRef<'_>) -> u8 {
     match entry.value_type() {
         ValueType::String => STRING,
+        ValueType::List => list::NODES,
         ValueType::Set => set::type_byte(entry),
         ValueType::Zset => zset::type_byte(entry),
         ValueType::Hash => hash::type_byte(entry),
         ValueType::Stream => stream::TYPE_COUNTED,
-        other => unreachable!("a {} has no form in a file yet", other.name()),
     }
 }
 
@@ -110,6 +111,9 @@ pub(super) fn read<'a, R: Read>(
 ) -> Result<Value<'a>, RdbError> {
     match type_byte {
         STRING => string::read(source, &mut buffer.bytes),
+        list::ELEMENTS | list::ZIPLIST | list::ZIPLISTS | list::NODES => {
+            list::read(source, type_byte, &mut buffer.bytes, &buffer.limits)
+        }
         set::MEMBERS | set::INTSET | set::LISTPACK => set::read(source, type_byte, &buffer.limits, &mut buffer.bytes),
         zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK => {
             zset::read(source, type_byte, &mut buffer.bytes, buffer.limits.zset)
@@ -139,11 +143,11 @@ pub(super) fn write<W: Write>(packer: &mut Packer<W>, value: &Value<'_>) -> io::
         Value::String(bytes) => string::write(packer, bytes),
         Value::Kept(entry) => match entry.value_type() {
             ValueType::String => string::write(packer, entry.value()),
+            ValueType::List => list::write(packer, *entry),
             ValueType::Set => set::write(packer, *entry),
             ValueType::Zset => zset::write(packer, *entry),
             ValueType::Hash => hash::write(packer, *entry),
             ValueType::Stream => stream::write(packer, entry.large()),
-            other => unreachable!("a {} has no form in a file yet", other.name()),
         },
         Value::Read(_) => unreachable!("what is read is not written again"),
     }
@@ -202,6 +206,7 @@ mod tests {
             match (type_byte, type_name(type_byte)) {
                 (STRING, _) => assert_eq!(read, Ok(Value::String(b"x"))),
                 (set::MEMBERS | set::INTSET | set::LISTPACK, _) => {}
+                (zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK, _) => {}
                 (15 | 19 | 21, _) => assert!(read.unwrap_err().contains("ends in the middle")),
                 (_, Some(name)) => {
                     let error = format!("RDB: value type '{name}' of key \"k\\n\" at offset 7 is not supported yet");

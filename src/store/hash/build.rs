@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::{FieldExpiry, Hash, PAIR, TRIPLE};
 use crate::store::limits::PackedLimits;
-use crate::store::listpack::{self, Element, Listpack, Needle, edit};
+use crate::store::listpack::edit::{self, Run};
+use crate::store::listpack::{self, Element, Listpack, Needle};
 use crate::store::{Detached, Form, Large, ValueType};
 
 /// Fields up to which it is quicker to compare each with each than to hash them.
@@ -48,6 +49,21 @@ impl HashBuilder {
             Some(Detached::Packed(ValueType::Hash, Form::PackedOther, edit::pack(triples)))
         }
     }
+}
+
+/// A packed hash of names and values in turn, of a name that comes again the last value; and its number of fields.
+/// `None` if it would not be within the limits.
+#[inline]
+pub fn packed_of(pairs: &[&[u8]], limits: PackedLimits) -> Option<(Detached, u64)> {
+    if pairs.len() / 2 > limits.entries || !pairs.iter().all(|text| text.len() <= limits.value_bytes) {
+        return None;
+    }
+    let mut run = Run::new();
+    for pair in pairs.chunks_exact(2) {
+        run.set(&Needle::new(pair[0]), Element::of(pair[1]));
+    }
+    let fields = (run.count() / PAIR) as u64;
+    Some((Detached::Packed(ValueType::Hash, Form::Packed, run.into_listpack()?), fields))
 }
 
 /// A hash of a listpack from a file, of triples if `expiring`; `None` if the bytes are no whole hash.

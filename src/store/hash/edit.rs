@@ -77,11 +77,8 @@ impl<'a> HashMut<'a> {
             if let Some(at) = list.find_needle(&field, list.first(), PAIR) {
                 let value_at = list.after(at).unwrap_or(list.end());
                 edit::replace(self.entry, value_at, value);
-            } else if let Some(at) = new.find(&field, PAIR) {
-                new.replace_after(at, value);
             } else {
-                new.push(field.element());
-                new.push(value);
+                new.set(&field, value);
             }
         }
         let added = (new.count() / PAIR) as u64;

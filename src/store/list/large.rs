@@ -46,10 +46,6 @@ struct Place {
 }
 
 impl LargeList {
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     /// A list of a listpack's elements.
     pub fn of_listpack(bytes: &[u8]) -> LargeList {
         let mut list = LargeList::default();
@@ -210,6 +206,20 @@ impl LargeList {
                     self.change(chunk, at, Node::compress);
                 } else {
                     self.change(chunk, at, Node::unpack);
+                }
+            }
+        }
+    }
+
+    /// Compresses all nodes away from the ends.
+    pub fn compress_inner(&mut self, limits: &ListLimits) {
+        if limits.compress_depth == 0 {
+            return;
+        }
+        for chunk in 0..self.chunks.len() {
+            for at in 0..self.chunks[chunk].nodes.len() {
+                if self.is_inner(chunk, at, limits.compress_depth) {
+                    self.change(chunk, at, Node::compress);
                 }
             }
         }

@@ -47,7 +47,7 @@ impl Content<'_> {
     /// Shows elements in order, from index `first` on, until `visit` has enough. Tells whether it went to the end.
     pub fn visit(&self, first: usize, mut visit: impl FnMut(Element<'_>) -> bool) -> bool {
         match self {
-            Content::Plain(bytes) => first > 0 || visit(Element::Bytes(bytes)),
+            Content::Plain(bytes) => first > 0 || visit(Element::of(bytes)),
             Content::Packed(bytes) => {
                 let list = Listpack::new(bytes);
                 let from = list.position(first as i64).unwrap_or(list.end());
@@ -59,7 +59,7 @@ impl Content<'_> {
     /// The same backwards, from index `last` on.
     pub fn visit_back(&self, last: usize, mut visit: impl FnMut(Element<'_>) -> bool) -> bool {
         match self {
-            Content::Plain(bytes) => visit(Element::Bytes(bytes)),
+            Content::Plain(bytes) => visit(Element::of(bytes)),
             Content::Packed(bytes) => {
                 let list = Listpack::new(bytes);
                 let to = list.position(last as i64).and_then(|at| list.after(at)).unwrap_or(list.end());
@@ -230,7 +230,7 @@ impl Node {
     /// Gives how many went.
     pub fn retain(&mut self, backwards: bool, mut keep: impl FnMut(Element<'_>) -> bool) -> usize {
         if self.is_plain() {
-            let gone = !keep(Element::Bytes(&self.buffer));
+            let gone = !keep(Element::of(&self.buffer));
             self.count -= u32::from(gone);
             return usize::from(gone);
         }

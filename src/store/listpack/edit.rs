@@ -9,8 +9,9 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::{
-    COUNT_UNKNOWN, END, Element, HEADER_BYTES, INTEGER_13_BITS, INTEGER_16_BITS, INTEGER_24_BITS, INTEGER_32_BITS,
-    INTEGER_64_BITS, Listpack, Needle, STRING_6_BITS, STRING_12_BITS, STRING_32_BITS, array, back_bytes, integer_bytes,
+    BYTES_MAX, COUNT_UNKNOWN, END, Element, HEADER_BYTES, INTEGER_13_BITS, INTEGER_16_BITS, INTEGER_24_BITS,
+    INTEGER_32_BITS, INTEGER_64_BITS, Listpack, Needle, STRING_6_BITS, STRING_12_BITS, STRING_32_BITS, array,
+    back_bytes, integer_bytes,
 };
 use crate::store::Entry;
 
@@ -88,15 +89,31 @@ impl Run {
         self.count += 1;
     }
 
-    /// Looks for a text among every `stride`th element; gives its place in the run.
+    /// Sets a name's value, in a run of names and values in turn.
     #[inline]
-    pub fn find(&self, needle: &Needle<'_>, stride: usize) -> Option<usize> {
+    pub fn set(&mut self, name: &Needle<'_>, value: Element<'_>) {
         // Elements alone read like a listpack that ends early.
-        Listpack::new(&self.packed).find_needle(needle, 0, stride)
+        match Listpack::new(&self.packed).find_needle(name, 0, 2) {
+            Some(at) => self.replace_after(at, value),
+            None => {
+                self.push(name.element());
+                self.push(value);
+            }
+        }
+    }
+
+    /// The run as a listpack of its own; `None` if that would be too long.
+    pub fn into_listpack(self) -> Option<Vec<u8>> {
+        let total = HEADER_BYTES + self.packed.len() + 1;
+        let mut list = Vec::with_capacity(total);
+        list.extend_from_slice(&header(total, self.count));
+        list.extend_from_slice(&self.packed);
+        list.push(END);
+        (total < BYTES_MAX).then_some(list)
     }
 
     /// Replaces the element that follows the one at `at`.
-    pub fn replace_after(&mut self, at: usize, element: Element<'_>) {
+    fn replace_after(&mut self, at: usize, element: Element<'_>) {
         let run = Listpack::new(&self.packed);
         if let Some(at) = run.after(at)
             && let Some(end) = run.after(at)

@@ -241,7 +241,8 @@ impl Block {
         let (mut live, mut deleted, mut last) = (0, 0, None);
         while let Some(item) = items.advance() {
             let told = list.before(items.front).and_then(|at| list.get(at));
-            if last.unwrap_or(base) > item.id
+            if item.field_count == 0
+                || last.unwrap_or(base) > item.id
                 || last == Some(item.id)
                 || told != Some(Element::Integer(item.element_count()))
             {

@@ -45,6 +45,11 @@ impl Stream {
         self.groups.get(name)
     }
 
+    /// A stream with copies of the groups and nothing else.
+    pub fn without_entries(&self) -> Stream {
+        Stream { entries: Entries::default(), groups: self.groups.clone(), groups_bytes: self.groups_bytes }
+    }
+
     /// Runs `work` on a group, which may look at the entries beside it.
     pub fn with_group<R>(&mut self, name: &[u8], work: impl FnOnce(&Entries, &mut Group) -> R) -> Option<R> {
         let group = self.groups.get_mut(name)?;

@@ -8,7 +8,6 @@ use super::packed;
 use super::range::{LexRange, ScoreRange};
 use super::rank_tree;
 use crate::store::limits::PackedLimits;
-use crate::store::listpack::edit::PackedBytes;
 use crate::store::listpack::{self, BYTES_MAX, Listpack, Text};
 use crate::store::{Detached, Entry, EntryRef, Form, Large, ValueType};
 
@@ -226,23 +225,6 @@ pub struct ZsetMut<'a> {
     limits: PackedLimits,
 }
 
-/// The bytes of a small one.
-struct Bytes<'a>(&'a mut Entry);
-
-impl PackedBytes for Bytes<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0.view().value()
-    }
-
-    fn splice(&mut self, range: Range<usize>, insert: &[u8]) {
-        self.0.splice_packed(range, insert);
-    }
-
-    fn write_at(&mut self, at: usize, bytes: &[u8]) {
-        self.0.packed_mut()[at..][..bytes.len()].copy_from_slice(bytes);
-    }
-}
-
 impl<'a> ZsetMut<'a> {
     /// The sorted set of an entry that has one.
     #[inline]
@@ -282,14 +264,14 @@ impl<'a> ZsetMut<'a> {
                     && member.len() <= self.limits.value_bytes
                     && list.bytes().len() + member.len() < BYTES_MAX;
                 if fits {
-                    packed::insert(&mut Bytes(self.entry), score, member);
+                    packed::insert(self.entry, score, member);
                 } else {
                     self.become_large().insert(score, member);
                 }
             }
             (Added::Updated(score), Some((at, _))) => {
-                packed::remove_at(&mut Bytes(self.entry), at);
-                packed::insert(&mut Bytes(self.entry), score, member);
+                packed::remove_at(self.entry, at);
+                packed::insert(self.entry, score, member);
             }
             _ => {}
         }
@@ -309,7 +291,7 @@ impl<'a> ZsetMut<'a> {
         match self.packed() {
             Some(list) => match packed::find(list, member) {
                 Some((at, _)) => {
-                    packed::remove_at(&mut Bytes(self.entry), at);
+                    packed::remove_at(self.entry, at);
                     true
                 }
                 None => false,
@@ -324,7 +306,7 @@ impl<'a> ZsetMut<'a> {
             return;
         }
         match self.packed() {
-            Some(_) => packed::remove_ranks(&mut Bytes(self.entry), ranks),
+            Some(_) => packed::remove_ranks(self.entry, ranks),
             None => self.entry.large_mut::<Zset>().remove_ranks(ranks),
         }
     }

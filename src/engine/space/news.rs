@@ -1,0 +1,55 @@
+//! Keys that a command changed, for clients that cache them: noted as it happens, if anyone does, and told when the
+//! command is done.
+
+use super::Space;
+use crate::engine::notify;
+
+/// A key that changed.
+#[derive(Debug)]
+pub struct Changed {
+    pub key: Vec<u8>,
+    /// Its time ran out; the command under way only met it.
+    pub by_time: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct News {
+    pub changed: Vec<Changed>,
+    /// Whole databases were emptied.
+    pub flushed: bool,
+}
+
+impl Space<'_> {
+    /// Notes that a key changed.
+    #[inline(always)]
+    pub(super) fn note_changed(&mut self, key: &[u8], by_time: bool) {
+        if self.keyspace.is_tracked() {
+            self.note_tracked(key, by_time);
+        }
+    }
+
+    #[cold]
+    fn note_tracked(&mut self, key: &[u8], by_time: bool) {
+        self.news.changed.push(Changed { key: key.to_vec(), by_time });
+    }
+
+    /// Notes that the time of a key ran out.
+    pub(super) fn note_expired(&mut self, key: &[u8]) {
+        self.notify(notify::EXPIRED, "expired", key);
+        self.note_changed(key, true);
+    }
+
+    pub(super) fn note_flush(&mut self) {
+        self.news.flushed |= self.keyspace.is_tracked();
+    }
+
+    /// Whether there is anything to tell, events included.
+    #[inline(always)]
+    pub fn has_news(&self) -> bool {
+        !self.events.noted.is_empty() || !self.news.changed.is_empty() || self.news.flushed
+    }
+
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+}
