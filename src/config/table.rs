@@ -26,7 +26,6 @@ const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_REWRITE: Status =
     Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
-const NO_SCRIPTS: Status = Accepted("Scripts are not there yet.");
 const NO_TYPE: Status = Accepted("The value type that it tunes is not there yet.");
 const NO_FORK: Status = Accepted("Cairn never forks, so there is no child process to pin.");
 const NO_DEFRAG: Status = Accepted("Cairn does not move live values to other addresses.");
@@ -437,9 +436,9 @@ section "Shutdown" {
 section "Scripts" {
     /// Milliseconds after which a running script makes the server answer BUSY. 0 or less means never.
     busy_reply_threshold: i64 = 5000, "busy-reply-threshold" | "lua-time-limit", Integer(0, LONG), [MUTABLE],
-        NO_SCRIPTS;
+        Honoured;
     /// Keep functions of old Lua libraries available.
-    lua_enable_deprecated_api: bool = false, "lua-enable-deprecated-api", Bool, [HIDDEN], NO_SCRIPTS;
+    lua_enable_deprecated_api: bool = false, "lua-enable-deprecated-api", Bool, [HIDDEN], Honoured;
 }
 
 section "Cluster" {
