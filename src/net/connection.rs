@@ -571,6 +571,12 @@ impl Connection {
         let mut text = Vec::new();
         let mut reply = Reply::new(&mut text, self.session.protocol);
         match *waiting {
+            Waiting::ProcessEnd(ref failure) => {
+                if !failure.load(Ordering::Acquire) {
+                    return true;
+                }
+                reply.error(&ReplyError::of("ERR Errors trying to SHUTDOWN. Check logs."));
+            }
             Waiting::Job(ref outcome) => match *outcome.lock() {
                 None => return true,
                 Some(true) => reply.ok(),

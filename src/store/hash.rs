@@ -143,7 +143,7 @@ impl<'a> HashRef<'a> {
         match self {
             HashRef::Packed(..) => {
                 let len = self.len() as u128;
-                self.at((u128::from(random) * len >> 64) as usize)
+                self.at(((u128::from(random) * len) >> 64) as usize)
             }
             HashRef::Large(hash) => hash.sample(random).map(Field::from),
         }

@@ -182,7 +182,7 @@ pub fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> + '_ {
 fn push_zeros(out: &mut Vec<u8>, len: usize) {
     match len {
         0 => {}
-        ..=ZEROS_MAX => out.push((len - 1) as u8),
+        1..=ZEROS_MAX => out.push((len - 1) as u8),
         _ => {
             let [high, low] = ((len - 1) as u16).to_be_bytes();
             out.extend_from_slice(&[LONG_ZEROS | high, low]);

@@ -32,7 +32,7 @@ impl Group {
         if !entries.contains(id) {
             return if self.remove_pending(id) { Claimed::Gone } else { Claimed::Left };
         }
-        let idle_ms = before.map(|before| claim.now_ms as i64 - before.delivery_time_ms as i64);
+        let idle_ms = before.map(|before| (claim.now_ms as i64).wrapping_sub(before.delivery_time_ms as i64));
         let too_fresh = claim.min_idle_ms > 0 && idle_ms.is_some_and(|idle_ms| idle_ms < claim.min_idle_ms as i64);
         if too_fresh || before.is_none() && !claim.force {
             return Claimed::Left;
