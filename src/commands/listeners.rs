@@ -46,6 +46,15 @@ pub fn note_reads(cx: &mut Cx<'_>, args: &[&[u8]]) {
     }
 }
 
+/// Notes the keys that a script's call names, after a command of the script that reads.
+#[cold]
+pub fn note_script_reads(cx: &mut Cx<'_>, keys: &[&[u8]]) {
+    if cx.command.has(READONLY) && cx.session.tracking.as_ref().is_some_and(|tracking| tracking.notes_reads()) {
+        let client = cx.session.handle.id;
+        keys.iter().for_each(|key| cx.worker.engine.tracking.note_read(client, key));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::commands::testing::TestServer;

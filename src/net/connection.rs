@@ -233,7 +233,7 @@ impl Connection {
         } else if step > super::worker::READ_BUFFER_BYTES {
             self.input.reserve_exact(step);
         } else {
-            self.input.reserve(super::worker::READ_BUFFER_BYTES);
+            self.input.reserve_exact(super::worker::READ_BUFFER_BYTES.max(self.input.len() / 4));
         }
         let result = self.stream.poll_read_behind(cx, &mut self.input);
         if let Poll::Ready(Ok(count)) = result
@@ -406,7 +406,7 @@ impl Connection {
         self.send_bytes(cx, output, executor);
         output.clear();
         // A reply of many megabytes should not leave every worker with a buffer of its size.
-        output.shrink_to(4 * SEND_BYTES);
+        output.shrink_to(2 * SEND_BYTES);
     }
 
     fn send_bytes(&mut self, cx: &mut Context<'_>, output: &[u8], executor: &Executor) {
@@ -482,6 +482,7 @@ impl Connection {
             self.note_over_limit(worker);
             self.handle.set_flag(flag::CLOSE_ASAP, true);
             output.clear();
+            output.shrink_to(super::worker::READ_BUFFER_BYTES);
         }
         over
     }
@@ -570,6 +571,12 @@ impl Connection {
         let mut text = Vec::new();
         let mut reply = Reply::new(&mut text, self.session.protocol);
         match *waiting {
+            Waiting::ProcessEnd(ref failure) => {
+                if !failure.load(Ordering::Acquire) {
+                    return true;
+                }
+                reply.error(&ReplyError::of("ERR Errors trying to SHUTDOWN. Check logs."));
+            }
             Waiting::Job(ref outcome) => match *outcome.lock() {
                 None => return true,
                 Some(true) => reply.ok(),
@@ -600,6 +607,7 @@ impl Connection {
                     WaitEnd::Unblocked => {
                         let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
                         worker.engine.count_error(error.code());
+                        worker.stats.commands[usize::from(waiter.wait.command)].failed_calls.add(1);
                         reply.error(&error);
                     }
                 }

@@ -15,6 +15,7 @@ use crate::commands::account;
 use crate::commands::context::Cx;
 use crate::commands::dispatch::run_handler;
 use crate::commands::keys::{self, KeyRefs, KeyShape};
+use crate::commands::listeners;
 use crate::commands::registry::Command;
 use crate::commands::spec::{ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, WALKS_SLOTS, WRITE};
 use crate::engine::effect::{Effect, bytes_for_request};
@@ -33,6 +34,8 @@ pub struct Host<'c, 'a> {
     cx: &'c mut Cx<'a>,
     runnable: &'c Runnable,
     args: &'c [&'c [u8]],
+    /// The keys that the call names.
+    keys: &'c [&'c [u8]],
     /// Slots of the keys that the call names; looked at when every slot is held.
     declared: SmallVec<[SlotId; 8]>,
     /// It touched another slot.
@@ -58,7 +61,7 @@ impl<'c, 'a> Host<'c, 'a> {
         runnable: &'c Runnable,
         flags: ScriptFlags,
         args: &'c [&'c [u8]],
-        keys: &[&[u8]],
+        keys: &'c [&'c [u8]],
         can_restart: bool,
     ) -> Host<'c, 'a> {
         let declares = flags & UNDECLARED == 0;
@@ -73,11 +76,12 @@ impl<'c, 'a> Host<'c, 'a> {
         Host {
             runnable,
             args,
+            keys,
             declared,
             beyond: false,
             acted: false,
             wrote: false,
-            may_write: !is_read_only(cx.command) && !(declares && flags & NO_WRITES != 0),
+            may_write: !(is_read_only(cx.command) || declares && flags & NO_WRITES != 0),
             memory_full,
             can_restart,
             client_protocol: cx.reply.protocol,
@@ -271,6 +275,9 @@ impl ScriptHost for Host<'_, '_> {
         cx.reply.protocol = self.protocol;
         let started = clock::ticks();
         let failed = run_handler(cx, args);
+        if cx.session.tracking.is_some() {
+            listeners::note_script_reads(cx, self.keys);
+        }
         let took_ns = clock::ticks().nanos_since(started);
         account::record(cx.worker, cx.session, command, args, took_ns, failed);
         cx.reply.protocol = self.client_protocol;
