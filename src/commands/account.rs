@@ -141,10 +141,8 @@ pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &
         let event = if command.has(FAST) { "fast-command" } else { "command" };
         worker.engine.latency.record(event, nanos / 1_000_000, worker.now_ms / 1000);
     }
-    if worker.engine.clients.has_monitors() {
-        if !command.has(SKIP_MONITOR | ADMIN) {
-            feed_monitors(&worker.engine, session, args);
-        }
+    if worker.engine.clients.has_monitors() && !command.has(SKIP_MONITOR | ADMIN) {
+        feed_monitors(&worker.engine, session, args);
     }
     if !session.redacted.is_empty() {
         session.redacted.clear();

@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(replied(Protocol::Resp2, "command info get"), resp2);
         assert_eq!(replied(Protocol::Resp2, "command info nosuch config| x|y"), "*3 $-1 $-1 $-1 ");
         assert!(replied(Protocol::Resp3, "command info object").contains("*5 *10 $15 object|encoding :3 "));
-        assert!(replied(Protocol::Resp3, "command").starts_with(&format!("*{} *10 $6 append ", visible())));
+        assert!(replied(Protocol::Resp3, "command").starts_with(&format!("*{} *10 $3 acl ", visible())));
         assert_eq!(replied(Protocol::Resp3, "command info"), replied(Protocol::Resp3, "command"));
     }
 
@@ -392,7 +392,7 @@ mod tests {
         assert!(replied(Protocol::Resp2, "command docs getset").starts_with("*2 $6 getset *16 "));
         assert_eq!(replied(Protocol::Resp3, "command docs nosuch"), "%0 ");
         assert!(replied(Protocol::Resp3, "command docs config").contains("$11 subcommands %5 $10 config|get %"));
-        assert!(replied(Protocol::Resp3, "command docs").starts_with(&format!("%{} $6 append ", visible())));
+        assert!(replied(Protocol::Resp3, "command docs").starts_with(&format!("%{} $3 acl ", visible())));
     }
 
     #[test]

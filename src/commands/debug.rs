@@ -70,8 +70,13 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             cx.reply.ok();
             Ok(())
         }
+        (b"pause-cron", [switch]) => {
+            cx.engine().shutdown.paused.store(is_on(switch), Ordering::Relaxed);
+            cx.reply.ok();
+            Ok(())
+        }
         // Knobs for machinery that Cairn does not have: turning them changes nothing.
-        (b"pause-cron" | b"set-skip-checksum-validation" | b"aof-flush-sleep", [_])
+        (b"set-skip-checksum-validation" | b"aof-flush-sleep", [_])
         | (b"drop-cluster-packet-filter", [_])
         | (b"leak", [_]) => {
             cx.reply.ok();

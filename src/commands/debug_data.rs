@@ -174,7 +174,7 @@ pub fn table_stats(cx: &mut Cx<'_>, db: &[u8]) -> Outcome {
     let soonest = if soonest_ms == NEVER_MS { "never".to_owned() } else { soonest_ms.to_string() };
     cx.reply.verbatim(
         "txt",
-        &format!(
+        format!(
             "[Dictionary HT]\nnumber of elements: {keys}\ntables: {tables}\ntables changing size: {moving}\n\
              table bytes: {bytes}\nlargest table: {largest} elements\n[Expires HT]\nnumber of elements: {expiring}\n\
              soonest (lower bound): {soonest}\n"

@@ -8,6 +8,7 @@ use crate::base::key_slot::SlotId;
 use crate::engine::Space;
 use crate::engine::effect::Effect;
 use crate::engine::notify::{GENERIC, NEW};
+use crate::engine::persistence::JobKind;
 use crate::resp::ReplyError;
 use crate::store::reclaim::{self, RECLAIMER};
 use crate::store::{Db, DbIndex, Entry};
@@ -235,6 +236,11 @@ pub fn flushall(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let databases = cx.space.keyspace().databases();
     free(flush(cx, 0..databases)?, lazily);
+    // Without a log, the file of the last save would bring back what is gone.
+    if !cx.space.is_followed() && !cx.config().save.is_empty() && !cx.session.loads {
+        // A save under way counts as one that is too old, so the next save point comes in time.
+        let _ = cx.engine().persistence.ask(JobKind::Save);
+    }
     cx.reply.ok();
     Ok(())
 }

@@ -377,6 +377,8 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     let expired = engine.total(|stats| stats.expired_keys.get()) + shared.actively_expired_keys.get();
     text.field("expired_keys", expired);
+    let expired = engine.total(|stats| stats.expired_fields.get()) + shared.actively_expired_fields.get();
+    text.field("expired_subkeys", expired);
     text.ratio("expired_stale_perc", 0.0);
     text.field("expired_time_cap_reached_count", shared.time_limited_expire_cycles.get());
     text.field("expire_cycle_cpu_milliseconds", shared.expire_cycle_us.get() / 1000);

@@ -30,7 +30,7 @@ pub fn lolwut(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let picture = draw(columns, stones, &mut rng);
     cx.reply.verbatim(
         "txt",
-        &format!("{picture}\nEvery slot is a stone, and every stone rests on the last.\nCairn ver. {CAIRN_VERSION} (Redis ver. {REDIS_VERSION})\n"),
+        format!("{picture}\nEvery slot is a stone, and every stone rests on the last.\nCairn ver. {CAIRN_VERSION} (Redis ver. {REDIS_VERSION})\n"),
     );
     Ok(())
 }

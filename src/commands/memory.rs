@@ -207,7 +207,7 @@ pub fn doctor(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     let counts = cx.space.counts();
     let overview = Overview::take(cx, &counts, used_bytes);
     let clients = cx.engine().clients.count() as u64;
-    cx.reply.verbatim("txt", &diagnose(&overview, clients));
+    cx.reply.verbatim("txt", diagnose(&overview, clients));
     Ok(())
 }
 
@@ -253,7 +253,7 @@ fn diagnose(overview: &Overview, clients: u64) -> String {
 
 /// MEMORY MALLOC-STATS
 pub fn malloc_stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    cx.reply.verbatim("txt", &memory::allocator_report());
+    cx.reply.verbatim("txt", memory::allocator_report());
     Ok(())
 }
 

@@ -20,8 +20,11 @@ pub mod dispatch;
 mod dump;
 mod expire;
 mod generic;
+mod geo;
 mod hash;
 mod hash_expiry;
+#[cfg(test)]
+mod hash_tests;
 mod hash_walk;
 mod hyperloglog;
 mod info;

@@ -3,8 +3,8 @@
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use crate::base::clock;
-use crate::engine::session::Fate;
-use crate::engine::state::ShutdownKind;
+use crate::engine::session::Waiting;
+use crate::engine::shutdown::ShutdownKind;
 use crate::resp::ReplyError;
 
 /// TIME
@@ -32,12 +32,18 @@ pub fn shutdown(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         return Err(ReplyError::Syntax);
     }
     if abort {
-        // Nothing is waited for, so a shutdown cannot be caught in time.
-        return Err(ReplyError::of("ERR No shutdown in progress."));
+        if !cx.engine().shutdown.abort() {
+            return Err(ReplyError::of("ERR No shutdown in progress."));
+        }
+        tracing::warn!("Shutdown manually aborted");
+        cx.reply.ok();
+        return Ok(());
     }
     let saves = save || !no_save && !cx.config().save.is_empty();
-    cx.engine().shutdown.ask(if saves { ShutdownKind::Save } else { ShutdownKind::NoSave });
-    cx.session.fate = Fate::CloseAfterReply;
+    let kind = if saves { ShutdownKind::Save } else { ShutdownKind::NoSave };
+    let failure = cx.engine().shutdown.ask(kind, &cx.session.handle);
+    // There is no reply unless it fails.
+    cx.session.waiting = Some(Waiting::ProcessEnd(failure));
     Ok(())
 }
 
@@ -104,9 +110,9 @@ mod tests {
             ("SHUTDOWN", "-ERR Command not allowed inside a transaction\r\n"),
             ("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"),
         ]);
-        assert_eq!(server.session(0).fate, Fate::Stay);
+        assert!(server.session(0).waiting.is_none());
         assert_eq!(server.run("SHUTDOWN NOSAVE NOW FORCE"), "");
-        assert_eq!(server.session(0).fate, Fate::CloseAfterReply);
+        assert!(matches!(server.session(0).waiting, Some(Waiting::ProcessEnd(_))));
     }
 
     #[test]

@@ -210,9 +210,11 @@ fn items(cx: &mut Cx<'_>, key: &[u8], request: &mut Request<'_>) -> Result<Vec<I
         }
         ValueType::Zset => {
             let zset = ZsetRef::of(entry);
-            let range = part(zset.len() as usize, request);
+            let len = zset.len() as usize;
+            let range = part(len, request);
             let reversed = request.unsorted && request.descending;
-            zset.range(range.start as u64..range.end as u64, reversed).for_each(|(member, _)| push(member.as_ref()));
+            let ranks = if reversed { len - range.end..len - range.start } else { range };
+            zset.range(ranks.start as u64..ranks.end as u64, reversed).for_each(|(member, _)| push(member.as_ref()));
         }
         ValueType::Set => {
             // They have no order of their own, and what is stored or told by a script must not depend on chance.

@@ -26,11 +26,9 @@ const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_REWRITE: Status =
     Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
-const NO_SCRIPTS: Status = Accepted("Scripts are not there yet.");
 const NO_TYPE: Status = Accepted("The value type that it tunes is not there yet.");
 const NO_FORK: Status = Accepted("Cairn never forks, so there is no child process to pin.");
 const NO_DEFRAG: Status = Accepted("Cairn does not move live values to other addresses.");
-const NO_OOM: Status = Accepted("The kernel's out-of-memory score is not adjusted yet.");
 const ALWAYS_LAZY: Status = Accepted("Values of 64 KiB and more are always freed in the background.");
 const TEST_AID: Status = Accepted("A test aid of Redis for code that Cairn does not have.");
 
@@ -292,10 +290,10 @@ section "Memory" {
     replica_lazy_flush: bool = false, "replica-lazy-flush" | "slave-lazy-flush", Bool, [MUTABLE], NO_REPLICATION;
     /// Adjust the kernel's out-of-memory score of the process: not at all, relative to the value at start, or
     /// absolutely.
-    oom_score_adj: OomScoreAdj = OomScoreAdj::No, "oom-score-adj", Enum(OomScoreAdj::NAMES), [MUTABLE], NO_OOM;
+    oom_score_adj: OomScoreAdj = OomScoreAdj::No, "oom-score-adj", Enum(OomScoreAdj::NAMES), [MUTABLE], Honoured;
     /// The scores of a primary, a replica and a background child, -2000 to 2000.
     oom_score_adj_values: [i32; 3] = [0, 200, 800], "oom-score-adj-values", Special("primary replica child"),
-        [MUTABLE MULTI], NO_OOM;
+        [MUTABLE MULTI], Honoured;
 }
 
 section "Log" {
@@ -354,7 +352,7 @@ section "Snapshots" {
     /// Sync a snapshot being written every few megabytes.
     rdb_save_incremental_fsync: bool = true, "rdb-save-incremental-fsync", Bool, [MUTABLE], Honoured;
     /// Wait so many microseconds after each key saved.
-    rdb_key_save_delay: i32 = 0, "rdb-key-save-delay", Integer(-INT - 1, INT), [MUTABLE HIDDEN], TEST_AID;
+    rdb_key_save_delay: i32 = 0, "rdb-key-save-delay", Integer(-INT - 1, INT), [MUTABLE HIDDEN], Honoured;
     /// Wait so many microseconds after each key loaded.
     key_load_delay: i32 = 0, "key-load-delay", Integer(-INT - 1, INT), [MUTABLE HIDDEN], TEST_AID;
     /// Serve clients after every so many bytes loaded.
@@ -438,9 +436,9 @@ section "Shutdown" {
 section "Scripts" {
     /// Milliseconds after which a running script makes the server answer BUSY. 0 or less means never.
     busy_reply_threshold: i64 = 5000, "busy-reply-threshold" | "lua-time-limit", Integer(0, LONG), [MUTABLE],
-        NO_SCRIPTS;
+        Honoured;
     /// Keep functions of old Lua libraries available.
-    lua_enable_deprecated_api: bool = false, "lua-enable-deprecated-api", Bool, [HIDDEN], NO_SCRIPTS;
+    lua_enable_deprecated_api: bool = false, "lua-enable-deprecated-api", Bool, [HIDDEN], Honoured;
 }
 
 section "Cluster" {

@@ -15,6 +15,7 @@ pub mod pubsub;
 pub mod saved;
 pub mod script;
 pub mod session;
+pub mod shutdown;
 pub mod space;
 pub mod state;
 pub mod tracked_keys;

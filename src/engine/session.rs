@@ -9,6 +9,7 @@ use super::blocking::Waiter;
 use super::clients::{ClientHandle, flag};
 use super::mailbox::Mail;
 use super::pubsub::Subscriptions;
+use super::shutdown::Failure;
 use super::state::Engine;
 use super::tracking::OwnTracking;
 use crate::acl::Users;
@@ -39,6 +40,8 @@ pub enum Fate {
 
 /// What a client waits for: its next request runs only then. The connection polls it, and writes the reply.
 pub enum Waiting {
+    /// The end of the process; raised when it cannot be.
+    ProcessEnd(Failure),
     /// The end of a job; the outcome is there when the client is woken.
     Job(Arc<Mutex<Option<bool>>>),
     /// What it wrote is to be durable here, and on so many replicas.

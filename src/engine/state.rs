@@ -13,6 +13,7 @@ use super::gate::Gate;
 use super::persistence::Persistence;
 use super::pubsub::PubSub;
 use super::script::{Libraries, Running, ScriptEngine, Scripts};
+use super::shutdown::Shutdown;
 use super::tracking::Tracking;
 use crate::acl::Users;
 use crate::acl::log::DenialLog;
@@ -72,37 +73,6 @@ impl Pause {
             self.active.store(false, Ordering::Release);
         }
         *state
-    }
-}
-
-/// A request to end the process, from SHUTDOWN or a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutdownKind {
-    Save,
-    NoSave,
-}
-
-/// Where the process learns that it is to end.
-#[derive(Default)]
-pub struct Shutdown {
-    asked: Mutex<Option<ShutdownKind>>,
-    changed: tokio::sync::Notify,
-}
-
-impl Shutdown {
-    pub fn ask(&self, kind: ShutdownKind) {
-        *self.asked.lock() = Some(kind);
-        self.changed.notify_one();
-    }
-
-    /// Waits until somebody asks. For one waiter.
-    pub async fn wait(&self) -> ShutdownKind {
-        loop {
-            if let Some(kind) = self.asked.lock().take() {
-                return kind;
-            }
-            self.changed.notified().await;
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::functions;
 use crate::base::clock;
@@ -32,6 +33,8 @@ pub struct SnapshotFile {
     path: PathBuf,
     db: Option<DbIndex>,
     pub keys: u64,
+    /// `rdb-key-save-delay`: how long to wait after each key, for tests.
+    key_delay: Duration,
 }
 
 /// A file that is synced every few megabytes, so that the last sync has little left to do.
@@ -65,14 +68,15 @@ impl SnapshotFile {
         used_memory_bytes: u64,
         libraries: impl Iterator<Item = &'l [u8]>,
     ) -> io::Result<SnapshotFile> {
-        let temporary = path.with_file_name(format!("temp-{}.rdb", std::process::id()));
+        let temporary = temporary_of(path);
         let file = File::create(&temporary)?;
         let file = SteadyFile { file, unsynced_bytes: 0, steady: config.rdb_save_incremental_fsync };
         let options = WriteOptions { compression: config.rdbcompression, checksum: config.rdbchecksum };
         let mut writer = RdbWriter::new(file, options)?;
         writer.header(clock::unix_ms() / 1000, used_memory_bytes, false)?;
         libraries.into_iter().try_for_each(|code| writer.library(code))?;
-        Ok(SnapshotFile { writer, temporary, path: path.to_path_buf(), db: None, keys: 0 })
+        let key_delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay).unwrap_or(0));
+        Ok(SnapshotFile { writer, temporary, path: path.to_path_buf(), db: None, keys: 0, key_delay })
     }
 
     pub fn add(&mut self, db: DbIndex, entry: EntryRef<'_>) -> io::Result<()> {
@@ -81,6 +85,9 @@ impl SnapshotFile {
             self.db = Some(db);
         }
         self.keys += 1;
+        if !self.key_delay.is_zero() {
+            std::thread::sleep(self.key_delay);
+        }
         self.writer.key(&SavedKey::new(entry.key(), value_of(entry), entry.expiry_ms()))
     }
 
@@ -101,6 +108,19 @@ impl SnapshotFile {
     /// Gives the file up.
     pub fn abandon(self) {
         remove_quietly(&self.temporary);
+    }
+}
+
+/// The file that is written before it gets its name.
+fn temporary_of(path: &Path) -> PathBuf {
+    path.with_file_name(format!("temp-{}.rdb", std::process::id()))
+}
+
+/// Removes what an unfinished snapshot has left, for a process that ends in haste.
+pub fn remove_temporary(config: &Config) {
+    let temporary = temporary_of(Path::new(&config.dbfilename));
+    if temporary.exists() {
+        remove_quietly(&temporary);
     }
 }
 

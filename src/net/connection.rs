@@ -570,6 +570,12 @@ impl Connection {
         let mut text = Vec::new();
         let mut reply = Reply::new(&mut text, self.session.protocol);
         match *waiting {
+            Waiting::ProcessEnd(ref failure) => {
+                if !failure.load(Ordering::Acquire) {
+                    return true;
+                }
+                reply.error(&ReplyError::of("ERR Errors trying to SHUTDOWN. Check logs."));
+            }
             Waiting::Job(ref outcome) => match *outcome.lock() {
                 None => return true,
                 Some(true) => reply.ok(),
@@ -600,6 +606,7 @@ impl Connection {
                     WaitEnd::Unblocked => {
                         let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
                         worker.engine.count_error(error.code());
+                        worker.stats.commands[usize::from(waiter.wait.command)].failed_calls.add(1);
                         reply.error(&error);
                     }
                 }

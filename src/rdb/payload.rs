@@ -116,6 +116,6 @@ mod tests {
         for body in [&b""[..], b"\x00", b"\x00\x03hi", b"\x08", b"\xff", b"\x00\xc3\x02\x03\x00a", b"\x00\x50\x00"] {
             assert_eq!(decoded(&sealed(body, 10)), Err(PayloadError::Format), "{body:?}");
         }
-        assert_eq!(decoded(&sealed(b"\x10\x00", 10)), Err(PayloadError::UnsupportedType("hash-listpack")));
+        assert_eq!(decoded(&sealed(b"\x07\x00", 10)), Err(PayloadError::UnsupportedType("module")));
     }
 }

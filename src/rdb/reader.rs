@@ -337,8 +337,8 @@ mod tests {
                 &["SelectDb(0)", "RDB: data of the module 'SOGVN7WOQ' at offset 11 is not supported yet"],
             ),
             (
-                b"\x00\x01k\x01v\x10\x01h",
-                &["k: v", "RDB: value type 'hash-listpack' of key \"h\" at offset 14 is not supported yet"],
+                b"\x00\x01k\x01v\x07\x01h",
+                &["k: v", "RDB: value type 'module' of key \"h\" at offset 14 is not supported yet"],
             ),
             (b"\x08\x01h", &["RDB: value type 8 of key \"\" at offset 9 is unknown"]),
             (

@@ -240,7 +240,11 @@ impl<'a> Reply<'a> {
             }
             return;
         }
-        let text = crate::base::number::double_text(value);
+        self.double_text(&crate::base::number::double_text(value));
+    }
+
+    /// A floating point number that is written out already.
+    pub fn double_text(&mut self, text: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
             Protocol::Resp3 => {

@@ -4,6 +4,10 @@ use mlua::{Lua, Table};
 
 use super::arguments::{Args, Failure, native, one};
 
+type Unary = fn(i32) -> i32;
+type Binary = fn(i32, i32) -> i32;
+type Shift = fn(i32, u32) -> i32;
+
 /// A number as 32 bits: modulo 2^32, fractions rounded to even.
 fn bits(number: f64) -> i32 {
     if number.is_finite() { number.round_ties_even().rem_euclid(4_294_967_296.0) as u32 as i32 } else { 0 }
@@ -15,12 +19,11 @@ fn argument(args: &Args<'_>, function: &str, index: usize) -> Result<i32, Failur
 
 pub fn library(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    let unary: [(&str, fn(i32) -> i32); 3] =
-        [("tobit", |value| value), ("bnot", |value| !value), ("bswap", i32::swap_bytes)];
+    let unary: [(&str, Unary); 3] = [("tobit", |value| value), ("bnot", |value| !value), ("bswap", i32::swap_bytes)];
     for (name, operation) in unary {
         table.set(name, native(lua, move |lua, args| one(lua, operation(argument(args, name, 0)?)))?)?;
     }
-    let folding: [(&str, fn(i32, i32) -> i32); 3] =
+    let folding: [(&str, Binary); 3] =
         [("band", |one, other| one & other), ("bor", |one, other| one | other), ("bxor", |one, other| one ^ other)];
     for (name, operation) in folding {
         let fold = move |lua: &Lua, args: &Args<'_>| {
@@ -32,7 +35,7 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
         };
         table.set(name, native(lua, fold)?)?;
     }
-    let shifts: [(&str, fn(i32, u32) -> i32); 5] = [
+    let shifts: [(&str, Shift); 5] = [
         ("lshift", |value, by| value << by),
         ("rshift", |value, by| (value as u32 >> by) as i32),
         ("arshift", |value, by| value >> by),

@@ -158,7 +158,7 @@ fn answer_nested(reply: &mut Reply<'_>, value: &Value, chosen: Protocol, depth: 
     }
     match value {
         Value::String(text) => reply.bulk(&text.as_bytes()),
-        Value::Integer(number) => reply.integer(*number as i64),
+        Value::Integer(number) => reply.integer(*number),
         Value::Number(number) => reply.integer(*number as i64),
         Value::Boolean(value) if chosen == Protocol::Resp3 => reply.boolean(*value),
         Value::Boolean(true) => reply.integer(1),

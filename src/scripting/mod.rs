@@ -25,5 +25,7 @@ mod msgpack;
 mod random;
 mod state;
 mod structs;
+#[cfg(test)]
+mod tests;
 
 pub use engine::LuaEngine;

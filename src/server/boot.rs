@@ -8,11 +8,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::arguments::{self, Request};
 use super::daemon::{self, PidFile};
+use super::oom_score::OomScore;
 use super::{cron, logging};
 use crate::base::hash::KeyHasher;
 use crate::base::version::CAIRN_VERSION;
@@ -22,14 +24,16 @@ use crate::config::special::ShutdownFlags;
 use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
 use crate::engine::Engine;
-use crate::engine::state::ShutdownKind;
-use crate::keeper::Service;
+use crate::engine::shutdown::ShutdownKind;
+use crate::keeper::{self, Service};
 use crate::net::listener::{self, Acceptor, TcpListening};
 use crate::net::worker;
 use crate::scripting::LuaEngine;
 
 /// Descriptors beside those of clients: listeners, logs, runtimes.
 const SPARE_DESCRIPTORS: u64 = 128;
+/// How often a scheduled end is looked at while nothing acts on it.
+const SCHEDULED_POLL: Duration = Duration::from_millis(10);
 
 /// Runs cairn-server with the arguments that follow the program's name; gives the exit code.
 pub fn main(arguments: &[OsString]) -> i32 {
@@ -177,10 +181,21 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
         daemon::notify_supervisor(&config, "STOPPING=1\n");
         tracing::warn!("User requested shutdown...");
         let service = service.clone();
-        let ended = tokio::task::spawn_blocking(move || service.end(kind == ShutdownKind::Save)).await;
+        let mut ending = tokio::task::spawn_blocking(move || service.end(kind == ShutdownKind::Save));
+        let ended = tokio::select! {
+            ended = &mut ending => ended,
+            () = signals.insist() => {
+                tracing::warn!("You insist... exiting now.");
+                keeper::snapshot::remove_temporary(&engine.config.load());
+                std::process::exit(1);
+            }
+        };
         match ended {
             Ok(Ok(())) => break,
-            Ok(Err(reason)) => tracing::error!("Error trying to save the data set, can't exit: {reason}"),
+            Ok(Err(reason)) => {
+                tracing::error!("Error trying to save the DB, can't exit: {reason}");
+                engine.shutdown.fail();
+            }
             Err(panic) => return Err(format!("The end of the server ended in a panic: {panic}")),
         }
     }
@@ -197,6 +212,10 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
 
 /// What CONFIG SET changes outside the configuration itself. Whatever may fail comes first.
 fn install_config_hook(engine: &Engine, listening: TcpListening, acceptor: Arc<Acceptor>) {
+    let oom_score = OomScore::default();
+    if let Err(reason) = oom_score.follow(&Config::default(), &engine.config.load()) {
+        tracing::warn!("Unable to set the out-of-memory score: {reason}");
+    }
     let hook = move |old: &Config, new: &Config| {
         let because = |directive: &str, reason: &str| (directive.to_owned(), reason.to_owned());
         if old.port != new.port || old.bind != new.bind {
@@ -219,6 +238,10 @@ fn install_config_hook(engine: &Engine, listening: TcpListening, acceptor: Arc<A
                 return Err(because("maxclients", &reason));
             }
         }
+        oom_score.follow(old, new).map_err(|error| {
+            tracing::warn!("Unable to set the out-of-memory score: {error}");
+            because("oom-score-adj", "Failed to apply new oom_score_adj configuration, check server logs.")
+        })?;
         if old.dir != new.dir {
             std::env::set_current_dir(&new.dir).map_err(|error| because("dir", &error.to_string()))?;
         }
@@ -294,17 +317,42 @@ impl Signals {
 
     /// Waits for SHUTDOWN or a signal.
     async fn wait_for_end(&mut self, engine: &Engine) -> ShutdownKind {
-        let config = || engine.config.load();
         tokio::select! {
-            kind = engine.shutdown.wait() => kind,
-            _ = self.terminate.recv() => {
-                tracing::warn!("Received SIGTERM scheduling shutdown...");
-                kind_of(&config().shutdown_on_sigterm, &config())
+        kind = engine.shutdown.wait() => kind,
+            kind = self.signalled(engine) => kind,
+        }
+    }
+
+    /// Waits for a signal that nobody takes back.
+    async fn signalled(&mut self, engine: &Engine) -> ShutdownKind {
+        loop {
+            let kind = tokio::select! {
+                _ = self.terminate.recv() => {
+                    tracing::warn!("Received SIGTERM scheduling shutdown...");
+                    let config = engine.config.load();
+                    kind_of(&config.shutdown_on_sigterm, &config)
+                }
+                _ = self.interrupt.recv() => {
+                    tracing::warn!("Received SIGINT scheduling shutdown...");
+                    let config = engine.config.load();
+                    kind_of(&config.shutdown_on_sigint, &config)
+                }
+            };
+            engine.shutdown.schedule();
+            while engine.shutdown.paused.load(Ordering::Relaxed) && engine.shutdown.is_scheduled() {
+                tokio::time::sleep(SCHEDULED_POLL).await;
             }
-            _ = self.interrupt.recv() => {
-                tracing::warn!("Received SIGINT scheduling shutdown...");
-                kind_of(&config().shutdown_on_sigint, &config())
+            if engine.shutdown.is_scheduled() {
+                return kind;
             }
+        }
+    }
+
+    /// Waits for one more signal.
+    async fn insist(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -5,3 +5,4 @@ pub mod boot;
 pub mod cron;
 pub mod daemon;
 pub mod logging;
+mod oom_score;

@@ -228,3 +228,117 @@ fn packed_field(list: Listpack<'_>, stride: usize, at: usize) -> Option<(Field<'
     }
     Some((Field { name: list.get(at)?, value: list.get(value_at)?, expiry_ms }, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::base::random::Rng;
+    use crate::store::limits::PackedLimits;
+    use crate::store::{Detached, Entry};
+
+    const ROOMY: PackedLimits = PackedLimits { entries: 20, value_bytes: 64 };
+
+    type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+    fn check(entry: &Entry, model: &Model) {
+        let hash = HashRef::new(entry.view());
+        assert_eq!(hash.len(), model.len());
+        let mut found = Model::new();
+        hash.for_each(|field| drop(found.insert(field.name.to_vec(), (field.value.to_vec(), field.expiry_ms))));
+        assert_eq!(&found, model);
+        for (name, (value, expiry_ms)) in model {
+            let field = hash.get(name).unwrap();
+            assert!(field.value.is(value) && field.expiry_ms == *expiry_ms);
+        }
+        let soonest_ms = model.values().filter_map(|(_, expiry_ms)| *expiry_ms).min();
+        assert_eq!(hash.soonest_expiry_ms(), soonest_ms);
+        for now_ms in [50, 100] {
+            let due = |expiry_ms: &Option<u64>| expiry_ms.is_some_and(|expiry_ms| expiry_ms < now_ms);
+            let mut expired = hash.expired(now_ms, usize::MAX);
+            expired.sort();
+            let expected = model.iter().filter(|(_, (_, expiry_ms))| due(expiry_ms)).map(|(name, _)| name);
+            assert!(expired.iter().eq(expected));
+            assert_eq!(hash.live_len(now_ms), model.len() - expired.len());
+        }
+        assert_eq!(hash.sample(7).is_none(), model.is_empty());
+    }
+
+    fn text(random: &mut Rng, numbers: u64) -> Vec<u8> {
+        let number = random.below(numbers);
+        if number.is_multiple_of(2) { number.to_string().into_bytes() } else { format!("text{number}").into_bytes() }
+    }
+
+    #[test]
+    fn every_form_agrees_with_a_model() {
+        let mut random = Rng::from_seed(3);
+        for names in [10, 18, 400] {
+            let mut entry = Detached::empty(ValueType::Hash).with_key(b"key", None, 0);
+            let mut model = Model::new();
+            for _ in 0..1500 {
+                let (name, value) = (text(&mut random, names), text(&mut random, 1000));
+                let old_ms = model.get(&name).and_then(|(_, expiry_ms)| *expiry_ms);
+                let mut hash = HashMut::new(&mut entry, ROOMY);
+                match random.below(10) {
+                    0..3 => {
+                        let added = hash.set_all(&[&name, b"first", b"other", b"o", &name, &value]);
+                        let before = model.len();
+                        model.insert(name, (value, None));
+                        model.insert(b"other".to_vec(), (b"o".to_vec(), None));
+                        assert_eq!(added as usize, model.len() - before);
+                    }
+                    3 => {
+                        assert_eq!(hash.set(&name, &value, FieldExpiry::Keep), !model.contains_key(&name));
+                        model.insert(name, (value, old_ms));
+                    }
+                    4 if names > 10 => {
+                        let expiry_ms = random.below(200) + 1;
+                        hash.set(&name, &value, FieldExpiry::At(expiry_ms));
+                        model.insert(name, (value, Some(expiry_ms)));
+                    }
+                    5 if names > 10 => {
+                        let expiry_ms = (random.below(3) > 0).then(|| random.below(200) + 1);
+                        assert_eq!(hash.set_expiry(&name, expiry_ms), model.contains_key(&name));
+                        model.entry(name).and_modify(|field| field.1 = expiry_ms);
+                    }
+                    6 => {
+                        hash.set(&name, &value, FieldExpiry::Clear);
+                        model.insert(name, (value, None));
+                    }
+                    _ => assert_eq!(hash.remove(&name), model.remove(&name).is_some()),
+                }
+                check(&entry, &model);
+            }
+            let expected = [(10, "listpack"), (18, "listpackex"), (400, "hashtable")];
+            assert!(expected.contains(&(names, entry.view().encoding())));
+        }
+    }
+
+    #[test]
+    fn hashes_outgrow_their_entry() {
+        let grown = |pairs: &[&[u8]]| {
+            let mut entry = Detached::empty(ValueType::Hash).with_key(b"key", None, 0);
+            HashMut::new(&mut entry, PackedLimits { entries: 2, value_bytes: 5 }).set_all(pairs);
+            entry.view().encoding()
+        };
+        assert_eq!(grown(&[b"a", b"12345", b"b", b"1", b"a", b"2"]), "listpack");
+        assert_eq!(grown(&[b"a", b"1", b"b", b"1", b"c", b"1"]), "hashtable");
+        assert_eq!(grown(&[b"a", b"123456"]), "hashtable");
+        assert_eq!(grown(&[b"abcdef", b"1"]), "hashtable");
+    }
+
+    #[test]
+    fn hashes_made_of_parts_are_checked() {
+        let packed = |texts: &[&[u8]]| crate::store::listpack::edit::pack(texts.iter().map(|text| Element::of(text)));
+        let made = |texts: &[&[u8]], expiring| from_listpack(&packed(texts), expiring, ROOMY).is_some();
+        assert!(made(&[b"a", b"1", b"b", b"1"], false) && made(&[b"a", b"1", b"0", b"b", b"1", b"77"], true));
+        assert!(!made(&[b"a", b"1", b"b"], false) && !made(&[b"a", b"1", b"a", b"2"], false) && !made(&[], false));
+        assert!(!made(&[b"a", b"1", b"x"], true) && !made(&[b"a", b"1", b"-1"], true));
+        let many: Vec<String> = (0..100).map(|number| (number / 2 % 49).to_string()).collect();
+        assert!(!made(&many.iter().map(String::as_bytes).collect::<Vec<_>>(), false));
+        let (made, count) = packed_of(&[b"a", b"1", b"b", b"2", b"a", b"3"], ROOMY).unwrap();
+        let entry = made.with_key(b"key", None, 0);
+        assert_eq!((count, HashRef::new(entry.view()).get(b"a").unwrap().value), (2, Element::Integer(3)));
+    }
+}

@@ -12,6 +12,7 @@ pub mod candidates;
 pub mod collection;
 pub mod digest;
 pub mod entry;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;

@@ -81,7 +81,7 @@ impl<'c, 'a> Host<'c, 'a> {
             beyond: false,
             acted: false,
             wrote: false,
-            may_write: !is_read_only(cx.command) && !(declares && flags & NO_WRITES != 0),
+            may_write: !(is_read_only(cx.command) || declares && flags & NO_WRITES != 0),
             memory_full,
             can_restart,
             client_protocol: cx.reply.protocol,

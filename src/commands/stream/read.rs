@@ -62,6 +62,11 @@ impl<'a> Call<'a> {
             let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
             rest = match more {
                 [timeout, rest @ ..] if is("BLOCK") => {
+                    if cx.session.in_script {
+                        let name = &cx.command.full_name;
+                        let text = format!("ERR {name} command is not allowed with BLOCK option from scripts");
+                        return Err(ReplyError::Text(text.into()));
+                    }
                     let until_ms = milliseconds_from(cx.space.now_ms, timeout)?;
                     call.patience = until_ms.map_or(Patience::Endless, Patience::Until);
                     rest

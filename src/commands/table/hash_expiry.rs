@@ -1,9 +1,8 @@
 //! Rows: the expiry of single fields of hashes.
 
-use crate::commands::Handler;
-use crate::commands::hash_expiry;
 use crate::commands::keys::*;
 use crate::commands::spec::*;
+use crate::commands::{Handler, hash_expiry};
 use category::HASH;
 
 const PER_FIELD: &str = "O(N), N: fields named";

@@ -6,6 +6,7 @@ mod bitmap;
 mod cluster;
 mod connection;
 mod generic;
+mod geo;
 mod hash;
 mod hash_expiry;
 mod hyperloglog;
@@ -27,6 +28,7 @@ pub static GROUPS: &[&[CommandSpec]] = &[
     cluster::ROWS,
     connection::ROWS,
     generic::ROWS,
+    geo::ROWS,
     hash::ROWS,
     hash_expiry::ROWS,
     hyperloglog::ROWS,

@@ -9,7 +9,7 @@ mod replies;
 mod tests;
 mod write;
 
-pub use combine::{zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore};
+pub use combine::{store, zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore};
 pub use pop::{bzmpop, bzpopmax, bzpopmin, zmpop, zpopmax, zpopmin};
 pub use range::{
     zcount, zlexcount, zrange, zrangebylex, zrangebyscore, zrangestore, zremrangebylex, zremrangebyrank,

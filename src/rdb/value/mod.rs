@@ -205,13 +205,12 @@ mod tests {
             let read = read(&mut source, type_byte, b"k\n", 7, &mut buffer).map_err(|error| error.to_string());
             match (type_byte, type_name(type_byte)) {
                 (STRING, _) => assert_eq!(read, Ok(Value::String(b"x"))),
-                (set::MEMBERS | set::INTSET | set::LISTPACK, _) => {}
-                (zset::TEXT_SCORES | zset::PAIRS | zset::ZIPLIST | zset::LISTPACK, _) => {}
-                (15 | 19 | 21, _) => assert!(read.unwrap_err().contains("ends in the middle")),
-                (_, Some(name)) => {
+                (6 | 7, Some(name)) => {
                     let error = format!("RDB: value type '{name}' of key \"k\\n\" at offset 7 is not supported yet");
                     assert_eq!(read, Err(error));
                 }
+                // Each type's own tests say which bytes it takes.
+                (_, Some(_)) => assert!(read.is_err() || !matches!(read, Ok(Value::String(_)))),
                 (byte, None) => {
                     assert_eq!(read, Err(format!("RDB: value type {byte} of key \"k\\n\" at offset 7 is unknown")));
                 }

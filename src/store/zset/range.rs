@@ -40,6 +40,11 @@ impl ScoreRange {
         Some(ScoreRange { min: score_bound(min)?, max: score_bound(max)? })
     }
 
+    /// From one score to another that is not part of the range.
+    pub fn half_open(min: f64, max: f64) -> ScoreRange {
+        ScoreRange { min: (min, false), max: (max, true) }
+    }
+
     /// Whether a score lies before the range.
     #[inline]
     pub fn is_after(&self, score: f64) -> bool {
