@@ -59,8 +59,10 @@ pub fn hrandfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         Some(word) if word.eq_ignore_ascii_case(b"WITHVALUES") && args.len() == 4 => true,
         Some(_) => return Err(ReplyError::Syntax),
     };
-    let repeated = count < 0;
-    if values && count.unsigned_abs() > i64::MAX as u64 / 2 || repeated && count.unsigned_abs() > REPEATED_MAX {
+    let (repeated, reply_bytes_max) = (count < 0, cx.reply_bytes_max());
+    if values && count.unsigned_abs() > i64::MAX as u64 / 2
+        || repeated && count.unsigned_abs() > REPEATED_MAX && reply_bytes_max == usize::MAX
+    {
         return Err(out_of_range);
     }
     let (now_ms, key) = (cx.space.now_ms, args[1]);
@@ -71,7 +73,7 @@ pub fn hrandfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     };
     let draw = Draw { hash: HashRef::new(entry), now_ms, values };
     match usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) {
-        count if repeated => draw.repeated(&mut cx.reply, count),
+        count if repeated => draw.repeated(&mut cx.reply, count, reply_bytes_max),
         count => draw.different(&mut cx.reply, count),
     }
     Ok(())
@@ -140,11 +142,14 @@ impl<'a> Draw<'a> {
     }
 
     /// Replies with so many fields, each drawn from all.
-    fn repeated(self, reply: &mut Reply<'_>, count: usize) {
+    fn repeated(self, reply: &mut Reply<'_>, count: usize, reply_bytes_max: usize) {
         let count = if self.one().is_none() { 0 } else { count };
         self.announce(reply, count);
         for field in (0..count).filter_map(|_| self.one()) {
             self.tell(reply, field);
+            if reply.len() > reply_bytes_max {
+                break;
+            }
         }
     }
 

@@ -233,7 +233,7 @@ impl Connection {
         } else if step > super::worker::READ_BUFFER_BYTES {
             self.input.reserve_exact(step);
         } else {
-            self.input.reserve(super::worker::READ_BUFFER_BYTES);
+            self.input.reserve_exact(super::worker::READ_BUFFER_BYTES.max(self.input.len() / 4));
         }
         let result = self.stream.poll_read_behind(cx, &mut self.input);
         if let Poll::Ready(Ok(count)) = result
@@ -406,7 +406,7 @@ impl Connection {
         self.send_bytes(cx, output, executor);
         output.clear();
         // A reply of many megabytes should not leave every worker with a buffer of its size.
-        output.shrink_to(4 * SEND_BYTES);
+        output.shrink_to(2 * SEND_BYTES);
     }
 
     fn send_bytes(&mut self, cx: &mut Context<'_>, output: &[u8], executor: &Executor) {
@@ -482,6 +482,7 @@ impl Connection {
             self.note_over_limit(worker);
             self.handle.set_flag(flag::CLOSE_ASAP, true);
             output.clear();
+            output.shrink_to(super::worker::READ_BUFFER_BYTES);
         }
         over
     }

@@ -1,4 +1,4 @@
-//! maxmemory: what is refused when memory is full, and what still works.
+//! maxmemory: what is refused when memory is full, what still works, and what is evicted.
 
 use crate::support::{Server, check, wait_until};
 
@@ -40,4 +40,36 @@ fn writes_are_refused_when_memory_is_full() {
         SET key value                                => +OK
         "#,
     );
+}
+
+/// Fills a server whose limit lies a little above what it uses, and gives how many of the keys are left.
+fn keys_left(policy: &str, expiring: bool) -> (usize, usize) {
+    let server = Server::start();
+    let mut client = server.client();
+    let info = client.run("INFO memory").text();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a reading");
+    let limit = used.trim().parse::<u64>().expect("a number") + (1 << 20);
+    check(&mut client, &format!("CONFIG SET maxmemory {limit} maxmemory-policy {policy} => +OK"));
+    let value = "x".repeat(2000);
+    let mut refused = 0;
+    for number in 0..2000 {
+        let expiry = if expiring { " EX 10000" } else { "" };
+        refused += usize::from(client.run(&format!("SET key:{number} {value}{expiry}")).is_error());
+    }
+    let left = (0..2000).filter(|number| client.run(&format!("EXISTS key:{number}")).text() == "1").count();
+    (left, refused)
+}
+
+#[test]
+fn keys_are_evicted_as_the_policy_says() {
+    for (policy, expiring) in
+        [("allkeys-lru", false), ("allkeys-lfu", true), ("volatile-ttl", true), ("allkeys-random", false)]
+    {
+        let (left, refused) = keys_left(policy, expiring);
+        assert!((200..600).contains(&left) && refused == 0, "{policy}: {left} left, {refused} refused");
+    }
+    for policy in ["volatile-lru", "noeviction"] {
+        let (left, refused) = keys_left(policy, false);
+        assert!((200..600).contains(&left) && refused == 2000 - left, "{policy}: {left} left, {refused} refused");
+    }
 }
