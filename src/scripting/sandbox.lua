@@ -102,6 +102,9 @@ function general.unpack(list, first, last)
         error("too many results to unpack", 2)
     elseif from > to then
         return
+    elseif first == nil and last == nil then
+        -- Its arguments take room, too.
+        return unpack(list)
     end
     return unpack(list, first, last)
 end
