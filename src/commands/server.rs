@@ -1,9 +1,11 @@
 //! Handlers of what concerns the process as a whole: TIME, SHUTDOWN, FAILOVER, MONITOR.
 
+use std::sync::Arc;
+
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use crate::base::clock;
-use crate::engine::session::Fate;
+use crate::engine::session::{Fate, Waiting};
 use crate::engine::state::ShutdownKind;
 use crate::resp::ReplyError;
 
@@ -37,7 +39,12 @@ pub fn shutdown(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     let saves = save || !no_save && !cx.config().save.is_empty();
     cx.engine().shutdown.ask(if saves { ShutdownKind::Save } else { ShutdownKind::NoSave });
-    cx.session.fate = Fate::CloseAfterReply;
+    if cx.engine().running.is_busy() {
+        // The end does not wait for the late script, so nothing keeps it: who asked sees it when it comes.
+        cx.session.waiting = Some(Waiting::Job(Arc::default()));
+    } else {
+        cx.session.fate = Fate::CloseAfterReply;
+    }
     Ok(())
 }
 
