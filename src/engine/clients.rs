@@ -250,7 +250,7 @@ impl ClientHandle {
 
     /// Output that waits in the mailbox, in bytes.
     pub fn mailbox_bytes(&self) -> usize {
-        self.mailbox.len()
+        self.mailbox.waiting_bytes()
     }
 
     fn listening_bytes(&self) -> usize {

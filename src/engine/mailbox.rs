@@ -172,7 +172,7 @@ impl Mailbox {
     }
 
     /// Bytes that wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting_bytes(&self) -> usize {
         if !self.arrived.load(Ordering::Acquire) {
             return 0;
         }
@@ -225,7 +225,7 @@ mod tests {
             assert_eq!(mailbox.put(&message(word), protocol), number == 0, "only the first needs a wake");
             expected += &format!("{}1\r\n${}\r\n{word}\r\n", if number % 2 == 0 { '*' } else { '>' }, word.len());
         }
-        assert_eq!(mailbox.len(), expected.len());
+        assert_eq!(mailbox.waiting_bytes(), expected.len());
         let mut mail = Mail::default();
         assert!(!mailbox.take(&mut mail).kill);
         assert_eq!((text(&mail), mail.len()), (expected.clone(), expected.len()));
