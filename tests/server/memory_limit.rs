@@ -46,8 +46,8 @@ fn writes_are_refused_when_memory_is_full() {
 fn keys_left(policy: &str, expiring: bool) -> (usize, usize) {
     let server = Server::start();
     let mut client = server.client();
-    let info = client.run("INFO memory").text();
-    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a reading");
+    let info = client.run("INFO memory");
+    let used = info.text().lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a reading");
     let limit = used.trim().parse::<u64>().expect("a number") + (1 << 20);
     check(&mut client, &format!("CONFIG SET maxmemory {limit} maxmemory-policy {policy} => +OK"));
     let value = "x".repeat(2000);
@@ -56,7 +56,7 @@ fn keys_left(policy: &str, expiring: bool) -> (usize, usize) {
         let expiry = if expiring { " EX 10000" } else { "" };
         refused += usize::from(client.run(&format!("SET key:{number} {value}{expiry}")).is_error());
     }
-    let left = (0..2000).filter(|number| client.run(&format!("EXISTS key:{number}")).text() == "1").count();
+    let left = (0..2000).filter(|number| client.run(&format!("EXISTS key:{number}")).integer() == 1).count();
     (left, refused)
 }
 
