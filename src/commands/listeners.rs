@@ -3,7 +3,7 @@
 
 use super::context::Cx;
 use super::keys::{self, KeyRefs};
-use super::spec::{PUBSUB, READONLY};
+use super::spec::{PUBSUB, READONLY, category};
 use crate::engine::notify;
 use crate::engine::space::News;
 
@@ -30,7 +30,9 @@ pub fn tell(cx: &mut Cx<'_>) {
 #[cold]
 pub fn note_reads(cx: &mut Cx<'_>, args: &[&[u8]]) {
     let Some(tracking) = &mut cx.session.tracking else { return };
-    if cx.command.has(READONLY) && !cx.command.has(PUBSUB) && tracking.notes_reads() {
+    // What a script reads is noted as its commands run.
+    let is_script = cx.command.categories & category::SCRIPTING != 0;
+    if cx.command.has(READONLY) && !is_script && !cx.command.has(PUBSUB) && tracking.notes_reads() {
         let mut found = KeyRefs::new();
         // A call whose keys make no sense read none.
         if keys::keys(cx.command, args, &mut found).is_ok() {

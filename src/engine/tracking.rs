@@ -53,7 +53,8 @@ impl OwnTracking {
     /// Whether the keys of the command under way are noted.
     pub fn notes_reads(&self) -> bool {
         let Options { broadcast, opt_in, opt_out, .. } = self.options;
-        !broadcast && !(opt_in && !self.caching_given || opt_out && self.caching_given)
+        let told_not_to = if self.caching_given { opt_out } else { opt_in };
+        !broadcast && !told_not_to
     }
 }
 

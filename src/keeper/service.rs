@@ -218,7 +218,8 @@ impl Service {
         self.engine.persistence.ask_stop();
         // Not held while they end: one of them may be about to start another.
         let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
+        // A late script may hold slots that they wait for. Then the process ends under them, as if it had crashed.
+        for thread in threads.into_iter().filter(|_| !self.engine.running.is_busy()) {
             // One that panicked has said so.
             let _ = thread.join();
         }

@@ -77,12 +77,18 @@ impl Call {
         }
         let mut call = Call { bytes: SmallVec::new(), ends: SmallVec::new() };
         for value in values {
-            if !command_bytes(value, &mut call.bytes) {
-                return Err("ERR Lua redis lib command arguments must be strings or integers");
-            }
-            call.ends.push(call.bytes.len());
+            call.push(value)?;
         }
         Ok(call)
+    }
+
+    #[inline]
+    fn push(&mut self, value: &Value) -> Result<(), &'static str> {
+        if !command_bytes(value, &mut self.bytes) {
+            return Err("ERR Lua redis lib command arguments must be strings or integers");
+        }
+        self.ends.push(self.bytes.len());
+        Ok(())
     }
 
     fn arguments(&self) -> SmallVec<[&[u8]; 8]> {
@@ -99,13 +105,26 @@ impl Call {
 /// The native under `redis.call` and `redis.pcall`: the reply or error, and what to do with it.
 pub fn call(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
     let shared = shared.clone();
-    lua.create_function(move |lua, values: MultiValue| run_command(lua, &shared, &values))
+    lua.create_function(move |lua, values: MultiValue| run_command(lua, &shared, Call::read(values.iter())))
 }
 
-fn run_command(lua: &Lua, shared: &Shared, values: &MultiValue) -> mlua::Result<(Value, Value)> {
+/// The same for more arguments than Lua's stack has room for in a native: they come in a table.
+pub fn call_with_table(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
+    let shared = shared.clone();
+    lua.create_function(move |lua, table: Table| {
+        let mut call = Call { bytes: SmallVec::new(), ends: SmallVec::new() };
+        let mut read = Ok(());
+        for index in 1..=table.raw_len() {
+            read = read.and_then(|()| call.push(&table.raw_get(index).unwrap_or(Value::Nil)));
+        }
+        run_command(lua, &shared, read.map(|()| call))
+    })
+}
+
+fn run_command(lua: &Lua, shared: &Shared, call: Result<Call, &'static str>) -> mlua::Result<(Value, Value)> {
     let failed =
         |text: &[u8], counted: bool| Ok((Value::Table(error_table(lua, text, counted)?), Value::Number(RAISE)));
-    let call = match Call::read(values.iter()) {
+    let call = match call {
         Ok(call) => call,
         Err(text) => return failed(text.as_bytes(), false),
     };

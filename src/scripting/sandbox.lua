@@ -102,6 +102,9 @@ function general.unpack(list, first, last)
         error("too many results to unpack", 2)
     elseif from > to then
         return
+    elseif first == nil and last == nil then
+        -- Its arguments take room, too.
+        return unpack(list)
     end
     return unpack(list, first, last)
 end
@@ -247,10 +250,19 @@ for name, value in pairs(constants.redis) do
 end
 
 -- The second result says what to do with the first: nil to return it, 1 for a command's error, 2 to stop.
-local call_native = natives.call
+local call_native, call_with_table = natives.call, natives.call_with_table
+-- Arguments that a native's stack surely takes.
+local ARGUMENTS_MAX = 4000
+
+local function run(...)
+    if select("#", ...) > ARGUMENTS_MAX then
+        return call_with_table({ ... })
+    end
+    return call_native(...)
+end
 
 function api.call(...)
-    local reply, failure = call_native(...)
+    local reply, failure = run(...)
     if failure then
         error(reply, 0)
     end
@@ -258,7 +270,7 @@ function api.call(...)
 end
 
 function api.pcall(...)
-    local reply, failure = call_native(...)
+    local reply, failure = run(...)
     if failure == 2 then
         error(reply, 0)
     end

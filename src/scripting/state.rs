@@ -211,6 +211,7 @@ fn natives(lua: &Lua, shared: &Rc<Shared>, loading: &Loadings) -> mlua::Result<T
     table.set("randomseed", seed)?;
     table.set("redis", calls::natives(lua, shared)?)?;
     table.set("call", calls::call(lua, shared)?)?;
+    table.set("call_with_table", calls::call_with_table(lua, shared)?)?;
     let (error, status) = calls::replies(lua)?;
     table.set("error_reply", error)?;
     table.set("status_reply", status)?;

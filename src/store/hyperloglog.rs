@@ -22,7 +22,8 @@ const VALUE_MAX: usize = (u64::BITS - INDEX_BITS) as usize + 1;
 const HEADER_BYTES: usize = 16;
 const MAGIC: &[u8] = b"HYLL";
 const ENCODING_AT: usize = 4;
-const CACHE_AT: usize = 8;
+/// Where the last count stands.
+pub const CACHE_AT: usize = 8;
 /// The byte whose top bit says that the last count is stale.
 const STALE_AT: usize = 15;
 const STALE: u8 = 0x80;

@@ -95,7 +95,7 @@ fn read_file(path: &Path) -> (DataSet, BTreeMap<String, String>) {
             }
             Event::SelectDb(selected) => db = selected,
             Event::ResizeDb { keys, .. } => announced += keys,
-            Event::SlotInfo { .. } => {}
+            Event::SlotInfo { .. } | Event::Library(_) => {}
             Event::Key(saved) => {
                 let Value::String(value) = saved.value else { panic!("not a string") };
                 keys.insert((db, saved.key.to_vec()), (value.to_vec(), saved.expiry_ms));

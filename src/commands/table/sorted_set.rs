@@ -43,7 +43,7 @@ pub static ROWS: &[CommandSpec] = &[
         )
         .keys(&[counted_keys_at(2, RW | ACCESS | DELETE)])
         .args(&[double("timeout"), NUMKEYS, key("key", 0).multiple(), END, COUNT]),
-    row("bzpopmax", -3, WRITE | FAST | BLOCKING, zset::bzpopmax)
+    row("bzpopmax", -3, WRITE | NOSCRIPT | FAST | BLOCKING, zset::bzpopmax)
         .doc(
             "5.0.0",
             "Takes the member with the highest score from the first sorted set that is not empty, or waits for one.",
@@ -52,7 +52,7 @@ pub static ROWS: &[CommandSpec] = &[
         .history(&[("6.0.0", "`timeout` may have a fraction.")])
         .keys(WAITED_FOR)
         .args(&[key("key", 0).multiple(), double("timeout")]),
-    row("bzpopmin", -3, WRITE | FAST | BLOCKING, zset::bzpopmin)
+    row("bzpopmin", -3, WRITE | NOSCRIPT | FAST | BLOCKING, zset::bzpopmin)
         .doc(
             "5.0.0",
             "Takes the member with the lowest score from the first sorted set that is not empty, or waits for one.",

@@ -272,12 +272,17 @@ impl Block {
         Head::counts(Listpack::new(&self.bytes)).map_or(0, |head| head.live)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn all_from(&self, head: Head, base: StreamId) -> Items<'_> {
         let list = Listpack::new(&self.bytes);
         Items { list, head, base, front: head.end, back: list.end() }
     }
 
-    fn all(&self, base: StreamId) -> Items<'_> {
+    /// The entries that are there. `base` is the block's id.
+    pub fn items(&self, base: StreamId) -> Items<'_> {
         let list = Listpack::new(&self.bytes);
         match Head::read(list) {
             Some(head) => self.all_from(head, base),
@@ -288,14 +293,9 @@ impl Block {
         }
     }
 
-    /// The entries that are there. `base` is the block's id.
-    pub fn items(&self, base: StreamId) -> Items<'_> {
-        self.all(base)
-    }
-
     /// The last id that was given in the block, of an entry that is there or not.
     pub fn last_id(&self, base: StreamId) -> Option<StreamId> {
-        self.all(base).retreat().map(|item| item.id)
+        self.items(base).retreat().map(|item| item.id)
     }
 
     /// Whether an entry with so many bytes of fields and values may be added.

@@ -204,7 +204,7 @@ impl Entries {
             return false;
         }
         self.bytes = self.bytes + block.memory_bytes() - before;
-        if block.len() == 0 {
+        if block.is_empty() {
             self.bytes -= block.memory_bytes();
             self.blocks.remove(&base);
         }
