@@ -88,6 +88,7 @@ static ALLOCATOR: CountedAllocator = CountedAllocator;
 // SAFETY: all memory comes from and goes to one allocator that keeps the contract; counting touches none of it and
 // allocates nothing.
 unsafe impl GlobalAlloc for CountedAllocator {
+    // SAFETY: the caller keeps the contract of the trait.
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(size_class(layout.size()) as i64);
@@ -95,6 +96,7 @@ unsafe impl GlobalAlloc for CountedAllocator {
         unsafe { Jemalloc.alloc(layout) }
     }
 
+    // SAFETY: the caller keeps the contract of the trait.
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(size_class(layout.size()) as i64);
@@ -102,6 +104,7 @@ unsafe impl GlobalAlloc for CountedAllocator {
         unsafe { Jemalloc.alloc_zeroed(layout) }
     }
 
+    // SAFETY: the caller keeps the contract of the trait.
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(size_class(layout.size()) as i64));
@@ -109,6 +112,7 @@ unsafe impl GlobalAlloc for CountedAllocator {
         unsafe { Jemalloc.dealloc(pointer, layout) }
     }
 
+    // SAFETY: the caller keeps the contract of the trait.
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size_class(size) as i64 - size_class(layout.size()) as i64);
