@@ -46,14 +46,9 @@ fn writes_are_refused_when_memory_is_full() {
 fn keys_left(policy: &str, expiring: bool) -> (usize, usize) {
     let server = Server::start();
     let mut client = server.client();
-<<<<<<< HEAD
-    let info = client.run("INFO memory");
-    let used = info.text().lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a reading");
-=======
     let reply = client.run("INFO memory");
     let info = reply.text();
     let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a reading");
->>>>>>> h/acl
     let limit = used.trim().parse::<u64>().expect("a number") + (1 << 20);
     check(&mut client, &format!("CONFIG SET maxmemory {limit} maxmemory-policy {policy} => +OK"));
     let value = "x".repeat(2000);
