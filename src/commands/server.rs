@@ -1,7 +1,5 @@
 //! Handlers of what concerns the process as a whole: TIME, SHUTDOWN, FAILOVER, MONITOR.
 
-use std::sync::Arc;
-
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use crate::base::clock;
