@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::arguments::Arguments;
-use super::context::{Cx, Outcome};
+use super::context::{Cx, Outcome, Waits};
 use crate::engine::persistence::{Busy, JobKind};
 use crate::engine::session::Waiting;
 use crate::resp::ReplyError;
@@ -74,6 +74,24 @@ pub fn waitaof(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     wait(cx, ticket, locally, replicas as u64, timeout_ms)
 }
 
+/// WAIT numreplicas timeout. There are no replicas that could have anything.
+pub fn wait_for_replicas(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let mut reader = Arguments::from(args, 1);
+    let replicas = reader.integer();
+    let timeout_ms = reader.integer_or(ReplyError::of("ERR timeout is not an integer or out of range"));
+    if timeout_ms < 0 {
+        reader.fail(ReplyError::of("ERR timeout is negative"));
+    }
+    reader.finish()?;
+    if replicas <= 0 || cx.waits == Waits::Denied {
+        cx.reply.integer(0);
+        return Ok(());
+    }
+    let until_ms = (timeout_ms > 0).then(|| cx.worker.now_ms.saturating_add(timeout_ms as u64));
+    cx.session.waiting = Some(Waiting::Replicas { until_ms });
+    Ok(())
+}
+
 fn wait(cx: &mut Cx<'_>, ticket: u64, locally: bool, replicas: u64, timeout_ms: i64) -> Outcome {
     if cx.in_exec {
         // A transaction does not wait: it tells how things are.
@@ -108,6 +126,22 @@ mod tests {
         server.engine.persistence.finish(JobKind::Save, true);
         assert_eq!(server.run("SAVE"), "");
         assert!(matches!(server.session(0).waiting, Some(Waiting::Job(_))));
+    }
+
+    #[test]
+    fn waiting_for_replicas_that_are_not_there() {
+        let mut server = TestServer::new();
+        server.expect(&[
+            ("WAIT x 0", "-ERR value is not an integer or out of range\r\n"),
+            ("WAIT 1 x", "-ERR timeout is not an integer or out of range\r\n"),
+            ("WAIT 1 -1", "-ERR timeout is negative\r\n"),
+            ("WAIT 0 0", ":0\r\n"),
+            ("MULTI", "+OK\r\n"),
+            ("WAIT 1 0", "+QUEUED\r\n"),
+            ("EXEC", "*1\r\n:0\r\n"),
+            ("WAIT 1 1000", ""),
+        ]);
+        assert!(matches!(server.session(0).waiting, Some(Waiting::Replicas { until_ms: Some(_) })));
     }
 
     #[test]

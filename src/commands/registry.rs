@@ -230,7 +230,9 @@ mod tests {
             assert_eq!(nested, arg.args.len() > 1, "{name}: {}", arg.name);
             assert_eq!(arg.args.is_empty(), !nested, "{name}: {}", arg.name);
             assert!(arg.key_spec.is_none_or(|index| usize::from(index) < keys.len()), "{name}: {}", arg.name);
-            assert!(arg.token.is_none_or(|token| token == token.to_ascii_uppercase()), "{name}: {}", arg.name);
+            let is_unit = |token: &str| matches!(token, "m" | "km" | "ft" | "mi");
+            let token_fits = |token: &str| is_unit(token) || token == token.to_ascii_uppercase();
+            assert!(arg.token.is_none_or(token_fits), "{name}: {}", arg.name);
             check_args(name, arg.args, keys);
         }
     }

@@ -40,6 +40,8 @@ pub enum Fate {
 
 /// What a client waits for: its next request runs only then. The connection polls it, and writes the reply.
 pub enum Waiting {
+    /// What it wrote is to be on replicas.
+    Replicas { until_ms: Option<u64> },
     /// The end of the process; raised when it cannot be.
     ProcessEnd(Failure),
     /// The end of a job; the outcome is there when the client is woken.

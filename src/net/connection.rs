@@ -571,6 +571,13 @@ impl Connection {
         let mut text = Vec::new();
         let mut reply = Reply::new(&mut text, self.session.protocol);
         match *waiting {
+            Waiting::Replicas { until_ms } => {
+                if until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
+                    wait_until(&mut self.wait_timer, cx, until_ms, worker.now_ms);
+                    return true;
+                }
+                reply.integer(0);
+            }
             Waiting::ProcessEnd(ref failure) => {
                 if !failure.load(Ordering::Acquire) {
                     return true;

@@ -48,6 +48,11 @@ impl TcpListening {
         TcpListening { runtime, bound: Mutex::default() }
     }
 
+    /// Listens nowhere any more, once the runtime has run what was under way.
+    pub fn close(&self) {
+        self.bound.lock().drain(..).for_each(|bound| bound.task.abort());
+    }
+
     /// Listens where `config` says and nowhere else; gives the number of listeners. Addresses that stay are left
     /// alone. If one cannot be bound, everything stays as it was. An address with a leading `-` may be missing.
     pub fn change(&self, config: &Config, acceptor: &Arc<Acceptor>) -> io::Result<usize> {

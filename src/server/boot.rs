@@ -122,7 +122,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     cron::start(&engine).map_err(|error| format!("Can't start the background threads: {error}"))?;
 
     let acceptor = Arc::new(Acceptor { engine: engine.clone(), workers: handles });
-    let listening = TcpListening::new(tokio::runtime::Handle::current());
+    let listening = Arc::new(TcpListening::new(tokio::runtime::Handle::current()));
     let tcp_count = listening.change(&config, &acceptor).map_err(|reason| {
         tracing::warn!("Warning: {reason}");
         tracing::warn!("Failed listening on port {} (TCP), aborting.", config.port);
@@ -141,7 +141,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
         }
     };
     let loaded = if Service::finds_data(&directory, &config) { None } else { Some(load()?) };
-    install_config_hook(&engine, listening, acceptor.clone());
+    install_config_hook(&engine, listening.clone(), acceptor.clone());
     let pid_file = PidFile::write(&config);
     if config.always_show_logo {
         show_banner(&config);
@@ -204,6 +204,9 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
         // Somebody may have removed it before.
         let _ = std::fs::remove_file(path);
     }
+    // Ahead of its clients' connections: who sees one end finds nobody there.
+    listening.close();
+    tokio::task::yield_now().await;
     drop(pid_file);
     tracing::warn!("Cairn is now ready to exit, bye bye...");
     // Workers are in the middle of whatever they do; the process ends under them.
@@ -211,7 +214,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
 }
 
 /// What CONFIG SET changes outside the configuration itself. Whatever may fail comes first.
-fn install_config_hook(engine: &Engine, listening: TcpListening, acceptor: Arc<Acceptor>) {
+fn install_config_hook(engine: &Engine, listening: Arc<TcpListening>, acceptor: Arc<Acceptor>) {
     let oom_score = OomScore::default();
     if let Err(reason) = oom_score.follow(&Config::default(), &engine.config.load()) {
         tracing::warn!("Unable to set the out-of-memory score: {reason}");

@@ -37,14 +37,13 @@ pub fn is_flush_mode(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"sync") || word.eq_ignore_ascii_case(b"async")
 }
 
-/// SCRIPT DEBUG YES | SYNC | NO
-pub fn debug(_: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let is = |word: &[u8]| args[2].eq_ignore_ascii_case(word);
-    Err(ReplyError::of(if is(b"yes") || is(b"sync") || is(b"no") {
-        "ERR Scripts cannot be debugged on this server"
-    } else {
-        "ERR Use SCRIPT DEBUG YES/SYNC/NO"
-    }))
+/// SCRIPT DEBUG YES | SYNC | NO. There is no debugger: scripts run as ever.
+pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    if !["yes", "sync", "no"].iter().any(|mode| args[2].eq_ignore_ascii_case(mode.as_bytes())) {
+        return Err(ReplyError::of("ERR Use SCRIPT DEBUG YES/SYNC/NO"));
+    }
+    cx.reply.ok();
+    Ok(())
 }
 
 /// SCRIPT HELP
@@ -54,7 +53,7 @@ pub fn help(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
         "SCRIPT",
         &[
             "DEBUG (YES|SYNC|NO)",
-            "    Choose whether scripts are debugged, which this server does not do.",
+            "    Accepted and without effect: there is no debugger.",
             "EXISTS <sha1> [<sha1> ...]",
             "    Tell which of these scripts are kept.",
             "FLUSH [ASYNC|SYNC]",

@@ -248,6 +248,10 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .keys(&[keys_from(1, 1, RM | DELETE)])
         .args(&[key("key", 0).multiple()]),
+    row("wait", 3, NOSCRIPT | BLOCKING, CONNECTION, persistence::wait_for_replicas)
+        .doc("3.0.0", "Waits until what the client wrote has reached so many replicas.", "O(1)")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .args(&[integer("numreplicas"), integer("timeout")]),
     row("waitaof", 4, NOSCRIPT | BLOCKING, CONNECTION, persistence::waitaof)
         .doc("7.2.0", "Waits until what the client wrote is durable here and on so many replicas.", "O(1)")
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])

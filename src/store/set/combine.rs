@@ -108,23 +108,22 @@ mod tests {
                 .collect();
             let sets: Vec<LooseSet> = models.iter().enumerate().map(|(at, model)| made(model, at % 2 == 1)).collect();
             let views: Vec<SetRef> = sets.iter().map(LooseSet::view).collect();
-            let told = |walk: &dyn Fn(&mut dyn FnMut(Element<'_>))| {
-                let mut told = Vec::new();
-                walk(&mut |member| told.push(member.integer().unwrap() as u64));
+            let number = |member: Element<'_>| member.integer().unwrap() as u64;
+            let sorted = |mut told: Vec<u64>| {
                 told.sort();
                 told
             };
-            let shared = told(&|visit| {
-                intersection(&views, |member| {
-                    visit(member);
-                    ControlFlow::Continue(())
-                });
+            let (mut shared, mut all, mut left) = (Vec::new(), Vec::new(), Vec::new());
+            intersection(&views, |member| {
+                shared.push(number(member));
+                ControlFlow::Continue(())
             });
+            union(&views, |member| all.push(number(member)));
+            difference(views[0], &views[1..], |member| left.push(number(member)));
+            let (shared, all, left) = (sorted(shared), sorted(all), sorted(left));
             let expected = models[0].iter().filter(|member| models.iter().all(|model| model.contains(member)));
             assert!(shared.iter().eq(expected));
-            let all = told(&|visit| union(&views, |member| visit(member)));
             assert!(all.iter().eq(models.iter().flatten().collect::<BTreeSet<_>>()));
-            let left = told(&|visit| difference(views[0], &views[1..], |member| visit(member)));
             let expected = models[0].iter().filter(|member| !models[1..].iter().any(|model| model.contains(member)));
             assert!(left.iter().eq(expected));
         }
