@@ -26,9 +26,12 @@ pub fn size_class(size: usize) -> usize {
     }
 }
 
-/// Counters, one a thread; threads beyond share the last one.
+/// Counters, one a thread.
 const COUNTERS: usize = 128;
+/// Of all threads that came when the others were taken.
 const SHARED_COUNTER: usize = COUNTERS - 1;
+/// Of all threads that work aside.
+const ASIDE_COUNTER: usize = COUNTERS - 2;
 const NO_COUNTER: usize = usize::MAX;
 
 /// On a cache line of its own. Memory may be freed by another thread than took it, so one alone may be negative.
@@ -46,7 +49,8 @@ thread_local! {
 fn own_counter() -> usize {
     OWN.with(|own| match own.get() {
         NO_COUNTER => {
-            let index = THREADS_SEEN.fetch_add(1, Ordering::Relaxed).min(SHARED_COUNTER);
+            let index = THREADS_SEEN.fetch_add(1, Ordering::Relaxed);
+            let index = if index < ASIDE_COUNTER { index } else { SHARED_COUNTER };
             own.set(index);
             index
         }
@@ -58,18 +62,33 @@ fn own_counter() -> usize {
 fn count(bytes: i64) {
     let index = own_counter();
     let counter = &THREADS[index].0;
-    if index < SHARED_COUNTER {
+    if index < ASIDE_COUNTER {
         counter.store(counter.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
     } else {
         counter.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
-/// Bytes that the process has allocated and not freed, as of now: a few nanoseconds a thread.
+fn counted(index: usize) -> i64 {
+    THREADS[index].0.load(Ordering::Relaxed)
+}
+
+/// Bytes that the process has allocated and not freed, as of now, but for what works aside: a few nanoseconds a thread.
 pub fn used_bytes() -> u64 {
-    let seen = THREADS_SEEN.load(Ordering::Relaxed).min(COUNTERS);
-    let sum: i64 = THREADS[..seen].iter().map(|counter| counter.0.load(Ordering::Relaxed)).sum();
-    sum.max(0) as u64
+    let seen = THREADS_SEEN.load(Ordering::Relaxed).min(ASIDE_COUNTER);
+    let sum: i64 = (0..seen).map(counted).sum();
+    (sum + counted(SHARED_COUNTER)).max(0) as u64
+}
+
+/// Bytes that threads which work aside have allocated and not freed.
+pub fn aside_bytes() -> u64 {
+    counted(ASIDE_COUNTER).max(0) as u64
+}
+
+/// Counts what this thread allocates from now on apart. For threads that keep no data for others: their buffers come and
+/// go, and must not count against a limit for the data set.
+pub fn work_aside() {
+    OWN.with(|own| own.set(ASIDE_COUNTER));
 }
 
 /// What this thread has allocated less what it has freed: differences tell what happened in between.
@@ -209,6 +228,12 @@ mod tests {
             own_bytes() - before
         });
         assert_eq!(freed_elsewhere.join().unwrap(), -1280);
+        let aside = std::thread::spawn(|| {
+            work_aside();
+            let kept = Vec::<u8>::with_capacity(1 << 20);
+            (aside_bytes(), kept.capacity())
+        });
+        assert!(aside.join().unwrap().0 >= 1 << 20);
     }
 
     #[test]

@@ -271,6 +271,8 @@ fn memory(cx: &mut Cx<'_>, text: &mut Text) {
     ]);
     text.field("mem_clients_normal", overview.clients_bytes);
     text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
+    // What the threads of log and snapshots hold: beside used_memory, as a forked child's would be.
+    text.field("mem_background", memory::aside_bytes());
     text.field("mem_allocator", memory::allocator_name());
     text.field("active_defrag_running", 0);
     text.field("lazyfree_pending_objects", RECLAIMER.pending_count());

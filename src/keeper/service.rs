@@ -23,6 +23,7 @@ use super::snapshot::Written;
 use super::{LOG_DIRECTORY, functions, live_snapshot, recovery, snapshot};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
+use crate::base::memory;
 use crate::config::Config;
 use crate::config::choices::AppendFsync;
 use crate::engine::Engine;
@@ -192,6 +193,11 @@ impl Service {
     }
 
     fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let work = move || {
+            // What settling, compaction and snapshots hold for a moment is no part of the data set.
+            memory::work_aside();
+            work();
+        };
         let thread = std::thread::Builder::new().name(name.into()).spawn(work)?;
         let mut threads = self.threads.lock();
         threads.retain(|thread| !thread.is_finished());

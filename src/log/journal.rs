@@ -46,7 +46,7 @@ use super::segment::{HEADER_BYTES, Segment, Writer};
 use super::storage::Storage;
 use super::sync::{self, Policy, Rounds, SyncCounts};
 use super::transaction::{Change, Parts};
-use crate::base::clock;
+use crate::base::{clock, memory};
 
 /// The generation of segments that the server found when it started.
 pub const RECOVERED_GENERATION: u64 = 0;
@@ -135,10 +135,8 @@ impl Journal {
         let core = Arc::new(core);
         let filler = Arc::clone(&core);
         let syncer = Arc::clone(&core);
-        let threads = vec![
-            thread::Builder::new().name("log-filler".into()).spawn(move || filler::run(&filler))?,
-            thread::Builder::new().name("log-sync".into()).spawn(move || sync::run(&syncer))?,
-        ];
+        let threads =
+            vec![aside("log-filler", move || filler::run(&filler))?, aside("log-sync", move || sync::run(&syncer))?];
         Ok(Arc::new(Journal { core, threads: Mutex::new(threads), cutting: Mutex::new(()) }))
     }
 
@@ -342,6 +340,14 @@ impl Drop for Journal {
         self.core.filler.stop();
         self.join();
     }
+}
+
+/// Starts a thread whose memory is not the data set's.
+fn aside(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(move || {
+        memory::work_aside();
+        work();
+    })
 }
 
 #[cfg(test)]
