@@ -129,6 +129,7 @@ mod tests {
     #[test]
     fn monitors_see_what_ran() {
         let mut server = TestServer::with_config(|config| config.requirepass = "secret".into());
+        (0..2).for_each(|client| assert_eq!(server.run_as(client, "AUTH secret"), "+OK\r\n"));
         assert_eq!(server.run_as(1, "MONITOR"), "+OK\r\n");
         assert_eq!(server.run_as(1, "MONITOR"), "");
         let commands = [
