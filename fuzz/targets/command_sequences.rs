@@ -228,7 +228,7 @@ impl Bench {
         for engine in [&self.engine, &self.second] {
             for id in SlotId::all() {
                 let mut slot = engine.keyspace.lock(id);
-                for index in 0..slot.dbs().count() as DbIndex {
+                for index in 0..slot.db_end() {
                     drop(slot.take_db(index));
                 }
             }

@@ -97,6 +97,17 @@ pub fn own_bytes() -> i64 {
     THREADS[own_counter()].0.load(Ordering::Relaxed)
 }
 
+/// Numbers of the allocator that are as wide as an address, by the names of jemalloc's mallctl.
+const ALLOCATOR_NUMBERS: &[&[u8]] = &[b"arenas.page\0", b"arenas.quantum\0", b"arenas.tcache_max\0"];
+
+/// One of the allocator's numbers.
+pub fn allocator_number(name: &[u8]) -> Option<u64> {
+    let name = ALLOCATOR_NUMBERS.iter().find(|known| known.strip_suffix(b"\0") == Some(name))?;
+    // SAFETY: the name ends with a zero byte, and what it names is as wide as an address.
+    let number: usize = unsafe { tikv_jemalloc_ctl::raw::read(name) }.ok()?;
+    Some(number as u64)
+}
+
 /// The process's allocator, which counts.
 pub struct CountedAllocator;
 

@@ -11,7 +11,9 @@ use super::registry::Command;
 use super::spec::{ADMIN, FAST, SKIP_MONITOR, SKIP_SLOWLOG};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
+use crate::config::Config;
 use crate::engine::effect::{Effect, bytes_for_request};
+use crate::engine::session::Waiting;
 use crate::engine::{Engine, Session, Worker};
 use crate::log::health::Stopped;
 use crate::resp::ReplyError;
@@ -132,6 +134,28 @@ pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &
     if failed {
         own.failed_calls.add(1);
     }
+    // What a client waits in is told of once it is over.
+    if !matches!(session.waiting, Some(Waiting::Keys(_))) {
+        record_if_slow(worker, session, command, args, nanos, config);
+    }
+    if worker.engine.clients.has_monitors() && !command.has(SKIP_MONITOR | ADMIN) {
+        feed_monitors(&worker.engine, session, args);
+    }
+    if !session.redacted.is_empty() {
+        session.redacted.clear();
+    }
+}
+
+/// Tells the slow log and the latency events of a call that took long.
+#[inline]
+pub fn record_if_slow(
+    worker: &Worker,
+    session: &Session,
+    command: &Command,
+    args: &[&[u8]],
+    nanos: u64,
+    config: &Config,
+) {
     let slow_us = config.slowlog_log_slower_than;
     if slow_us >= 0 && nanos >= slow_us as u64 * 1000 && !command.has(SKIP_SLOWLOG) {
         record_slow(worker, session, args, nanos / 1000, config.slowlog_max_len as usize);
@@ -140,12 +164,6 @@ pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &
     if threshold_ms > 0 && nanos >= threshold_ms * 1_000_000 {
         let event = if command.has(FAST) { "fast-command" } else { "command" };
         worker.engine.latency.record(event, nanos / 1_000_000, worker.now_ms / 1000);
-    }
-    if worker.engine.clients.has_monitors() && !command.has(SKIP_MONITOR | ADMIN) {
-        feed_monitors(&worker.engine, session, args);
-    }
-    if !session.redacted.is_empty() {
-        session.redacted.clear();
     }
 }
 

@@ -17,6 +17,7 @@ use super::dispatch::{add_slots, run_handler};
 use super::listeners;
 use super::lookup::Lookup;
 use super::registry::{self, CommandId};
+use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::base::long_double::LongDouble;
 use crate::base::number::parse_i64;
@@ -234,7 +235,7 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
     cx.space.serve(wait.db, !wait.no_touch);
 
     let args: SmallVec<[&[u8]; 8]> = wait.arguments.iter().map(Vec::as_slice).collect();
-    let start = cx.reply.len();
+    let (start, started) = (cx.reply.len(), clock::ticks());
     let failed = match reserve(cx, &args) {
         Ok(()) => run_handler(cx, &args),
         Err(error) => {
@@ -249,6 +250,8 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
         if failed {
             cx.worker.stats.commands[cx.command.id.index()].failed_calls.add(1);
         }
+        let took_ns = clock::ticks().nanos_since(started);
+        account::record_if_slow(cx.worker, cx.session, cx.command, &args, took_ns, cx.worker.config());
         let space = &mut cx.space;
         waiter.answer(reply, |id, work| work(space.slot(id)));
     }

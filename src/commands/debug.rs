@@ -11,6 +11,7 @@ use super::config::rewrite_file;
 use super::context::{Cx, Outcome};
 use super::debug_data as data;
 use crate::base::glob;
+use crate::base::memory;
 use crate::base::number::parse_i64;
 use crate::base::random;
 use crate::config::text;
@@ -60,6 +61,12 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             tracing::info!("Changing the replication id, as DEBUG CHANGE-REPL-ID asks.");
             *cx.engine().replication_id.lock() = random::hex_id(20);
             cx.reply.ok();
+            Ok(())
+        }
+        (b"mallctl", [name]) => {
+            let number = memory::allocator_number(name);
+            let number = number.ok_or(ReplyError::of("ERR mallctl: no such name, or not one that is known here"))?;
+            cx.reply.integer(number as i64);
             Ok(())
         }
         (b"config-rewrite-force-all", []) => rewrite_file(cx, true),

@@ -187,11 +187,11 @@ impl<'e> Run<'e> {
             if args.is_empty() {
                 continue;
             }
-            if let Some(until_ms) = self.paused_until_ms(session, &resolved.command) {
+            if let Some(until_ms) = self.paused_until_ms(session, &resolved.command, args) {
                 return Some(Progress { requests: index, hold: Some(Hold::Pause { until_ms }) });
             }
             if self.engine.persistence.obstacles() & obstacle::PRESSURE != 0
-                && let Some(delay_ms) = self.throttle_ms(session, &resolved.command)
+                && let Some(delay_ms) = self.throttle_ms(session, &resolved.command, args)
             {
                 return Some(Progress { requests: index, hold: Some(Hold::Throttle { delay_ms }) });
             }
@@ -237,26 +237,45 @@ impl<'e> Run<'e> {
 
     /// Whether CLIENT PAUSE holds this request back, and until when.
     #[inline]
-    fn paused_until_ms(self, session: &Session, command: &Result<&'static Command, Unknown>) -> Option<u64> {
+    fn paused_until_ms(
+        self,
+        session: &Session,
+        command: &Result<&'static Command, Unknown>,
+        args: &[&[u8]],
+    ) -> Option<u64> {
         let (kind, until_ms) = self.engine.pause.now(self.worker.now_ms)?;
         let Ok(command) = command else { return None };
+        // What is not well-formed is told so at once.
+        if !command.spec.accepts(args.len()) {
+            return None;
+        }
         let held = match kind {
             PauseKind::All => true,
-            PauseKind::Write if command.has(RUNS_QUEUE) => session
-                .transaction
-                .iter()
-                .flat_map(|transaction| &transaction.queue)
-                .any(|queued| may_write(registry::by_id(CommandId(queued.command)))),
-            PauseKind::Write => may_write(command),
+            PauseKind::Write if command.has(RUNS_QUEUE) => {
+                session.transaction.iter().flat_map(|transaction| &transaction.queue).any(|queued| {
+                    let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
+                    may_write(self.worker, registry::by_id(CommandId(queued.command)), &args)
+                })
+            }
+            PauseKind::Write => may_write(self.worker, command, args),
         };
         held.then_some(until_ms)
     }
 
     /// How long this request must wait for settling to catch up, once.
     #[cold]
-    fn throttle_ms(self, session: &mut Session, command: &Result<&'static Command, Unknown>) -> Option<u64> {
-        let writes =
-            command.is_ok_and(|command| command.has(RUNS_QUEUE) || may_write(command) && !queues(session, command));
+    fn throttle_ms(
+        self,
+        session: &mut Session,
+        command: &Result<&'static Command, Unknown>,
+        args: &[&[u8]],
+    ) -> Option<u64> {
+        let writes = command.is_ok_and(|command| {
+            command.has(RUNS_QUEUE)
+                || command.spec.accepts(args.len())
+                    && may_write(self.worker, command, args)
+                    && !queues(session, command)
+        });
         if !writes || std::mem::take(&mut session.throttled) {
             return None;
         }
@@ -524,6 +543,7 @@ impl<'e> Run<'e> {
                 waits: Waits::Allowed,
             };
             cx.space.events.wanted = self.worker.wanted_events();
+            cx.space.keeps_expired = self.engine.pause.now(self.worker.now_ms).is_some();
             // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
             if passage.is_none() && !command.has(ALLOW_BUSY) {
                 *passage = self.enter();
@@ -682,7 +702,11 @@ fn writes(session: &Session, command: &Command) -> bool {
     command.has(WRITE)
 }
 
-fn may_write(command: &Command) -> bool {
+/// Whether a call may put something into the log or the replication stream.
+fn may_write(worker: &Worker, command: &Command, args: &[&[u8]]) -> bool {
+    if command.has(RUNS_SCRIPT) {
+        return script::may_write(worker, command, args);
+    }
     command.has(WRITE | MAY_REPLICATE)
 }
 

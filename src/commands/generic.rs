@@ -2,13 +2,14 @@
 
 use super::account::{reserve, stopped_log};
 use super::arguments::Arguments;
-use super::context::{Cx, Outcome};
+use super::context::{Cx, Outcome, Waits};
 use super::creation::{creation_bytes, tell_made};
 use crate::base::key_slot::SlotId;
 use crate::engine::Space;
 use crate::engine::effect::Effect;
 use crate::engine::notify::{GENERIC, NEW};
 use crate::engine::persistence::JobKind;
+use crate::engine::session::Waiting;
 use crate::resp::ReplyError;
 use crate::store::reclaim::{self, RECLAIMER};
 use crate::store::{Db, DbIndex, Entry};
@@ -238,8 +239,14 @@ pub fn flushall(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     free(flush(cx, 0..databases)?, lazily);
     // Without a log, the file of the last save would bring back what is gone.
     if !cx.space.is_followed() && !cx.config().save.is_empty() && !cx.session.loads {
-        // A save under way counts as one that is too old, so the next save point comes in time.
-        let _ = cx.engine().persistence.ask(JobKind::Save);
+        // A save under way may be too old; the next save point comes in time.
+        let asked = cx.engine().persistence.ask_and_wait(JobKind::Save, &cx.session.handle);
+        if cx.waits == Waits::Allowed
+            && let Ok(outcome) = asked
+        {
+            cx.session.waiting = Some(Waiting::Job(outcome));
+            return Ok(());
+        }
     }
     cx.reply.ok();
     Ok(())

@@ -197,7 +197,7 @@ impl Scratch {
             outcome = record.map_err(ReplayError::Effect).and_then(|record| self.replayer.apply(&record));
         }
         let mut guard = self.engine.keyspace.lock(slot);
-        let databases = guard.dbs().count() as DbIndex;
+        let databases = guard.db_end();
         for index in 0..databases {
             let db = guard.take_db(index);
             let mut cursor = 0;

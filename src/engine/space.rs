@@ -84,6 +84,8 @@ pub struct Space<'a> {
     pub changes: u64,
     /// What the command under way did.
     pub effect: Effect,
+    /// While clients are paused, nothing goes by time: an expired key is not seen, but stays.
+    pub keeps_expired: bool,
     /// Whether the last edit left nothing of its collection, so that its key went.
     pub spent: bool,
     /// What it did to keys, for those who listen.
@@ -162,6 +164,7 @@ impl<'a> Space<'a> {
             access_now: clock.fresh(),
             changes: 0,
             effect: Effect::default(),
+            keeps_expired: false,
             spent: false,
             events: KeyEvents::default(),
             followers,
@@ -315,7 +318,7 @@ impl<'a> Space<'a> {
 
     #[cold]
     fn expire(&mut self, place: Place, at: At, key: &[u8]) {
-        if !self.may_expire(effect::removal_bytes(key)) {
+        if self.keeps_expired || !self.may_expire(effect::removal_bytes(key)) {
             return;
         }
         let (index, hasher) = (self.db, self.keyspace.hasher());

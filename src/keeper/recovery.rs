@@ -18,7 +18,6 @@ use crate::log::slot_index::SlotIndex;
 use crate::log::slot_reader::SlotFault;
 use crate::log::tables::Version;
 use crate::rdb::payload::{self, PayloadBuffer};
-use crate::store::DbIndex;
 use crate::store::limits::Limits;
 use crate::store::table::CURSOR_END;
 
@@ -119,7 +118,7 @@ pub fn recode(engine: &Engine) -> Result<(), String> {
     let mut values = PayloadBuffer::with_limits(Limits::of(&engine.config.load()));
     for slot in SlotId::all() {
         let mut guard = engine.keyspace.lock(slot);
-        let databases = guard.dbs().count() as DbIndex;
+        let databases = guard.db_end();
         for index in 0..databases {
             let old = guard.take_db(index);
             let mut entries = Vec::new();
@@ -143,7 +142,7 @@ pub fn recode(engine: &Engine) -> Result<(), String> {
 /// Forgets what a slot holds.
 pub fn empty(engine: &Engine, slot: SlotId) {
     let mut guard = engine.keyspace.lock(slot);
-    let databases = guard.dbs().count() as DbIndex;
+    let databases = guard.db_end();
     for index in 0..databases {
         drop(guard.take_db(index));
     }

@@ -31,7 +31,8 @@ pub fn run(engine: Arc<Engine>) {
         let config = engine.config.load();
         let period_ms = 1000 / u64::from(config.hz.max(1));
         std::thread::sleep(Duration::from_millis(period_ms));
-        if engine.active_expiry.load(Ordering::Relaxed) && !engine.persistence.is_loading() {
+        let is_paused = engine.pause.now(clock::unix_ms()).is_some();
+        if engine.active_expiry.load(Ordering::Relaxed) && !engine.persistence.is_loading() && !is_paused {
             let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
             cycle.run(&engine, period_ms * 10 * percent);
         }

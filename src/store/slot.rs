@@ -150,8 +150,8 @@ type Watchers = HashMap<(DbIndex, Box<[u8]>), SmallVec<[WatchFlag; 1]>>;
 /// What few slots have: keys in other databases than 0, keys that are watched, and keys that are waited for.
 #[derive(Default)]
 struct Extra {
-    /// Database `n` stands at `n - 1`.
-    others: Vec<Db>,
+    /// In the order of their numbers, which are few.
+    others: Vec<(DbIndex, Db)>,
     watchers: Watchers,
     waiters: Waiters,
 }
@@ -160,7 +160,7 @@ impl Extra {
     fn is_idle(&self) -> bool {
         self.watchers.is_empty()
             && self.waiters.is_empty()
-            && self.others.iter().all(|db| db.is_empty() && db.table.memory_bytes() == 0)
+            && self.others.iter().all(|(_, db)| db.is_empty() && db.table.memory_bytes() == 0)
     }
 }
 
@@ -170,7 +170,10 @@ impl SlotData {
     pub fn db(&self, index: DbIndex) -> Option<&Db> {
         match index {
             0 => Some(&self.first),
-            _ => self.extra.as_ref()?.others.get(usize::from(index) - 1),
+            _ => {
+                let others = &self.extra.as_ref()?.others;
+                others.iter().find(|(other, _)| *other == index).map(|(_, db)| db)
+            }
         }
     }
 
@@ -180,17 +183,23 @@ impl SlotData {
             return &mut self.first;
         }
         let others = &mut self.extra.get_or_insert_default().others;
-        let at = usize::from(index) - 1;
-        if others.len() <= at {
-            others.resize_with(at + 1, Db::default);
-        }
-        &mut others[at]
+        let at = others.binary_search_by_key(&index, |(other, _)| *other).unwrap_or_else(|at| {
+            others.reserve_exact(1);
+            others.insert(at, (index, Db::default()));
+            at
+        });
+        &mut others[at].1
     }
 
-    /// The databases that hold or held keys, with their numbers.
+    /// The databases that hold or held keys, in the order of their numbers.
     pub fn dbs(&self) -> impl Iterator<Item = (DbIndex, &Db)> {
         let others = self.extra.as_ref().map_or(&[][..], |extra| &extra.others);
-        std::iter::once(&self.first).chain(others).enumerate().map(|(index, db)| (index as DbIndex, db))
+        std::iter::once((0, &self.first)).chain(others.iter().map(|(index, db)| (*index, db)))
+    }
+
+    /// The number after the last of them.
+    pub fn db_end(&self) -> DbIndex {
+        self.dbs().map(|(index, _)| index + 1).last().unwrap_or_default()
     }
 
     /// Brings the entry of a key of database 0 towards the cache.

@@ -2,6 +2,7 @@
 
 use crate::commands::registry::Command;
 use crate::engine::Worker;
+use crate::engine::script::flags;
 use crate::engine::script::registry::KnownReach;
 use crate::engine::script::{Reach, Runnable};
 
@@ -39,6 +40,18 @@ pub fn find(worker: &Worker, command: &Command, args: &[&[u8]]) -> Option<Runnab
         Naming::Sha => cache.with_sha(scripts, hasher, args[1]).map(Runnable::Script),
         Naming::Function => worker.engine.libraries.function(args[1]).map(Runnable::Function),
     }
+}
+
+/// Whether the call may change something, as far as what it runs says.
+pub fn may_write(worker: &Worker, command: &Command, args: &[&[u8]]) -> bool {
+    let flags = match find(worker, command, args) {
+        Some(Runnable::Script(script)) => Some(script.flags),
+        Some(Runnable::Function(function)) => Some(function.flags),
+        // What is not well-formed runs nothing.
+        None if naming(command) == Naming::Body => flags::of_script(args[1]).ok().map(|(flags, _)| flags),
+        None => None,
+    };
+    !is_read_only(command) && flags.is_some_and(|flags| flags & flags::NO_WRITES == 0)
 }
 
 /// Which slots a run needs.

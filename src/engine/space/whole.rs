@@ -171,7 +171,7 @@ impl Space<'_> {
                 }
             }
             let slot = self.slot(id);
-            let end = databases.end.min(slot.dbs().count() as DbIndex);
+            let end = databases.end.min(slot.db_end());
             for index in databases.start..end {
                 let db = self.slot(id).take_db(index);
                 if !db.is_empty() {
