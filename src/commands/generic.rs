@@ -2,7 +2,7 @@
 
 use super::account::{reserve, stopped_log};
 use super::arguments::Arguments;
-use super::context::{Cx, Outcome, Waits};
+use super::context::{Cx, Outcome};
 use super::creation::{creation_bytes, tell_made};
 use crate::base::key_slot::SlotId;
 use crate::engine::Space;
@@ -241,7 +241,7 @@ pub fn flushall(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     if !cx.space.is_followed() && !cx.config().save.is_empty() && !cx.session.loads {
         // A save under way may be too old; the next save point comes in time.
         let asked = cx.engine().persistence.ask_and_wait(JobKind::Save, &cx.session.handle);
-        if cx.waits == Waits::Allowed
+        if !cx.may_not_wait()
             && let Ok(outcome) = asked
         {
             cx.session.waiting = Some(Waiting::Job(outcome));

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::arguments::Arguments;
-use super::context::{Cx, Outcome, Waits};
+use super::context::{Cx, Outcome};
 use crate::engine::persistence::{Busy, JobKind};
 use crate::engine::session::Waiting;
 use crate::resp::ReplyError;
@@ -83,7 +83,7 @@ pub fn wait_for_replicas(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         reader.fail(ReplyError::of("ERR timeout is negative"));
     }
     reader.finish()?;
-    if replicas <= 0 || cx.waits == Waits::Denied {
+    if replicas <= 0 || cx.may_not_wait() {
         cx.reply.integer(0);
         return Ok(());
     }

@@ -200,7 +200,7 @@ mod tests {
             (1.5e-7, 14, "1.5e-07"),
             (0.0001, 14, "0.0001"),
             (f64::INFINITY, 14, "inf"),
-            (2.625, 2, "2.62"),
+            (2.625, 3, "2.62"),
             (99.99, 2, "1e+02"),
         ] {
             assert_eq!(number_text(number, precision), text);
