@@ -151,15 +151,20 @@ type Watchers = HashMap<(DbIndex, Box<[u8]>), SmallVec<[WatchFlag; 1]>>;
 #[derive(Default)]
 struct Extra {
     /// In the order of their numbers, which are few.
-    others: Vec<(DbIndex, Db)>,
+    others: SmallVec<[(DbIndex, Db); 1]>,
+    attention: Option<Box<Attention>>,
+}
+
+/// Who is to be told of changes to keys.
+#[derive(Default)]
+struct Attention {
     watchers: Watchers,
     waiters: Waiters,
 }
 
 impl Extra {
     fn is_idle(&self) -> bool {
-        self.watchers.is_empty()
-            && self.waiters.is_empty()
+        self.attention.as_ref().is_none_or(|attention| attention.is_empty())
             && self.others.iter().all(|(_, db)| db.is_empty() && db.table.memory_bytes() == 0)
     }
 }
@@ -184,7 +189,6 @@ impl SlotData {
         }
         let others = &mut self.extra.get_or_insert_default().others;
         let at = others.binary_search_by_key(&index, |(other, _)| *other).unwrap_or_else(|at| {
-            others.reserve_exact(1);
             others.insert(at, (index, Db::default()));
             at
         });
@@ -227,23 +231,42 @@ impl SlotData {
         }
     }
 
+    #[inline]
+    fn attention(&self) -> Option<&Attention> {
+        self.extra.as_ref()?.attention.as_deref()
+    }
+
+    fn attention_mut(&mut self) -> &mut Attention {
+        self.extra.get_or_insert_default().attention.get_or_insert_default()
+    }
+
+    /// Runs `change` on who is to be told, if anybody is.
+    fn change_attention(&mut self, change: impl FnOnce(&mut Attention)) {
+        let Some(extra) = &mut self.extra else { return };
+        let Some(attention) = &mut extra.attention else { return };
+        change(attention);
+        if attention.is_empty() {
+            extra.attention = None;
+        }
+        self.drop_idle_extra();
+    }
+
     // ---- watched keys -----------------------------------------------------------------------------------------
 
     pub fn watch(&mut self, db: DbIndex, key: &[u8], flag: &WatchFlag) {
-        let watchers = &mut self.extra.get_or_insert_default().watchers;
-        watchers.entry((db, key.into())).or_default().push(flag.clone());
+        self.attention_mut().watchers.entry((db, key.into())).or_default().push(flag.clone());
     }
 
     pub fn unwatch(&mut self, db: DbIndex, key: &[u8], flag: &WatchFlag) {
-        let Some(extra) = &mut self.extra else { return };
-        let watched = (db, Box::<[u8]>::from(key));
-        if let Some(flags) = extra.watchers.get_mut(&watched) {
-            flags.retain(|other| !Arc::ptr_eq(other, flag));
-            if flags.is_empty() {
-                extra.watchers.remove(&watched);
+        self.change_attention(|attention| {
+            let watched = (db, Box::<[u8]>::from(key));
+            if let Some(flags) = attention.watchers.get_mut(&watched) {
+                flags.retain(|other| !Arc::ptr_eq(other, flag));
+                if flags.is_empty() {
+                    attention.watchers.remove(&watched);
+                }
             }
-        }
-        self.drop_idle_extra();
+        });
     }
 
     /// Tells the transactions that watch `key` that it changed. Gives whether anybody waits for the key: then whoever
@@ -252,14 +275,15 @@ impl SlotData {
     #[must_use]
     pub fn touch(&self, db: DbIndex, key: &[u8]) -> bool {
         match &self.extra {
-            Some(extra) if !extra.watchers.is_empty() || !extra.waiters.is_empty() => extra.touch(db, key),
-            _ => false,
+            Some(extra) => extra.attention.as_ref().is_some_and(|attention| attention.touch(db, key)),
+            None => false,
         }
     }
 
     /// The watched keys of this slot.
     pub fn watched_keys(&self) -> impl Iterator<Item = (DbIndex, &[u8])> {
-        self.extra.iter().flat_map(|extra| extra.watchers.keys().map(|(db, key)| (*db, &key[..])))
+        let attention = self.attention().into_iter();
+        attention.flat_map(|attention| attention.watchers.keys().map(|(db, key)| (*db, &key[..])))
     }
 
     // ---- keys waited for --------------------------------------------------------------------------------------
@@ -267,22 +291,23 @@ impl SlotData {
     /// Who waits for keys of this slot, if anybody does.
     #[inline]
     pub fn waiters(&self) -> Option<&Waiters> {
-        self.extra.as_ref().map(|extra| &extra.waiters).filter(|waiters| !waiters.is_empty())
+        self.attention().map(|attention| &attention.waiters).filter(|waiters| !waiters.is_empty())
     }
 
     pub fn wait(&mut self, db: DbIndex, key: &[u8], waiter: InLine) {
-        self.extra.get_or_insert_default().waiters.join(db, key, waiter);
+        self.attention_mut().waiters.join(db, key, waiter);
     }
 
     pub fn stop_waiting(&mut self, db: DbIndex, key: &[u8], ticket: u64) {
-        if let Some(extra) = &mut self.extra {
-            extra.waiters.leave(db, key, ticket);
-            self.drop_idle_extra();
-        }
+        self.change_attention(|attention| attention.waiters.leave(db, key, ticket));
     }
 }
 
-impl Extra {
+impl Attention {
+    fn is_empty(&self) -> bool {
+        self.watchers.is_empty() && self.waiters.is_empty()
+    }
+
     #[cold]
     fn touch(&self, db: DbIndex, key: &[u8]) -> bool {
         if !self.watchers.is_empty() {
