@@ -45,9 +45,7 @@ impl Own {
     fn tidy(&self) {
         self.runs.set(self.runs.get() + 1);
         if self.runs.get() % RUNS_PER_COLLECTION == 1 {
-            // What is not collected now is later.
-            let _ = self.state.lua.gc_collect();
-            self.bytes.store(self.state.lua.used_memory() as u64, Ordering::Relaxed);
+            self.bytes.store(self.state.tidy() as u64, Ordering::Relaxed);
         }
     }
 }

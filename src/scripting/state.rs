@@ -109,6 +109,15 @@ impl State {
         if self.kept.borrow().contains_key(&library.id) { Ok(()) } else { self.load(library, 0).map(drop) }
     }
 
+    /// Forgets what the server has forgotten and collects the garbage; gives the bytes that are left.
+    pub fn tidy(&self) -> usize {
+        self.sweep_at.set(0);
+        // What is not forgotten or collected now is later.
+        let _ = self.sweep();
+        let _ = self.lua.gc_collect();
+        self.lua.used_memory()
+    }
+
     /// Forgets what the server has forgotten, once there may be much of it.
     fn sweep(&self) -> mlua::Result<()> {
         let mut kept = self.kept.borrow_mut();
