@@ -267,8 +267,8 @@ pub fn lmpop(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// BLMPOP timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]
 pub fn blmpop(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let until_ms = seconds_from(cx.space.now_ms, args[1])?;
     let pop = Pop::read(args, 2)?;
+    let until_ms = seconds_from(cx.space.now_ms, args[1])?;
     match first_list(cx, pop.keys)? {
         Some(key) => pop_with_key(cx, key, pop.side, Some(pop.count)),
         None => wait(cx, args, pop.keys, until_ms),

@@ -432,7 +432,7 @@ fn client_switches() {
         CLIENT CACHING YES                           => -ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled
         CLIENT TRACKING                              => -ERR wrong number of arguments for 'client|tracking' command
         CLIENT TRACKING MAYBE                        => -ERR syntax error
-        CLIENT TRACKING ON                           => -ERR CLIENT TRACKING ON is not supported yet
+        CLIENT TRACKING ON                           => +OK
         CLIENT TRACKING OFF                          => +OK
         CLIENT TRACKING ON REDIRECT 99999            => -ERR The client ID you want redirect to does not exist
         CLIENT TRACKING ON REDIRECT x                => -ERR value is not an integer or out of range

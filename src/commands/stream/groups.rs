@@ -35,6 +35,10 @@ struct Options {
 impl Options {
     fn read(cx: &Cx<'_>, args: &[&[u8]], creates: bool) -> Result<Options, ReplyError> {
         let mut options = Options::default();
+        // Each option once at most.
+        if args.len() > if creates { 8 } else { 7 } {
+            return Err(cx.unknown_subcommand(args));
+        }
         let mut rest = &args[5..];
         while let [word, more @ ..] = rest {
             rest = more;

@@ -94,7 +94,7 @@ impl<'a> Query<'a> {
                 with_scores = true;
             } else if reader.word("LIMIT") {
                 (offset, limit) = (reader.integer(), reader.integer());
-            } else if fixed.reversed.is_none() && reader.word("REV") {
+            } else if reversed.is_none() && reader.word("REV") {
                 reversed = Some(true);
             } else if by.is_none() && reader.word("BYLEX") {
                 by = Some(By::Lex);

@@ -379,7 +379,9 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
     // A short time to live would end on one server while the other still answers.
     let name = command[0].to_ascii_uppercase();
     let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG", b"RESTORE", b"RESTORE-ASKING"].contains(&name.as_slice())
-        || name.windows(2).any(|part| part == b"EX");
+        || name.windows(2).any(|part| part == b"EX")
+        // Nor may a client wait for ever.
+        || [&b"BL"[..], b"BR", b"BZ", b"XREAD"].iter().any(|start| name.starts_with(start));
     let junk = |random: &mut Random| {
         if timed { b"junk".to_vec() } else { value(random) }
     };
