@@ -90,8 +90,8 @@ fn pop(cx: &mut Cx<'_>, args: &[&[u8]], side: Side) -> Outcome {
     let count = match args {
         [_, _] => None,
         [_, _, count] => {
-            let count = integer(count)?;
-            Some(usize::try_from(count).map_err(|_| NOT_POSITIVE)?)
+            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
+            Some(count.ok_or(NOT_POSITIVE)?)
         }
         _ => return Err(ReplyError::wrong_arity(&cx.command.full_name)),
     };

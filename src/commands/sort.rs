@@ -99,14 +99,16 @@ impl<'a> Request<'a> {
                 request.descending = true;
             } else if reader.word("ALPHA") {
                 request.alphabetic = true;
-            } else if reader.option("LIMIT") {
+            } else if reader.option_of("LIMIT", 2) {
                 (request.skip, request.count) = (reader.integer(), reader.integer());
             } else if may_store && reader.option("STORE") {
                 request.store = Some(reader.next_bytes());
             } else if reader.option("BY") {
                 let pattern = Pattern::of(reader.next_bytes());
-                request.unsorted = matches!(pattern, Pattern::Item | Pattern::Constant);
-                if !request.unsorted {
+                let is_constant = matches!(pattern, Pattern::Item | Pattern::Constant);
+                // One of several is enough.
+                request.unsorted |= is_constant;
+                if !is_constant {
                     check_pattern(cx, args, "BY").unwrap_or_else(|error| reader.fail(error));
                 }
                 request.by = Some(pattern);

@@ -35,10 +35,6 @@ struct Options {
 impl Options {
     fn read(cx: &Cx<'_>, args: &[&[u8]], creates: bool) -> Result<Options, ReplyError> {
         let mut options = Options::default();
-        // Each option once at most.
-        if args.len() > if creates { 8 } else { 7 } {
-            return Err(cx.unknown_subcommand(args));
-        }
         let mut rest = &args[5..];
         while let [word, more @ ..] = rest {
             rest = more;
@@ -80,6 +76,10 @@ pub fn create(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     if entry.is_none() && !options.make_stream {
         return Err(NO_KEY);
     }
+    // Each option once at most.
+    if args.len() > 8 {
+        return Err(cx.unknown_subcommand(args));
+    }
     let last_id = position(args[4], entry.map(|entry| &entry.large::<Stream>().entries), true)?;
     let make = || Detached::Large(Box::<Stream>::default());
     let group = Group::new(last_id, options.entries_read);
@@ -106,6 +106,9 @@ pub fn set_id(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let options = Options::read(cx, args, false)?;
     let (key, name) = (args[2], args[3]);
     check_group(cx, key, name)?;
+    if args.len() > 7 {
+        return Err(cx.unknown_subcommand(args));
+    }
     let set = cx.space.edit(key, ValueType::Stream, |entry| {
         let set = entry.large_mut::<Stream>().with_group(name, |entries, group| {
             group.last_id = position(args[4], Some(entries), false)?;

@@ -92,7 +92,7 @@ impl<'a> Query<'a> {
         while !reader.is_done() {
             if !fixed.stores && reader.word("WITHSCORES") {
                 with_scores = true;
-            } else if reader.word("LIMIT") {
+            } else if reader.option_of("LIMIT", 2) {
                 (offset, limit) = (reader.integer(), reader.integer());
             } else if reversed.is_none() && reader.word("REV") {
                 reversed = Some(true);

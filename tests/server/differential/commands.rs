@@ -162,7 +162,8 @@ pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
     }
     let mut command = Vec::new();
     expand(template, random, &mut command);
-    if random.chance(6) {
+    // SPOP takes everything as it is: less would leave each side with other members.
+    if random.chance(6) && !template.starts_with("SPOP") {
         damage(&mut command, random);
     }
     // The two versions want different numbers of arguments here, and inside MULTI that decides over the transaction.
@@ -228,6 +229,8 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
             0 => random.pick(AWKWARD_INTEGERS).as_bytes().to_vec(),
             _ => random.between(-3, 12).to_string().into_bytes(),
         },
+        // For what draws as many as it is told to.
+        "<few>" => random.between(-8, 8).to_string().into_bytes(),
         "<numkeys>" => random.pick(&["1", "2", "1", "2", "3", "0", "-1", "x", ""]).as_bytes().to_vec(),
         "<score>" => match random.below(4) {
             0 => random.pick(AWKWARD_FLOATS).as_bytes().to_vec(),
@@ -381,7 +384,7 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
     let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG", b"RESTORE", b"RESTORE-ASKING"].contains(&name.as_slice())
         || name.windows(2).any(|part| part == b"EX")
         // Nor may a client wait for ever.
-        || [&b"BL"[..], b"BR", b"BZ", b"XREAD"].iter().any(|start| name.starts_with(start));
+        || [&b"BL"[..], b"BR", b"BZ", b"XREAD", b"SRAND", b"HRAND", b"ZRAND"].iter().any(|start| name.starts_with(start));
     let junk = |random: &mut Random| {
         if timed { b"junk".to_vec() } else { value(random) }
     };

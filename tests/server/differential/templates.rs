@@ -1,5 +1,7 @@
 //! What random commands look like, a line for each form.
 
+use std::sync::LazyLock;
+
 use crate::support::Random;
 
 /// Words in angle brackets are filled in; `A|B` picks one; `{...}` repeats its content none to three times; `[...]` has
@@ -127,7 +129,7 @@ const SETS: &[&str] = &[
     "SMISMEMBER <set> <member> {<member>}",
     "SCARD|SMEMBERS <set>",
     "SPOP <set> 1000",
-    "SRANDMEMBER <set> [<count>]",
+    "SRANDMEMBER <set> [<few>]",
     "SINTER|SUNION|SDIFF <set> {<set>}",
     "SINTERSTORE|SUNIONSTORE|SDIFFSTORE <set> <set> {<set>}",
     "SINTERCARD <numkeys> <set> [<set>] {LIMIT <count>}",
@@ -167,7 +169,7 @@ const SORTED_SETS: &[&str] = &[
     "ZUNIONSTORE|ZINTERSTORE <zset> <numkeys> <zset> [<zset>|<set>] {WEIGHTS <score> [<score>]} {AGGREGATE SUM|MIN|MAX}",
     "ZDIFFSTORE <zset> <numkeys> <zset> [<zset>|<set>]",
     "ZINTERCARD <numkeys> <zset> [<zset>] {LIMIT <count>}",
-    "ZRANDMEMBER <zset> [<count>] [WITHSCORES]",
+    "ZRANDMEMBER <zset> [<few>] [WITHSCORES]",
     "ZSCAN <zset> 0 COUNT 1000000 {MATCH <pattern>}",
     "SORT|SORT_RO <zset> BY nosort {ALPHA} {DESC} {LIMIT <index> <index>}",
 ];
@@ -181,7 +183,7 @@ const HASHES: &[&str] = &[
     "HLEN|HGETALL|HKEYS|HVALS <hash>",
     "HINCRBY <hash> <member> <integer>",
     "HINCRBYFLOAT <hash> <member> <float>",
-    "HRANDFIELD <hash> [<count>] [WITHVALUES]",
+    "HRANDFIELD <hash> [<few>] [WITHVALUES]",
     "HSCAN <hash> 0 COUNT 1000000 {MATCH <pattern>}",
 ];
 
@@ -249,16 +251,30 @@ const OTHERS: &[&str] = &[
     "CONFIG SET hash-max-listpack-entries|zset-max-listpack-entries|set-max-intset-entries 3|128|512",
 ];
 
-/// A form of any family.
+/// The families, by the names that CAIRN_DIFF_FAMILIES knows.
+const FAMILIES: &[(&str, &[&str])] = &[
+    ("keys", STRINGS_AND_KEYS),
+    ("lists", LISTS),
+    ("sets", SETS),
+    ("zsets", SORTED_SETS),
+    ("hashes", HASHES),
+    ("streams", STREAMS),
+    ("others", OTHERS),
+];
+/// What runs when nothing else is asked for.
+const USUAL: &str = "keys,lists,sets,hashes";
+
+/// The families that are asked for: all of them by `all`.
+static CHOSEN: LazyLock<Vec<&[&str]>> = LazyLock::new(|| {
+    let asked = std::env::var("CAIRN_DIFF_FAMILIES").unwrap_or(USUAL.into());
+    let chosen = FAMILIES.iter().filter(|(name, _)| asked == "all" || asked.split(',').any(|word| word == *name));
+    let chosen: Vec<&[&str]> = chosen.map(|(_, forms)| *forms).collect();
+    assert!(!chosen.is_empty(), "CAIRN_DIFF_FAMILIES names no family");
+    chosen
+});
+
+/// A form of one of the families.
 pub fn pick(random: &mut Random) -> &'static str {
-    let family = match random.below(12) {
-        0..4 => STRINGS_AND_KEYS,
-        4 => LISTS,
-        5 => SETS,
-        6..8 => SORTED_SETS,
-        8 => HASHES,
-        9 => STREAMS,
-        _ => OTHERS,
-    };
+    let family: &'static [&'static str] = random.pick(&CHOSEN);
     random.pick(family)
 }
