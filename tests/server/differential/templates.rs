@@ -262,7 +262,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("others", OTHERS),
 ];
 /// What runs when nothing else is asked for.
-const USUAL: &str = "keys,lists,sets,hashes";
+const USUAL: &str = "keys,hashes";
 
 /// The families that are asked for: all of them by `all`.
 static CHOSEN: LazyLock<Vec<&[&str]>> = LazyLock::new(|| {
