@@ -9,7 +9,7 @@ PORT ?= 6379
 FUZZ_SECONDS ?= 30
 SIM_SEEDS ?= 20000
 SIM_SECONDS ?= 600
-FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+FUZZ_TARGETS := request_parser rdb_loader restore_payload log_recovery
 
 STAGE = @printf '\n== %s\n'
 STARTED := $(shell date +%s)

@@ -108,7 +108,8 @@ pub fn pfmerge(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
     }
     let bytes = hll::pack(&registers, dense, sparse_bytes_max(cx));
-    let crosses = args[2..].iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target));
+    // A call without sources is no effect of its own either: its row finds no keys behind the first.
+    let crosses = args.len() == 2 || args[2..].iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target));
     if crosses {
         reserve(cx, args, bytes_for_request(target.len() + bytes.len(), 5))?;
     }
