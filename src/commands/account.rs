@@ -6,7 +6,7 @@ use std::fmt::Write;
 use smallvec::SmallVec;
 
 use super::context::Cx;
-use super::keys::{self, FindKeys, KeyRefs, KeyShape};
+use super::keys::{self, FindKeys, KeyShape};
 use super::registry::Command;
 use super::spec::{ADMIN, FAST, SKIP_MONITOR, SKIP_SLOWLOG};
 use crate::base::clock;
@@ -101,12 +101,10 @@ fn tell_verbatim(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]]) -> Result<(), Sto
             Ok(())
         }
         _ => {
-            let mut found = KeyRefs::new();
-            // A call that changed something has keys that make sense.
-            let _ = keys::keys(cx.command, args, &mut found);
-            let mut slots = found.iter().map(|key| SlotId::of_key(args[key.index as usize]));
-            let first = slots.next().filter(|first| slots.all(|slot| slot == *first));
-            let slot = first.unwrap_or_else(|| panic!("{} told no effect of one slot", cx.command.full_name));
+            let mut slots = SmallVec::new();
+            keys::add_slots(cx.command, args, &mut slots);
+            slots.dedup();
+            let [slot] = slots[..] else { panic!("{} told no effect of one slot", cx.command.full_name) };
             tell_one(cx, slot, db, args)
         }
     }

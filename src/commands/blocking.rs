@@ -13,7 +13,8 @@ use smallvec::SmallVec;
 
 use super::account;
 use super::context::{Cx, Outcome, Waits};
-use super::dispatch::{add_slots, run_handler};
+use super::dispatch::run_handler;
+use super::keys::add_slots;
 use super::listeners;
 use super::lookup::Lookup;
 use super::registry::{self, CommandId};

@@ -14,7 +14,7 @@ use super::access;
 use super::account;
 use super::blocking;
 use super::context::{Cx, Waits};
-use super::keys::{self, KeyRefs, KeyShape};
+use super::keys::{self, KeyShape};
 use super::listeners;
 use super::lookup::{Lookup, Unknown};
 use super::registry::{self, Command, CommandId};
@@ -455,7 +455,7 @@ impl<'e> Run<'e> {
                 ));
             }
             let mut slots = SmallVec::new();
-            add_slots(command, args, &mut slots);
+            keys::add_slots(command, args, &mut slots);
             if let Some((slot, reason)) = slots.iter().find_map(|slot| Some((slot, persistence.refusal(*slot)?))) {
                 let text = format!("MISCONF Slot {} could not be loaded and is refused: {reason}", slot.number());
                 return Err(ReplyError::Text(text.into()));
@@ -734,7 +734,7 @@ fn need(worker: &Worker, session: &Session, command: &Command, place: Option<Pla
         KeyShape::None => Need::Nothing,
         _ => {
             let mut slots = SmallVec::new();
-            add_slots(command, args, &mut slots);
+            keys::add_slots(command, args, &mut slots);
             prefetch_keys(&worker.engine, command, args);
             if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
         }
@@ -747,7 +747,7 @@ fn need_of_script(cx: &mut Cx<'_>, args: &[&[u8]]) -> Need {
     match script::reach(cx.script.as_ref(), cx.command, args) {
         Reach::Declared => {
             let mut slots = SmallVec::new();
-            add_slots(cx.command, args, &mut slots);
+            keys::add_slots(cx.command, args, &mut slots);
             if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
         }
         Reach::Untried | Reach::Everything => Need::All,
@@ -784,20 +784,6 @@ fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
 }
 
 /// Adds the slots of the keys that a call names.
-pub(super) fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
-    match command.shape {
-        KeyShape::None => {}
-        KeyShape::Special => {
-            let mut found = KeyRefs::new();
-            // A call whose keys make no sense touches none: its handler answers the error.
-            if keys::keys(command, args, &mut found).is_ok() {
-                slots.extend(found.iter().map(|key| SlotId::of_key(args[key.index as usize])));
-            }
-        }
-        shape => slots.extend(shape.indexes(args.len()).map(|at| SlotId::of_key(args[at]))),
-    }
-}
-
 /// A transaction needs what its commands need, and its watched keys. With a command that reaches beyond its keys it
 /// needs everything.
 fn need_of_transaction(worker: &Worker, session: &Session) -> Need {
@@ -814,7 +800,7 @@ fn need_of_transaction(worker: &Worker, session: &Session) -> Need {
         {
             return Need::All;
         }
-        add_slots(command, &args, &mut slots);
+        keys::add_slots(command, &args, &mut slots);
     }
     if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
 }

@@ -108,8 +108,7 @@ pub fn pfmerge(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
     }
     let bytes = hll::pack(&registers, dense, sparse_bytes_max(cx));
-    // A call without sources is no effect of its own either: its row finds no keys behind the first.
-    let crosses = args.len() == 2 || args[2..].iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target));
+    let crosses = args[2..].iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target));
     if crosses {
         reserve(cx, args, bytes_for_request(target.len() + bytes.len(), 5))?;
     }
@@ -183,6 +182,13 @@ pub fn pfselftest(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::commands::testing::TestServer;
+
+    #[test]
+    fn merging_nothing_is_an_effect_too() {
+        let mut server = TestServer::new();
+        server.expect(&[("PFMERGE h", "+OK\r\n"), ("PFCOUNT h", ":0\r\n")]);
+        assert_eq!(server.effects()[0], "PFMERGE h");
+    }
 
     #[test]
     fn counting_and_its_cache() {

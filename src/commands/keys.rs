@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 
 use super::registry::Command;
+use crate::base::key_slot::SlotId;
 use crate::base::number::parse_i64;
 
 /// Bits of `KeySpec::flags` and `KeyRef::flags`.
@@ -147,6 +148,21 @@ pub struct KeyRange {
     pub first: i16,
     pub last: i16,
     pub step: i16,
+}
+
+/// Adds the slot of each key of a call, in the order of the call, to those that are there. A call whose keys make no sense
+/// has none: its handler answers the error.
+pub fn add_slots(command: &Command, args: &[&[u8]], slots: &mut SmallVec<[SlotId; 16]>) {
+    match command.shape {
+        KeyShape::None => {}
+        KeyShape::Special => {
+            let mut found = KeyRefs::new();
+            if keys(command, args, &mut found).is_ok() {
+                slots.extend(found.iter().map(|key| SlotId::of_key(args[key.index as usize])));
+            }
+        }
+        shape => slots.extend(shape.indexes(args.len()).map(|at| SlotId::of_key(args[at]))),
+    }
 }
 
 /// The short way to the indexes (not the flags) of a command's keys.

@@ -134,9 +134,12 @@ impl Replayer {
         if !command.has(WRITE) || !command.spec.accepts(args.len()) {
             return Err(effect_error("no well-formed write"));
         }
-        let mut found = KeyRefs::new();
-        keys::keys(command, args, &mut found).map_err(|_| effect_error("its keys make no sense"))?;
-        if found.is_empty() || found.iter().any(|key| SlotId::of_key(args[key.index as usize]) != slot) {
+        let mut slots = SmallVec::new();
+        keys::add_slots(command, args, &mut slots);
+        if slots.is_empty() {
+            return Err(effect_error("its keys make no sense"));
+        }
+        if slots.iter().any(|other| *other != slot) {
             return Err(effect_error("a key is of another slot"));
         }
         space.lock_some(SmallVec::from_slice(&[slot]), &PATIENT);
