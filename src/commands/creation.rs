@@ -1,5 +1,7 @@
-//! The commands that make a key what it is, in one or more steps: for effects that cross slots, for compacted logs and for data sets that move
-//! in.
+//! The commands that make a key what it is, in one or more steps: for effects that cross slots, for compacted logs and for
+//! data sets that move in.
+
+use std::borrow::Cow;
 
 use super::context::Cx;
 use crate::base::number::{Decimal, double_text};
@@ -31,11 +33,12 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
             }
             None => emit(&[b"SET", key, entry.value()]),
         },
-        ValueType::List if entry.collection_form() == Form::Large => create_list(entry, key, &mut emit),
-        ValueType::Zset if entry.collection_form() == Form::Large => create_zset(entry, key, &mut emit),
-        ValueType::Hash if entry.collection_form() == Form::Large => create_hash(entry, key, &mut emit),
         ValueType::Stream if entry.memory_bytes() > WHOLE_BYTES_MAX => create_stream(entry, key, &mut emit),
-        ValueType::Set if entry.collection_form() == Form::Large => create_set(entry, key, &mut emit),
+        ValueType::List | ValueType::Set | ValueType::Zset | ValueType::Hash
+            if entry.collection_form() == Form::Large =>
+        {
+            create_large(entry, key, &mut emit);
+        }
         _ => {
             let expiry = Decimal::new(entry.expiry_ms().unwrap_or(0) as i64);
             let payload = payload::encode(value_of(entry), true);
@@ -44,68 +47,59 @@ pub fn create(entry: EntryRef<'_>, key: &[u8], mut emit: impl FnMut(&[&[u8]])) {
     }
 }
 
-/// A large list, in pieces.
-fn create_list(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
-    emit(&[b"DEL", key]);
-    let (mut texts, mut bytes) = (Vec::new(), 0);
-    let mut push = |texts: &mut Vec<Vec<u8>>| {
-        let command: Vec<&[u8]> = [b"RPUSH", key].into_iter().chain(texts.iter().map(Vec::as_slice)).collect();
-        emit(&command);
-        texts.clear();
+/// Pieces of `command key item ...`. `each` hands over the items, the arguments of each together.
+fn in_pieces<'e>(
+    key: &[u8],
+    command: &[u8],
+    emit: &mut impl FnMut(&[&[u8]]),
+    each: impl FnOnce(&mut dyn FnMut(&[Cow<'e, [u8]>])),
+) {
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    let mut emit_piece = |items: &mut Vec<Cow<'e, [u8]>>| {
+        let piece: Vec<&[u8]> = [command, key].into_iter().chain(items.iter().map(AsRef::as_ref)).collect();
+        emit(&piece);
+        items.clear();
     };
-    ListRef::of(entry).range(0, usize::MAX, |element| {
-        bytes += element.packed_bytes();
-        texts.push(element.to_vec());
+    each(&mut |item| {
+        bytes += item.iter().map(|argument| argument.len()).sum::<usize>() + ITEM_BYTES;
+        items.extend_from_slice(item);
         if bytes >= PIECE_BYTES {
-            push(&mut texts);
+            emit_piece(&mut items);
             bytes = 0;
         }
     });
-    if !texts.is_empty() {
-        push(&mut texts);
-    }
-    if let Some(expiry_ms) = entry.expiry_ms() {
-        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
+    if !items.is_empty() {
+        emit_piece(&mut items);
     }
 }
 
-/// A large sorted set, in pieces.
-fn create_zset(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
+/// A large list, set, sorted set or hash; with a hash the expiry of each field that has one.
+fn create_large(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
     emit(&[b"DEL", key]);
-    let mut items = ZsetRef::of(entry).iter().peekable();
-    while items.peek().is_some() {
-        let (mut piece, mut bytes) = (Vec::new(), 0);
-        while let Some((member, score)) = items.next_if(|_| bytes < PIECE_BYTES) {
-            bytes += member.len() + ITEM_BYTES;
-            piece.push((double_text(score), member));
+    match entry.value_type() {
+        ValueType::List => in_pieces(key, b"RPUSH", emit, |push| {
+            ListRef::of(entry).range(0, usize::MAX, |element| push(&[element.to_vec().into()]));
+        }),
+        ValueType::Set => in_pieces(key, b"SADD", emit, |push| {
+            entry.large::<Set>().iter().for_each(|member| push(&[member.into()]));
+        }),
+        ValueType::Zset => in_pieces(key, b"ZADD", emit, |push| {
+            let zset = ZsetRef::of(entry).iter();
+            zset.for_each(|(member, score)| push(&[double_text(score).into_bytes().into(), member.into()]));
+        }),
+        ValueType::Hash => {
+            let hash: &Hash = entry.large();
+            in_pieces(key, b"HSET", emit, |push| {
+                hash.iter().for_each(|field| push(&[field.key().into(), field.value().into()]));
+            });
+            for field in hash.iter() {
+                if let Some(expiry_ms) = field.expiry_ms() {
+                    let expiry = Decimal::new(expiry_ms as i64);
+                    emit(&[b"HPEXPIREAT", key, expiry.as_bytes(), b"FIELDS", b"1", field.key()]);
+                }
+            }
         }
-        let mut command: Vec<&[u8]> = vec![b"ZADD", key];
-        command.extend(piece.iter().flat_map(|(score, member)| [score.as_bytes(), member]));
-        emit(&command);
-    }
-    if let Some(expiry_ms) = entry.expiry_ms() {
-        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
-    }
-}
-
-/// A large hash, in pieces; then the expiry of each field that has one.
-fn create_hash(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
-    emit(&[b"DEL", key]);
-    let hash: &Hash = entry.large();
-    let mut fields = hash.iter().peekable();
-    while fields.peek().is_some() {
-        let (mut piece, mut bytes): (Vec<&[u8]>, _) = (vec![b"HSET", key], 0);
-        while let Some(field) = fields.next_if(|_| bytes < PIECE_BYTES) {
-            bytes += field.key().len() + field.value().len() + ITEM_BYTES;
-            piece.extend([field.key(), field.value()]);
-        }
-        emit(&piece);
-    }
-    for field in hash.iter() {
-        if let Some(expiry_ms) = field.expiry_ms() {
-            let expiry = Decimal::new(expiry_ms as i64);
-            emit(&[b"HPEXPIREAT", key, expiry.as_bytes(), b"FIELDS", b"1", field.key()]);
-        }
+        ValueType::String | ValueType::Stream => unreachable!("it is no collection of items"),
     }
     if let Some(expiry_ms) = entry.expiry_ms() {
         emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
@@ -133,23 +127,6 @@ fn create_stream(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]]
     let mut command = vec![&b"XSETID"[..], key, last_id.as_bytes(), b"ENTRIESADDED", added.as_bytes()];
     command.extend([&b"MAXDELETEDID"[..], deleted_id.as_bytes()]);
     emit(&command);
-}
-
-/// A large set, in pieces.
-fn create_set(entry: EntryRef<'_>, key: &[u8], emit: &mut impl FnMut(&[&[u8]])) {
-    emit(&[b"DEL", key]);
-    let mut members = entry.large::<Set>().iter().peekable();
-    while members.peek().is_some() {
-        let (mut command, mut bytes): (Vec<&[u8]>, usize) = (vec![b"SADD", key], 0);
-        while let Some(member) = members.next_if(|_| bytes < PIECE_BYTES) {
-            bytes += member.len() + ITEM_BYTES;
-            command.push(member);
-        }
-        emit(&command);
-    }
-    if let Some(expiry_ms) = entry.expiry_ms() {
-        emit(&[b"PEXPIREAT", key, Decimal::new(expiry_ms as i64).as_bytes()]);
-    }
 }
 
 /// What those commands take in the log.

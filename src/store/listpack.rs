@@ -15,6 +15,7 @@
 //! owning the bytes: they mostly stand inside an entry. Readers meet damaged bytes with an early end, never with a
 //! panic; [`validate`] tells whether bytes from outside are whole.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::base::number::{Decimal, parse_i64};
@@ -55,6 +56,15 @@ pub enum Element<'a> {
 pub enum Text<'a> {
     Bytes(&'a [u8]),
     Decimal(Decimal),
+}
+
+impl<'a> From<Text<'a>> for Cow<'a, [u8]> {
+    fn from(text: Text<'a>) -> Cow<'a, [u8]> {
+        match text {
+            Text::Bytes(bytes) => bytes.into(),
+            Text::Decimal(decimal) => decimal.as_bytes().to_vec().into(),
+        }
+    }
 }
 
 impl AsRef<[u8]> for Text<'_> {
