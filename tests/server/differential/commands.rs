@@ -396,7 +396,10 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
             command.remove(at);
         }
         2 => command.push(junk(random)),
-        3 if at > 0 => command[at] = junk(random),
+        // Only a cursor that a scan gave means anything, and each server gives its own.
+        3 if at > 0 && !(at == 2 && [&b"SSCAN"[..], b"HSCAN", b"ZSCAN"].contains(&name.as_slice())) => {
+            command[at] = junk(random);
+        }
         4 => command.insert(at + 1, command[at].clone()),
         _ => {}
     }
