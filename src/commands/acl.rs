@@ -1,5 +1,6 @@
 //! Handlers of ACL: users, their rules, and what was refused.
 
+use super::arguments::integer;
 use std::collections::BTreeSet;
 
 use super::access::{self, rules};
@@ -11,7 +12,6 @@ use crate::acl::log::Reason;
 use crate::acl::rule::has_spaces;
 use crate::acl::user::{DEFAULT_NAME, SharedUser};
 use crate::acl::{Selector, User};
-use crate::base::number::parse_i64;
 use crate::base::random;
 use crate::engine::clients::ClientHandle;
 use crate::engine::pubsub::Kind;
@@ -186,7 +186,7 @@ pub fn whoami(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 pub fn genpass(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let bits = match &args[2..] {
         [] => PASSWORD_BITS,
-        [bits] => parse_i64(bits).ok_or(ReplyError::NotAnInteger)?,
+        [bits] => integer(bits)?,
         _ => return Err(cx.unknown_subcommand(args)),
     };
     if !(1..=PASSWORD_BITS_MAX).contains(&bits) {
@@ -243,7 +243,7 @@ pub fn log(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             cx.reply.ok();
             return Ok(());
         }
-        [count] => parse_i64(count).ok_or(ReplyError::NotAnInteger)?,
+        [count] => integer(count)?,
         _ => return Err(cx.unknown_subcommand(args)),
     };
     let entries = cx.engine().denials.newest(usize::try_from(count).unwrap_or(0));

@@ -7,6 +7,17 @@ use crate::base::number::parse_i64;
 use crate::resp::ReplyError;
 use crate::store::DbIndex;
 
+/// An argument that must be an integer.
+pub fn integer(text: &[u8]) -> Result<i64, ReplyError> {
+    parse_i64(text).ok_or(ReplyError::NotAnInteger)
+}
+
+/// A number of things: anything but a number from 0 on is out of range.
+pub fn quantity(text: &[u8]) -> Result<usize, ReplyError> {
+    let number = parse_i64(text).and_then(|number| usize::try_from(number).ok());
+    number.ok_or(ReplyError::of("ERR value is out of range, must be positive"))
+}
+
 pub struct Arguments<'a> {
     rest: &'a [&'a [u8]],
     error: Option<ReplyError>,

@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
+use super::arguments::integer;
 use super::bitmap::bit_offset;
 use super::context::{Cx, Outcome};
-use super::string::integer;
 use crate::base::number::parse_i64;
 use crate::engine::notify::STRING;
 use crate::resp::{Reply, ReplyError};

@@ -1,8 +1,9 @@
 //! Handlers: strings used as arrays of bits. BITFIELD has a file of its own.
 
 use super::account::reserve;
+use super::arguments::integer;
 use super::context::{Cx, Outcome};
-use super::string::{clip, integer};
+use super::string::clip;
 use crate::base::key_slot::SlotId;
 use crate::base::number::parse_i64;
 use crate::engine::Expiry;

@@ -1,10 +1,10 @@
 //! The subcommands of DEBUG that look at keys, or make them.
 
+use super::arguments::{integer, quantity};
 use super::context::{Cx, Outcome};
 use super::object::is_shared_integer;
 use crate::base::digest::Digest;
 use crate::base::key_slot::SlotId;
-use crate::base::number::parse_i64;
 use crate::engine::saved::value_of;
 use crate::rdb::value::packed_bytes;
 use crate::resp::ReplyError;
@@ -105,13 +105,9 @@ pub fn digest_value(cx: &mut Cx<'_>, keys: &[&[u8]]) -> Outcome {
 
 /// DEBUG POPULATE count [prefix [size]]
 pub fn populate(cx: &mut Cx<'_>, count: &[u8], rest: &[&[u8]]) -> Outcome {
-    let positive = |text: &[u8]| {
-        let number = parse_i64(text).filter(|number| *number >= 0);
-        number.ok_or(ReplyError::of("ERR value is out of range, must be positive"))
-    };
-    let count = positive(count)?;
+    let count = quantity(count)?;
     let prefix = rest.first().copied().unwrap_or(b"key");
-    let size = rest.get(1).map_or(Ok(0), |size| positive(size))? as usize;
+    let size = rest.get(1).map_or(Ok(0), |size| quantity(size))?;
     let index = cx.space.db;
     for number in 0..count {
         let key = [prefix, b":", number.to_string().as_bytes()].concat();
@@ -153,7 +149,7 @@ fn add(cx: &mut Cx<'_>, index: DbIndex, key: &[u8], value: &[u8]) {
 
 /// DEBUG HTSTATS db
 pub fn table_stats(cx: &mut Cx<'_>, db: &[u8]) -> Outcome {
-    let number = parse_i64(db).ok_or(ReplyError::NotAnInteger)?;
+    let number = integer(db)?;
     let databases = cx.engine().keyspace.databases();
     let index = DbIndex::try_from(number).ok().filter(|index| *index < databases);
     let index = index.ok_or(ReplyError::of("ERR Out of range database"))?;

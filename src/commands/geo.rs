@@ -1,7 +1,7 @@
 //! Handlers: places, kept as sorted sets. What places are is in [`crate::store::geo`].
 
+use super::arguments::integer;
 use super::context::{Cx, Outcome};
-use super::string::integer;
 use super::zset;
 use crate::base::double::parse_double;
 use crate::base::number::Decimal;

@@ -5,8 +5,8 @@
 
 use std::cell::Cell;
 
+use super::arguments::integer;
 use super::context::{Cx, Outcome};
-use super::string::integer;
 use crate::base::long_double::LongDouble;
 use crate::base::number::Decimal;
 use crate::engine::notify::HASH;

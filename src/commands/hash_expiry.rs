@@ -4,7 +4,7 @@
 
 use smallvec::SmallVec;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, integer};
 use super::context::{Cx, Outcome};
 use super::hash::{expire_named, limits, read_fields};
 use crate::base::number::Decimal;
@@ -56,7 +56,7 @@ impl Clock {
 
     /// The Unix time in milliseconds that an argument means.
     fn read(self, cx: &Cx<'_>, text: &[u8]) -> Result<u64, ReplyError> {
-        let time = super::string::integer(text)?;
+        let time = integer(text)?;
         let time = u64::try_from(time).map_err(|_| ReplyError::of("ERR invalid expire time, must be >= 0"))?;
         let time_ms = if self.is_seconds() { time.checked_mul(1000) } else { Some(time) };
         let expiry_ms = time_ms.and_then(|time_ms| time_ms.checked_add(self.base_ms(cx.space.now_ms)));
@@ -72,7 +72,7 @@ fn read_names<'a, 'b>(args: &'b [&'a [u8]], at: usize, not_positive: ReplyError)
     if !word.eq_ignore_ascii_case(b"FIELDS") {
         return Err(FIELDS_MISSING);
     }
-    let count = super::string::integer(count).ok().filter(|count| *count > 0).ok_or(not_positive)?;
+    let count = integer(count).ok().filter(|count| *count > 0).ok_or(not_positive)?;
     if count as u64 == names.len() as u64 { Ok(names) } else { Err(FIELDS_MISMATCH) }
 }
 

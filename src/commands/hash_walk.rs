@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::arguments::integer;
 use super::context::{Cx, Outcome};
 use super::hash::reply_element;
-use super::item_scan::{ItemScan, reply_nothing, reply_page};
-use super::string::integer;
+use super::scan_options::{Extra, ScanOptions, read_cursor, reply_page};
 use crate::base::random;
 use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
@@ -22,22 +22,22 @@ const SPARSE_FACTOR: usize = 3;
 
 /// HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]
 pub fn hscan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    let cursor = ItemScan::cursor(args)?;
+    let cursor = read_cursor(args[2])?;
     let (now_ms, protocol) = (cx.space.now_ms, cx.reply.protocol);
     let Some(entry) = cx.space.read_collection(args[1], ValueType::Hash)? else {
-        reply_nothing(cx);
+        reply_page(&mut cx.reply, 0, 0, b"");
         return Ok(());
     };
-    let scan = ItemScan::read(cursor, args, true)?;
+    let options = ScanOptions::read(&args[3..], Extra::NoValues)?;
     let (mut len, mut buffer) = (0, Vec::new());
     let mut page = Reply::new(&mut buffer, protocol);
-    let next = HashRef::new(entry).scan(scan.cursor, scan.count, |field| {
-        if field.is_expired(now_ms) || !scan.wants(&field.name.text()) {
+    let next = HashRef::new(entry).scan(cursor, options.count, |field| {
+        if field.is_expired(now_ms) || !options.wants(&field.name.text()) {
             return;
         }
         reply_element(&mut page, field.name);
         len += 1;
-        if !scan.names_only {
+        if !options.names_only {
             reply_element(&mut page, field.value);
             len += 1;
         }

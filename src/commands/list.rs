@@ -1,20 +1,13 @@
 //! Handlers of lists, each on one key. What lists are is the store's business.
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, integer, quantity};
 use super::context::{Cx, Outcome};
-use crate::base::number::parse_i64;
 use crate::engine::notify;
 use crate::resp::ReplyError;
 use crate::store::ValueType;
 use crate::store::limits::Limits;
 use crate::store::list::{ListMut, ListRef, Side, index_of, range_of};
 use crate::store::listpack::Element;
-
-const NOT_POSITIVE: ReplyError = ReplyError::of("ERR value is out of range, must be positive");
-
-fn integer(text: &[u8]) -> Result<i64, ReplyError> {
-    parse_i64(text).ok_or(ReplyError::NotAnInteger)
-}
 
 /// The event of a push at a side.
 pub fn push_event(side: Side) -> &'static str {
@@ -89,10 +82,7 @@ pub fn rpop(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 fn pop(cx: &mut Cx<'_>, args: &[&[u8]], side: Side) -> Outcome {
     let count = match args {
         [_, _] => None,
-        [_, _, count] => {
-            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
-            Some(count.ok_or(NOT_POSITIVE)?)
-        }
+        [_, _, count] => Some(quantity(count)?),
         _ => return Err(ReplyError::wrong_arity(&cx.command.full_name)),
     };
     let (key, limits) = (args[1], Limits::of(cx.config()));

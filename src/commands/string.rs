@@ -1,10 +1,10 @@
 //! Handlers: strings and the numbers kept in them. What touches a key goes through [`crate::engine::Space`].
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, integer};
 use super::context::{Cx, Outcome};
 use super::string_expiry::{Condition, ExpiryOption, ExpiryUnit, SetOptions};
 use crate::base::long_double::LongDouble;
-use crate::base::number::{Decimal, parse_i64};
+use crate::base::number::Decimal;
 use crate::engine::Expiry;
 use crate::engine::notify::{GENERIC, STRING};
 use crate::resp::ReplyError;
@@ -12,11 +12,6 @@ use crate::store::StringForm;
 use crate::store::lcs::{LcsTable, table_bytes};
 
 const TOO_LONG: ReplyError = ReplyError::of("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
-
-/// An argument that must be an integer.
-pub(super) fn integer(argument: &[u8]) -> Result<i64, ReplyError> {
-    parse_i64(argument).ok_or(ReplyError::NotAnInteger)
-}
 
 /// Where the inclusive range from `start` to `end` lies in something `len` long, negative positions counted from its
 /// end; `None` when that is nowhere.

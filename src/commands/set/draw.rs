@@ -1,9 +1,9 @@
 //! Handlers of the commands that draw members by chance. What was drawn is told, never that something was.
 
 use super::push;
-use crate::base::number::parse_i64;
 use crate::base::random;
 use crate::commands::account::reserve;
+use crate::commands::arguments::{integer, quantity};
 use crate::commands::context::{Cx, Outcome};
 use crate::engine::notify;
 use crate::log::record;
@@ -29,11 +29,7 @@ fn any() -> u64 {
 pub fn spop(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     match args {
         [_, key] => pop_one(cx, args, key),
-        [_, key, count] => {
-            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
-            let count = count.ok_or(ReplyError::of("ERR value is out of range, must be positive"))?;
-            pop_several(cx, args, key, count)
-        }
+        [_, key, count] => pop_several(cx, args, key, quantity(count)?),
         _ => Err(ReplyError::Syntax),
     }
 }
@@ -107,7 +103,7 @@ pub fn srandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let count = match args {
         [_, _] => None,
         [_, _, count] => {
-            let count = parse_i64(count).ok_or(ReplyError::NotAnInteger)?;
+            let count = integer(count)?;
             if count == i64::MIN {
                 return Err(ReplyError::of(
                     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",

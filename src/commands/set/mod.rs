@@ -6,7 +6,7 @@ mod draw;
 mod tests;
 
 use super::context::{Cx, Outcome};
-use super::scan::{ItemFilter, read_cursor};
+use super::scan_options::{Extra, ScanOptions, read_cursor, reply_page};
 use crate::engine::notify;
 use crate::resp::{Reply, ReplyError};
 use crate::store::limits::Limits;
@@ -136,18 +136,15 @@ pub fn sscan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let entry: Option<EntryRef<'_>> = cx.space.read_collection(args[1], ValueType::Set)?;
     let (mut next, mut found, mut members) = (0, 0, Vec::new());
     if let Some(entry) = entry {
-        let filter = ItemFilter::read(&args[3..])?;
+        let options = ScanOptions::read(&args[3..], Extra::Nothing)?;
         let mut bulks = Reply::new(&mut members, cx.reply.protocol);
-        next = SetRef::of(entry).scan(cursor, filter.count, |member| {
-            if filter.wants(member.text().as_ref()) {
+        next = SetRef::of(entry).scan(cursor, options.count, |member| {
+            if options.wants(member.text().as_ref()) {
                 found += 1;
                 push(&mut bulks, member);
             }
         });
     }
-    cx.reply.array(2);
-    cx.reply.bulk_text(&next.to_string());
-    cx.reply.array(found);
-    cx.reply.raw(&members);
+    reply_page(&mut cx.reply, next, found, &members);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::parse;
 use crate::base::number::Decimal;
+use crate::commands::arguments::integer;
 use crate::commands::{Cx, Outcome};
 use crate::engine::notify;
 use crate::resp::ReplyError;
@@ -47,7 +48,7 @@ impl Options {
                 options.trim = Some(Trim { keep, whole_blocks, removed_max: 0 });
             } else if more > 0 && is("LIMIT") {
                 at += 1;
-                let given = parse::integer(args[at])?;
+                let given = integer(args[at])?;
                 let given = u64::try_from(given).map_err(|_| ReplyError::of("ERR The LIMIT argument must be >= 0."))?;
                 limit = Some(given);
             } else if adds && is("NOMKSTREAM") {
@@ -95,7 +96,7 @@ impl Options {
 }
 
 fn length(text: &[u8]) -> Result<u64, ReplyError> {
-    u64::try_from(parse::integer(text)?).map_err(|_| ReplyError::of("ERR The MAXLEN argument must be >= 0."))
+    u64::try_from(integer(text)?).map_err(|_| ReplyError::of("ERR The MAXLEN argument must be >= 0."))
 }
 
 fn refused(error: AppendError) -> ReplyError {
@@ -246,7 +247,7 @@ pub fn xsetid(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let mut rest = &args[3..];
     while let [word, value, more @ ..] = rest {
         if word.eq_ignore_ascii_case(b"ENTRIESADDED") {
-            let given = u64::try_from(parse::integer(value)?);
+            let given = u64::try_from(integer(value)?);
             added = Some(given.map_err(|_| ReplyError::of("ERR entries_added must be positive"))?);
         } else if word.eq_ignore_ascii_case(b"MAXDELETEDID") {
             max_deleted_id = parse::id(value)?;

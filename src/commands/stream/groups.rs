@@ -2,6 +2,7 @@
 
 use super::parse;
 use crate::base::clock;
+use crate::commands::arguments::integer;
 use crate::commands::command::write_help;
 use crate::commands::{Cx, Outcome};
 use crate::engine::notify;
@@ -47,7 +48,7 @@ impl Options {
                 return Err(cx.unknown_subcommand(args));
             }
             rest = more;
-            options.entries_read = match parse::integer(value)? {
+            options.entries_read = match integer(value)? {
                 -1 => None,
                 read => Some(
                     u64::try_from(read)

@@ -1,8 +1,8 @@
 //! Handlers of XINFO.
 
 use super::groups::no_such_group;
-use super::parse;
 use super::write::{write_id, write_item, write_items};
+use crate::commands::arguments::integer;
 use crate::commands::command::write_help;
 use crate::commands::{Cx, Outcome};
 use crate::resp::{Reply, ReplyError};
@@ -77,7 +77,7 @@ fn shown(cx: &Cx<'_>, args: &[&[u8]]) -> Result<Option<usize>, ReplyError> {
         [] => Ok(None),
         [full] if full.eq_ignore_ascii_case(b"FULL") => Ok(Some(SHOWN_DEFAULT)),
         [full, word, count] if full.eq_ignore_ascii_case(b"FULL") && word.eq_ignore_ascii_case(b"COUNT") => {
-            Ok(Some(usize::try_from(parse::integer(count)?).unwrap_or(SHOWN_DEFAULT)))
+            Ok(Some(usize::try_from(integer(count)?).unwrap_or(SHOWN_DEFAULT)))
         }
         _ => Err(cx.unknown_subcommand(args)),
     }

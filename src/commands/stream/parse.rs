@@ -1,7 +1,7 @@
 //! Reading what the commands on streams are given: ids, intervals, numbers.
 
-use crate::base::number::parse_i64;
 use crate::commands::Cx;
+use crate::commands::arguments::integer;
 use crate::resp::ReplyError;
 use crate::store::stream::{BlockLimits, NewId, StreamId};
 
@@ -47,10 +47,6 @@ pub fn end(text: &[u8]) -> Result<StreamId, ReplyError> {
 
 fn exclusive(text: &[u8]) -> Option<&[u8]> {
     text.strip_prefix(b"(").filter(|rest| !rest.is_empty())
-}
-
-pub fn integer(text: &[u8]) -> Result<i64, ReplyError> {
-    parse_i64(text).ok_or(ReplyError::NotAnInteger)
 }
 
 /// A count that is taken for 0 when it is negative.

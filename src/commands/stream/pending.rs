@@ -2,6 +2,7 @@
 
 use super::parse;
 use super::write::write_id;
+use crate::commands::arguments::integer;
 use crate::commands::{Cx, Outcome};
 use crate::resp::{Reply, ReplyError};
 use crate::store::ValueType;
@@ -42,9 +43,7 @@ impl<'a> Wanted<'a> {
         let (min_idle_ms, rest) = match &args[3..] {
             [] => return Ok(None),
             [_, _, _, ..] if args.len() > 9 => return Err(ReplyError::Syntax),
-            [word, idle, rest @ ..] if args.len() >= 6 && word.eq_ignore_ascii_case(b"IDLE") => {
-                (parse::integer(idle)?, rest)
-            }
+            [word, idle, rest @ ..] if args.len() >= 6 && word.eq_ignore_ascii_case(b"IDLE") => (integer(idle)?, rest),
             rest => (0, rest),
         };
         let [start, end, count, rest @ ..] = rest else { return Err(ReplyError::Syntax) };

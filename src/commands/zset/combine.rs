@@ -3,10 +3,9 @@
 use super::replies::{self, limits};
 use crate::base::double::parse_double;
 use crate::commands::account::reserve;
-use crate::commands::arguments::Arguments;
+use crate::commands::arguments::{Arguments, integer};
 use crate::commands::context::{Cx, Outcome};
 use crate::commands::creation::{creation_bytes, tell_made};
-use crate::commands::string::integer;
 use crate::engine::notify;
 use crate::resp::ReplyError;
 use crate::store::listpack::Element;

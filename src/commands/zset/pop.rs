@@ -4,8 +4,8 @@
 //! the sorted set.
 
 use super::replies::limits;
-use crate::base::number::{Decimal, parse_i64};
-use crate::commands::arguments::Arguments;
+use crate::base::number::Decimal;
+use crate::commands::arguments::{Arguments, quantity};
 use crate::commands::blocking::{WaitFor, seconds_from};
 use crate::commands::context::{Cx, Outcome, Waits};
 use crate::engine::notify;
@@ -111,10 +111,7 @@ pub fn zpopmax(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 fn pop_one_key(cx: &mut Cx<'_>, args: &[&[u8]], end: End) -> Outcome {
     let count = match args {
         [_, _] => 1,
-        [_, _, count] => {
-            let count = parse_i64(count).and_then(|count| u64::try_from(count).ok());
-            count.ok_or(ReplyError::of("ERR value is out of range, must be positive"))?
-        }
+        [_, _, count] => quantity(count)? as u64,
         _ => return Err(ReplyError::Syntax),
     };
     if first_filled(cx, &args[1..2])?.is_none() || count == 0 {

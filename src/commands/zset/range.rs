@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use super::combine::store;
 use super::replies::{self, limits, read};
-use crate::commands::arguments::Arguments;
+use crate::commands::arguments::{Arguments, integer};
 use crate::commands::context::{Cx, Outcome};
-use crate::commands::string::integer;
 use crate::engine::notify;
 use crate::resp::ReplyError;
 use crate::store::ValueType;

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::replies::{self, read};
 use crate::base::number::double_text;
 use crate::base::random;
-use crate::commands::arguments::Arguments;
+use crate::commands::arguments::{Arguments, integer};
 use crate::commands::context::{Cx, Outcome};
-use crate::commands::scan::{ItemFilter, read_cursor};
-use crate::commands::string::integer;
+use crate::commands::scan_options::{Extra, ScanOptions, read_cursor, reply_page};
 use crate::resp::{Reply, ReplyError};
 use crate::store::ValueType;
 use crate::store::zset::ZsetRef;
@@ -149,21 +148,18 @@ fn one_random_member(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
 pub fn zscan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let cursor = read_cursor(args[2])?;
     let zset = cx.space.read_collection(args[1], ValueType::Zset)?.map(ZsetRef::of);
-    let filter = ItemFilter::read(if zset.is_some() { &args[3..] } else { &[] })?;
-    let (mut found, mut items) = (0, Vec::new());
-    let mut bulks = Reply::new(&mut items, cx.reply.protocol);
-    let next = zset.map_or(0, |zset| {
-        zset.scan(cursor, filter.count, |member, score| {
-            if filter.wants(member) {
+    let (mut next, mut found, mut items) = (0, 0, Vec::new());
+    if let Some(zset) = zset {
+        let options = ScanOptions::read(&args[3..], Extra::Nothing)?;
+        let mut bulks = Reply::new(&mut items, cx.reply.protocol);
+        next = zset.scan(cursor, options.count, |member, score| {
+            if options.wants(member) {
                 found += 1;
                 bulks.bulk(member);
                 bulks.bulk_text(&double_text(score));
             }
-        })
-    });
-    cx.reply.array(2);
-    cx.reply.bulk_text(&next.to_string());
-    cx.reply.array(2 * found);
-    cx.reply.raw(&items);
+        });
+    }
+    reply_page(&mut cx.reply, next, 2 * found, &items);
     Ok(())
 }
