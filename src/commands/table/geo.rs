@@ -65,6 +65,37 @@ const RADIUS_HISTORY: &[(&str, &str)] =
     &[("6.2.0", "Takes `ANY` with `COUNT`."), ("7.0.0", "Takes unit names in upper case.")];
 const SEARCH_HISTORY: &[(&str, &str)] = &[("7.0.0", "Takes unit names in upper case.")];
 
+const AROUND_PLACE: &[ArgSpec] = &[
+    key("key", 0),
+    double("longitude"),
+    double("latitude"),
+    double("radius"),
+    UNIT,
+    WITH_PLACE,
+    WITH_DISTANCE,
+    WITH_SCORE,
+    COUNT_OF_RADIUS,
+    ORDER,
+    STORE,
+];
+const AROUND_MEMBER: &[ArgSpec] = &[
+    key("key", 0),
+    string("member"),
+    double("radius"),
+    UNIT,
+    WITH_PLACE,
+    WITH_DISTANCE,
+    WITH_SCORE,
+    COUNT_OF_RADIUS,
+    ORDER,
+    STORE,
+];
+
+/// The same for the commands that do not store.
+const fn without_last(args: &'static [ArgSpec]) -> &'static [ArgSpec] {
+    args.split_at(args.len() - 1).0
+}
+
 pub static ROWS: &[CommandSpec] = &[
     row("geoadd", -5, WRITE | DENYOOM, geo::geoadd)
         .doc("3.2.0", "Adds members with their places.", "O(log(N)) for each member, N: members of the set")
@@ -94,70 +125,26 @@ pub static ROWS: &[CommandSpec] = &[
         .keys(&[key_at(1, RO | ACCESS), stored_at("STORE", 6), stored_at("STOREDIST", 6)])
         .find_keys_with(georadius_keys)
         .history(RADIUS_HISTORY)
-        .args(&[
-            key("key", 0),
-            double("longitude"),
-            double("latitude"),
-            double("radius"),
-            UNIT,
-            WITH_PLACE,
-            WITH_DISTANCE,
-            WITH_SCORE,
-            COUNT_OF_RADIUS,
-            ORDER,
-            STORE,
-        ]),
+        .args(AROUND_PLACE),
     row("georadius_ro", -6, READONLY, geo::georadius_ro)
         .doc("3.2.10", "Finds the members around a place.", PER_SEARCH)
         .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")
         .keys(&[key_at(1, RO | ACCESS)])
         .history(RADIUS_HISTORY)
-        .args(&[
-            key("key", 0),
-            double("longitude"),
-            double("latitude"),
-            double("radius"),
-            UNIT,
-            WITH_PLACE,
-            WITH_DISTANCE,
-            WITH_SCORE,
-            COUNT_OF_RADIUS,
-            ORDER,
-        ]),
+        .args(without_last(AROUND_PLACE)),
     row("georadiusbymember", -5, WRITE | DENYOOM, geo::georadiusbymember)
         .doc("3.2.0", "Finds the members around a member, and may store them.", PER_SEARCH)
         .deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments")
         .keys(&[key_at(1, RO | ACCESS), stored_at("STORE", 5), stored_at("STOREDIST", 5)])
         .find_keys_with(georadius_keys)
         .history(RADIUS_HISTORY)
-        .args(&[
-            key("key", 0),
-            string("member"),
-            double("radius"),
-            UNIT,
-            WITH_PLACE,
-            WITH_DISTANCE,
-            WITH_SCORE,
-            COUNT_OF_RADIUS,
-            ORDER,
-            STORE,
-        ]),
+        .args(AROUND_MEMBER),
     row("georadiusbymember_ro", -5, READONLY, geo::georadiusbymember_ro)
         .doc("3.2.10", "Finds the members around a member.", PER_SEARCH)
         .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")
         .keys(&[key_at(1, RO | ACCESS)])
         .history(RADIUS_HISTORY)
-        .args(&[
-            key("key", 0),
-            string("member"),
-            double("radius"),
-            UNIT,
-            WITH_PLACE,
-            WITH_DISTANCE,
-            WITH_SCORE,
-            COUNT_OF_RADIUS,
-            ORDER,
-        ]),
+        .args(without_last(AROUND_MEMBER)),
     row("geosearch", -7, READONLY, geo::geosearch)
         .doc("6.2.0", "Finds the members inside a circle or a box.", PER_SEARCH)
         .keys(&[key_at(1, RO | ACCESS)])
