@@ -157,3 +157,91 @@ fn what_cannot_be_loaded_refuses_the_start() {
     let server = Server::on(&directory, &[]);
     check(&mut server.client(), "DBSIZE => :0");
 }
+
+/// What fills a key of each type, small and large, with commands that both servers know.
+fn fill_every_type(client: &mut Client) {
+    check(
+        client,
+        r#"
+        RPUSH list a 1 b
+        SADD integers 1 2 3
+        SADD members a b c
+        ZADD zset 1 a 2.5 b -inf c
+        HSET hash field value number 7
+        XADD stream 1-1 field value
+        XADD stream 2-1 other value
+        XGROUP CREATE stream group 0
+        XREADGROUP GROUP group alice COUNT 1 STREAMS stream >
+        XDEL stream 2-1
+        PFADD log a b c
+        GEOADD geo 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
+        EXPIRE hash 100000
+        "#,
+    );
+    for number in 0..2000 {
+        client.run(&format!("RPUSH long:list element:{number}"));
+        client.run(&format!("SADD long:set member:{number}"));
+        client.run(&format!("ZADD long:zset {}.5 member:{number}", number * 7 % 2000));
+        client.run(&format!("HSET long:hash field:{number} value:{number}"));
+        client.run(&format!("XADD long:stream {}-1 number {number}", number + 1));
+    }
+}
+
+/// What shows all of those keys. Tables keep their own order, so theirs is sorted.
+fn every_type(client: &mut Client) -> Vec<Vec<Reply>> {
+    [
+        "LRANGE list 0 -1",
+        "LRANGE long:list 0 -1",
+        "ZRANGE zset 0 -1 WITHSCORES",
+        "ZRANGE long:zset 0 -1 WITHSCORES",
+        "XRANGE stream - +",
+        "XRANGE long:stream - +",
+        "XPENDING stream group - + 10",
+        "XINFO GROUPS stream",
+        "SORT integers",
+        "SORT members ALPHA",
+        "SORT long:set ALPHA",
+        "HMGET hash field number none",
+        "HGETALL long:hash",
+        "GEOPOS geo Palermo Catania",
+    ]
+    .into_iter()
+    .map(|line| {
+        let mut items = client.run(line).items().to_vec();
+        match line {
+            "HGETALL long:hash" => items.sort_by_key(|item| item.bytes().to_vec()),
+            // How long ago it was delivered.
+            "XPENDING stream group - + 10" => {
+                items = items.iter().flat_map(|one| [one.items()[0].clone(), one.items()[3].clone()]).collect();
+            }
+            _ => {}
+        }
+        items
+    })
+    .collect()
+}
+
+#[test]
+fn every_type_moves_in_outlives_a_kill_and_moves_out() {
+    const OPTIONS: &[&str] = &["--enable-debug-command", "yes"];
+    let directory = DataDirectory::new();
+    let mut redis = Server::oracle_on(&directory, &["--appendonly", "no"]);
+    let mut client = redis.client();
+    fill_every_type(&mut client);
+    let expected = (every_type(&mut client), client.run("PFCOUNT log"), client.run("DBSIZE"));
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    redis.kill();
+
+    let server = Server::on(&directory, OPTIONS);
+    let mut server = server.killed_and_back(&directory, OPTIONS);
+    let mut client = server.client();
+    let found = (every_type(&mut client), client.run("PFCOUNT log"), client.run("DBSIZE"));
+    assert_eq!(found, expected, "moved in");
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    server.kill();
+
+    let redis = Server::oracle_on(&directory, &["--appendonly", "no"]);
+    let mut client = redis.client();
+    let found = (every_type(&mut client), client.run("PFCOUNT log"), client.run("DBSIZE"));
+    assert_eq!(found, expected, "moved out");
+}

@@ -128,6 +128,15 @@ impl Server {
         server
     }
 
+    /// Kills the server and starts it again on its log. The server's own digest of the data set must be what it was.
+    pub fn killed_and_back(mut self, directory: &DataDirectory, arguments: &[&str]) -> Server {
+        let digest = self.client().run("DEBUG DIGEST");
+        self.kill();
+        let server = Server::on(directory, arguments);
+        assert_eq!(server.client().run("DEBUG DIGEST"), digest);
+        server
+    }
+
     /// The same as soon as the process is there.
     pub fn loading_on(directory: &DataDirectory, arguments: &[&str]) -> Server {
         let usual = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"];
