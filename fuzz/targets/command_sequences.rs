@@ -9,19 +9,16 @@
 #![no_main]
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::sync::Arc;
 
 use cairn::base::hash::KeyHasher;
 use cairn::base::key_slot::SlotId;
+use cairn::commands::registry;
 use cairn::commands::replay::Replayer;
 use cairn::commands::spec::{ADMIN, NO_MULTI};
-use cairn::commands::{Batch, Executor, Lookup, registry};
+use cairn::commands::testing::TestServer;
 use cairn::config::{Config, Live};
-use cairn::engine::clients::{ClientHandle, Peer};
-use cairn::engine::{EffectSink, Engine, Session, Worker};
-use cairn::log::health::Stopped;
-use cairn::log::transaction::{Change, Parts};
+use cairn::engine::Engine;
 use cairn::store::DbIndex;
 use cairn::store::digest;
 use cairn::store::table::CURSOR_END;
@@ -29,7 +26,6 @@ use libfuzzer_sys::fuzz_target;
 
 const COMMANDS_MAX: usize = 200;
 const ARGUMENTS_MAX: u8 = 9;
-const CLIENTS: usize = 2;
 
 /// Keys, numbers and the words of many commands.
 const WORDS: &[&str] = &[
@@ -140,67 +136,9 @@ const WORDS: &[&str] = &[
     "BYTE",
 ];
 
-#[derive(Default)]
-struct Capture(Mutex<Vec<(SlotId, DbIndex, Vec<Vec<u8>>)>>);
-
-impl Capture {
-    fn push<'a>(&self, slot: SlotId, db: DbIndex, arguments: impl Iterator<Item = &'a [u8]>) {
-        self.0.lock().unwrap().push((slot, db, arguments.map(<[u8]>::to_vec).collect()));
-    }
-}
-
-impl EffectSink for Capture {
-    fn append(&self, _: usize, change: &Change<'_>) -> Result<(), Stopped> {
-        self.push(change.slot, change.database, change.arguments.iter().copied());
-        Ok(())
-    }
-
-    fn append_all(&self, _: usize, parts: &Parts) -> Result<(), Stopped> {
-        for record in parts.records() {
-            let slot = record.header.slot.expect("a part belongs to a slot");
-            self.push(slot, record.header.database, record.effect.arguments());
-        }
-        Ok(())
-    }
-
-    fn is_running(&self) -> bool {
-        true
-    }
-
-    fn stopped(&self) -> Option<String> {
-        None
-    }
-
-    fn has_failed(&self) -> bool {
-        false
-    }
-
-    fn ticket(&self) -> u64 {
-        0
-    }
-
-    fn is_durable(&self, _: u64) -> bool {
-        true
-    }
-
-    fn wake_when_durable(&self, _: u64, waker: &Waker) {
-        waker.wake_by_ref();
-    }
-
-    fn reserve(&self, _: usize, _: usize) -> Result<(), Stopped> {
-        Ok(())
-    }
-}
-
-fn engine() -> Arc<Engine> {
-    Arc::new(Engine::new(Live::new(Config::default(), None), 1, registry::count(), KeyHasher::from_seed(1, 2)))
-}
-
-/// An engine with its clients, and one to run the effects on: making them takes longer than an input.
+/// A server, and a keyspace to run its effects on: making them takes longer than an input.
 struct Bench {
-    engine: Arc<Engine>,
-    executor: Executor,
-    capture: Arc<Capture>,
+    server: TestServer,
     second: Arc<Engine>,
     replayer: Replayer,
 }
@@ -211,21 +149,14 @@ thread_local! {
 
 impl Bench {
     fn new() -> Bench {
-        let (engine, second, capture) = (engine(), engine(), Arc::new(Capture::default()));
-        engine.follow(Some(capture.clone()), None);
-        let executor = Executor::new(Worker::new(engine.clone(), 0), Arc::new(Lookup::plain()));
-        Bench { executor, engine, capture, replayer: Replayer::new(second.clone()), second }
-    }
-
-    fn session(&self) -> Session {
-        let address = "127.0.0.1:1".parse().expect("an address");
-        let handle =
-            ClientHandle::new(self.engine.clients.next_id(), Peer::Tcp { peer: address, local: address }, 0, 0, 0);
-        Session::trusted(Arc::new(handle))
+        let live = Live::new(Config::default(), None);
+        let second = Arc::new(Engine::new(live, 1, registry::count(), KeyHasher::from_seed(1, 2)));
+        Bench { server: TestServer::new(), replayer: Replayer::new(second.clone()), second }
     }
 
     fn empty(&mut self) {
-        for engine in [&self.engine, &self.second] {
+        self.server.disconnect();
+        for engine in [&self.server.engine, &self.second] {
             for id in SlotId::all() {
                 let mut slot = engine.keyspace.lock(id);
                 for index in 0..slot.db_end() {
@@ -233,34 +164,34 @@ impl Bench {
                 }
             }
         }
-        self.capture.0.lock().unwrap().clear();
+        self.server.captured();
     }
 
     fn run(&mut self, data: &[u8]) {
         self.empty();
-        let mut sessions: Vec<Session> = (0..CLIENTS).map(|_| self.session()).collect();
         let mut input = Input(data);
         for _ in 0..COMMANDS_MAX {
             let Some((client, command)) = input.command() else { break };
-            let session = &mut sessions[client];
-            if session.waiting.is_some() {
+            if self.server.session(client).waiting.is_some() {
                 continue;
             }
             let arguments: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-            let batch = Batch { arguments: &arguments, ends: &[arguments.len()] };
-            let mut replies = Vec::new();
-            let progress = self.executor.run(session, &batch, &mut replies);
-            assert_eq!(progress.requests, 1, "{command:?} was held back");
-            assert!(!replies.is_empty() || session.waiting.is_some(), "{command:?} was not answered");
+            let reply = self.server.call_as(client, &arguments);
+            let waits = self.server.session(client).waiting.is_some();
+            assert!(!reply.is_empty() || waits, "{} was not answered", shown(&command));
         }
-        for session in &mut sessions {
-            session.unwatch(|id, work| work(&mut self.engine.keyspace.lock(id)));
-        }
-        let effects = std::mem::take(&mut *self.capture.0.lock().unwrap());
+        // Marks of transactions belong to no slot.
+        let effects: Vec<(SlotId, DbIndex, Vec<Vec<u8>>)> = self
+            .server
+            .captured()
+            .into_iter()
+            .filter_map(|effect| Some((effect.slot?, effect.db, effect.command)))
+            .collect();
         for (slot, db, command) in &effects {
             let arguments: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-            let ran = self.replayer.run(*slot, *db, 0, &arguments);
-            assert!(ran.is_ok(), "the effect {} cannot be run: {}", shown(command), ran.unwrap_err());
+            if let Err(error) = self.replayer.run(*slot, *db, 0, &arguments) {
+                panic!("the effect {} cannot be run: {error}", shown(command));
+            }
         }
         let mut slots: Vec<SlotId> = effects.iter().map(|(slot, ..)| *slot).collect();
         slots.sort_unstable();
@@ -268,7 +199,8 @@ impl Bench {
         for slot in slots {
             let story: Vec<String> =
                 effects.iter().filter(|effect| effect.0 == slot).map(|effect| shown(&effect.2)).collect();
-            assert_eq!(digest_of(&self.engine, slot), digest_of(&self.second, slot), "after {}", story.join("; "));
+            let [here, there] = [&self.server.engine, &self.second].map(|engine| digest_of(engine, slot));
+            assert_eq!(here, there, "after {}", story.join("; "));
         }
     }
 }

@@ -58,8 +58,8 @@ mod string_expiry;
 #[cfg(test)]
 mod string_tests;
 mod table;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
 mod tracking;
 mod transactions;
 mod zset;

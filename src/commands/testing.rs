@@ -1,4 +1,4 @@
-//! For unit tests of handlers: an engine of one worker without a network, with clients that run command lines.
+//! For unit tests of handlers and for fuzzing them: an engine of one worker without a network, with clients that run command lines.
 //!
 //! ```ignore
 //! let mut server = TestServer::new();
@@ -110,6 +110,12 @@ pub struct TestServer {
     captured: Capture,
 }
 
+impl Default for TestServer {
+    fn default() -> TestServer {
+        TestServer::new()
+    }
+}
+
 impl TestServer {
     /// A server with the default configuration.
     pub fn new() -> TestServer {
@@ -138,6 +144,15 @@ impl TestServer {
             self.sessions.push(Session::new(handle, &self.engine.users));
         }
         &mut self.sessions[client]
+    }
+
+    /// Has all clients go.
+    pub fn disconnect(&mut self) {
+        for mut session in self.sessions.drain(..) {
+            session.unwatch(|id, work| work(&mut self.engine.keyspace.lock(id)));
+            session.stop_listening(&self.engine);
+            self.engine.clients.remove(&session.handle);
+        }
     }
 
     /// Runs one command of the first client; gives the reply's bytes.
