@@ -9,7 +9,7 @@ PORT ?= 6379
 FUZZ_SECONDS ?= 30
 SIM_SEEDS ?= 20000
 SIM_SECONDS ?= 600
-FUZZ_TARGETS := request_parser rdb_loader restore_payload log_recovery
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 
 STAGE = @printf '\n== %s\n'
 STARTED := $(shell date +%s)
@@ -46,7 +46,7 @@ rust-tests: setup-test ## Unit tests, and the tests that drive the server over T
 
 compat: build setup-test ## Redis's own Tcl suite, with the server standing where redis-server stood
 	$(STAGE) 'The Tcl suite of Redis'
-	redis-tests/run --server $(SERVER)
+	redis-tests/run --server $(SERVER) --page
 
 clients: build setup-test ## Everyday scripts of real clients
 	$(STAGE) 'Real clients'
