@@ -5,12 +5,14 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
 
 use super::client::Client;
 use super::reply::Reply;
@@ -179,7 +181,6 @@ impl Server {
     fn wait_loaded(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // Who looks for a free port listens on it for a moment, and may be who answered.
             match self.try_client().and_then(|mut client| client.try_command(&["PING"])) {
                 Some(Reply::Status(text)) if text == b"PONG" => return,
                 Some(Reply::Error(text)) if text.starts_with(b"LOADING") => {}
@@ -319,7 +320,9 @@ pub fn run_to_exit(arguments: &[&str], input: &str) -> Exit {
     Exit { code: output.status.code(), output: String::from_utf8_lossy(&text).into_owned() }
 }
 
-/// A port nobody listens on, below the range that outgoing connections take theirs from.
+/// A port nobody listens on, below the range that outgoing connections take theirs from. Asks by binding it, never by
+/// listening: a process that another test is just starting holds a copy of the socket for a moment, and whoever connected
+/// to that would take it for the server.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 22_000;
     const COUNT: u32 = 1_000;
@@ -327,7 +330,10 @@ pub fn free_port() -> u16 {
     let start = std::process::id() * 61;
     for _ in 0..COUNT {
         let port = (FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT) as u16;
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+        let probe = TcpSocket::new_v4().expect("a socket");
+        // So that the copy is not in the way of the server either.
+        probe.set_reuseaddr(true).expect("set SO_REUSEADDR");
+        if probe.bind(SocketAddr::from(([0, 0, 0, 0], port))).is_ok() {
             return port;
         }
     }
