@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::access;
 use super::account;
+use super::ahead::Ahead;
 use super::blocking;
 use super::context::{Cx, Waits};
 use super::keys::{self, KeyShape};
@@ -35,11 +36,12 @@ use crate::engine::space::{Followers, Place, Space};
 use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
-use crate::store::Keyspace;
 use crate::store::waiters::WaitedKey;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
+/// Keys of one request that are brought to the cache ahead of it, at most.
+const KEYS_AHEAD_MAX: usize = 1024;
 /// Replies beyond this many bytes are sent before the batch goes on.
 const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
 
@@ -211,27 +213,18 @@ impl<'e> Run<'e> {
         Some(Progress { requests: resolved.len(), hold: None })
     }
 
-    /// Looks every request up and brings towards the cache what the batch will touch: slots, then buckets, then
-    /// entries, each step for all requests before the next, so that the waits overlap.
+    /// Looks every request up and brings towards the cache what the batch will touch.
     #[inline]
     fn resolve(self, batch: &Batch<'_>, resolved: &mut Vec<Resolved>) {
-        let keyspace = &self.engine.keyspace;
+        let mut ahead = Ahead::of(&self.engine.keyspace);
         for index in 0..batch.ends.len() {
             let args = batch.request(index);
             let command = if args.is_empty() { Err(Unknown::Command) } else { self.lookup.resolve(args) };
-            let mut place = None;
-            if let Ok(command) = command
-                && let KeyShape::One(at) = command.shape
-                && let Some(key) = args.get(usize::from(at))
-            {
-                let found = Place { slot: SlotId::of_key(key), hash: keyspace.hasher().hash(key) };
-                keyspace.slot(found.slot).prefetch();
-                place = Some(found);
-            }
+            let place = command.ok().and_then(|command| ahead.add(command, args));
             resolved.push(Resolved { command, place });
         }
         if resolved.len() > 1 {
-            prefetch(keyspace, resolved.iter().filter_map(|resolved| resolved.place));
+            ahead.bring();
         }
     }
 
@@ -757,30 +750,11 @@ fn need_of_script(cx: &mut Cx<'_>, args: &[&[u8]]) -> Need {
 /// Brings what the keys of a command with several keys touch towards the cache.
 fn prefetch_keys(engine: &Engine, command: &Command, args: &[&[u8]]) {
     let KeyShape::Range { .. } = command.shape else { return };
-    let places: SmallVec<[Place; 16]> = command
-        .shape
-        .indexes(args.len())
-        .take(1024)
-        .map(|at| Place { slot: SlotId::of_key(args[at]), hash: engine.keyspace.hasher().hash(args[at]) })
-        .collect();
-    for place in &places {
-        engine.keyspace.slot(place.slot).prefetch();
-    }
-    prefetch(&engine.keyspace, places.iter().copied());
-}
-
-/// Brings buckets, then entries towards the cache, once the slots are on their way. A slot that somebody else holds is
-/// passed over.
-#[inline]
-fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
-    for place in places.clone() {
-        keyspace.slot(place.slot).prefetch_home(place.hash);
-    }
-    for place in places {
-        if let Some(slot) = keyspace.slot(place.slot).try_lock() {
-            slot.prefetch_entry(place.hash);
-        }
-    }
+    let mut ahead = Ahead::of(&engine.keyspace);
+    command.shape.indexes(args.len()).take(KEYS_AHEAD_MAX).for_each(|at| {
+        ahead.add_key(args[at]);
+    });
+    ahead.bring();
 }
 
 /// Adds the slots of the keys that a call names.

@@ -14,6 +14,7 @@
 //! The table stores no hashes: what moves items takes a function that tells an item's hash. Owned by one collection, and
 //! guarded by the lock of its key's slot.
 
+use super::buckets::prefetch;
 use crate::base::random::Rng;
 
 /// Places of a group: with one byte of tag each and the count of items passed on they fill two cache lines where an item
@@ -277,6 +278,25 @@ impl<T> MemberTable<T> {
             Some(segment) => *segment as usize,
             None => 0,
         }
+    }
+
+    /// Goes a step towards an item: its group, then what `prefetch_item` brings. Tells whether there is a further step.
+    #[inline]
+    pub fn approach(&self, hash: u64, step: u32, prefetch_item: impl Fn(&T)) -> bool {
+        let Some(segment) = self.segments.get(self.segment_of(position(hash))) else { return false };
+        let group = &segment.groups[segment.home(position(hash))];
+        if step == 0 {
+            let address = std::ptr::from_ref(group).cast::<u8>();
+            prefetch(address);
+            prefetch(address.wrapping_add(64));
+            return true;
+        }
+        let mut places = group.matching(tag(hash));
+        while places != 0 {
+            group.items[places.trailing_zeros() as usize].as_ref().inspect(|item| prefetch_item(item));
+            places &= places - 1;
+        }
+        false
     }
 
     #[inline]
