@@ -133,7 +133,7 @@ pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &
         own.failed_calls.add(1);
     }
     // What a client waits in is told of once it is over.
-    if !matches!(session.waiting, Some(Waiting::Keys(_))) {
+    if !matches!(session.waiting, Some(Waiting::Keys(_) | Waiting::Departure { .. })) {
         record_if_slow(worker, session, command, args, nanos, config);
     }
     if worker.engine.clients.has_monitors() && !command.has(SKIP_MONITOR | ADMIN) {

@@ -171,7 +171,7 @@ pub fn serve_unheld(worker: &Worker, lookup: &Lookup, keys: Vec<WaitedKey>) {
 }
 
 /// Runs `work` with these slots locked.
-fn with_slots<R>(
+pub(super) fn with_slots<R>(
     worker: &Worker,
     lookup: &Lookup,
     slots: &SmallVec<[SlotId; 16]>,

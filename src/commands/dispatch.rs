@@ -18,6 +18,7 @@ use super::context::{Cx, Waits};
 use super::keys::{self, KeyShape};
 use super::listeners;
 use super::lookup::{Lookup, Unknown};
+use super::migrate;
 use super::registry::{self, Command, CommandId};
 use super::script;
 use super::spec::{
@@ -27,10 +28,11 @@ use super::spec::{
 use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
+use crate::engine::departure::{Departure, Receipt};
 use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
 use crate::engine::gate::{Exclusive, Passage};
 use crate::engine::persistence::obstacle;
-use crate::engine::script::Reach;
+use crate::engine::script::{Reach, Runnable};
 use crate::engine::session::{Fate, ReplyMode, Transaction};
 use crate::engine::space::{Followers, Place, Space};
 use crate::engine::state::PauseKind;
@@ -76,6 +78,8 @@ pub enum Hold {
     Pause { until_ms: u64 },
     /// Settling is behind, and the request would write.
     Throttle { delay_ms: u64 },
+    /// Keys that it names are on their way to another server, until this generation of departures ends.
+    Departure { generation: u64 },
     /// The session says what for.
     Waiting,
 }
@@ -102,6 +106,17 @@ enum Need {
     One(Place),
     Some(SmallVec<[SlotId; 16]>),
     All,
+}
+
+impl Need {
+    fn includes(&self, slot: SlotId) -> bool {
+        match self {
+            Need::Nothing => false,
+            Need::One(place) => place.slot == slot,
+            Need::Some(slots) => slots.contains(&slot),
+            Need::All => true,
+        }
+    }
 }
 
 impl Executor {
@@ -151,6 +166,19 @@ impl Executor {
         }
     }
 
+    /// Ends a departure by what came of it, unless keys have to be sent again.
+    pub fn finish_departure(&mut self, departure: Departure, receipt: Receipt) -> Option<Departure> {
+        self.worker.refresh();
+        let engine = self.worker.engine.clone();
+        loop {
+            let _passage = engine.gate.enter(self.worker.index);
+            if self.worker.knows_effects() {
+                return migrate::finish(&self.worker, &self.lookup, departure, receipt);
+            }
+            self.worker.refresh_effects();
+        }
+    }
+
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
         Run { worker, engine: &worker.engine, lookup: &self.lookup, beside_script: self.beside_script }
     }
@@ -192,10 +220,10 @@ impl<'e> Run<'e> {
             if let Some(until_ms) = self.paused_until_ms(session, &resolved.command, args) {
                 return Some(Progress { requests: index, hold: Some(Hold::Pause { until_ms }) });
             }
-            if self.engine.persistence.obstacles() & obstacle::PRESSURE != 0
-                && let Some(delay_ms) = self.throttle_ms(session, &resolved.command, args)
+            if self.engine.persistence.obstacles() & obstacle::HOLDING != 0
+                && let Some(hold) = self.held_back(session, resolved, args)
             {
-                return Some(Progress { requests: index, hold: Some(Hold::Throttle { delay_ms }) });
+                return Some(Progress { requests: index, hold: Some(hold) });
             }
             started = self.one(session, resolved, args, out, &mut passage, started);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
@@ -255,8 +283,33 @@ impl<'e> Run<'e> {
         held.then_some(until_ms)
     }
 
-    /// How long this request must wait for settling to catch up, once.
+    /// What else holds this request back.
     #[cold]
+    fn held_back(self, session: &mut Session, resolved: &Resolved, args: &[&[u8]]) -> Option<Hold> {
+        let obstacles = self.engine.persistence.obstacles();
+        if obstacles & obstacle::PRESSURE != 0
+            && let Some(delay_ms) = self.throttle_ms(session, &resolved.command, args)
+        {
+            return Some(Hold::Throttle { delay_ms });
+        }
+        let command = resolved.command.ok()?;
+        if obstacles & obstacle::DEPARTURES == 0 || !command.spec.accepts(args.len()) || queues(session, command) {
+            return None;
+        }
+        let need = if command.has(RUNS_SCRIPT) {
+            // One that was never run is taken at its word: most touch no other keys, and who does is noticed.
+            match script::reach(script::find(self.worker, command, args).as_ref(), command, args) {
+                Reach::Everything => Need::All,
+                Reach::Declared | Reach::Untried => need_of_keys(command, args),
+            }
+        } else {
+            need(self.worker, session, command, resolved.place, args)
+        };
+        let generation = self.engine.departures.keep_out(&session.handle, |held| need.includes(held))?;
+        Some(Hold::Departure { generation })
+    }
+
+    /// How long this request must wait for settling to catch up, once.
     fn throttle_ms(
         self,
         session: &mut Session,
@@ -386,7 +439,7 @@ impl<'e> Run<'e> {
         {
             self.admit_change(sink, session, command, args)?;
         }
-        if self.engine.persistence.obstacles() & !obstacle::PRESSURE != 0 {
+        if self.engine.persistence.obstacles() & !obstacle::HOLDING != 0 {
             self.admit_past_obstacles(session, command, args)?;
         }
         if session.only_listens && !command.has(LISTENERS_MAY) {
@@ -542,7 +595,9 @@ impl<'e> Run<'e> {
                 *passage = self.enter();
             }
             let needed = if command.has(RUNS_SCRIPT) {
-                need_of_script(&mut cx, args)
+                // It is left for the handler.
+                cx.script = script::find(cx.worker, cx.command, args);
+                need_of_script(cx.script.as_ref(), cx.command, args)
             } else {
                 need(self.worker, cx.session, command, place, args)
             };
@@ -726,25 +781,25 @@ fn need(worker: &Worker, session: &Session, command: &Command, place: Option<Pla
     match command.shape {
         KeyShape::None => Need::Nothing,
         _ => {
-            let mut slots = SmallVec::new();
-            keys::add_slots(command, args, &mut slots);
             prefetch_keys(&worker.engine, command, args);
-            if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
+            need_of_keys(command, args)
         }
     }
 }
 
-/// What a script needs, as far as that is known before it runs. The script is left in `cx` for its handler.
-fn need_of_script(cx: &mut Cx<'_>, args: &[&[u8]]) -> Need {
-    cx.script = script::find(cx.worker, cx.command, args);
-    match script::reach(cx.script.as_ref(), cx.command, args) {
-        Reach::Declared => {
-            let mut slots = SmallVec::new();
-            keys::add_slots(cx.command, args, &mut slots);
-            if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
-        }
+/// What a script needs, as far as that is known before it runs.
+fn need_of_script(script: Option<&Runnable>, command: &Command, args: &[&[u8]]) -> Need {
+    match script::reach(script, command, args) {
+        Reach::Declared => need_of_keys(command, args),
         Reach::Untried | Reach::Everything => Need::All,
     }
+}
+
+/// The slots of the keys that a call names.
+fn need_of_keys(command: &Command, args: &[&[u8]]) -> Need {
+    let mut slots = SmallVec::new();
+    keys::add_slots(command, args, &mut slots);
+    if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
 }
 
 /// Brings what the keys of a command with several keys touch towards the cache.

@@ -394,10 +394,9 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("pubsub_channels", engine.pubsub.name_count(Kind::Channel));
     text.field("pubsub_patterns", engine.pubsub.name_count(Kind::Pattern));
     text.field("pubsubshard_channels", engine.pubsub.name_count(Kind::Shard));
+    text.zeros(&["latest_fork_usec", "total_forks"]);
+    text.field("migrate_cached_sockets", engine.courier.get().map_or(0, |courier| courier.kept_connections()));
     text.zeros(&[
-        "latest_fork_usec",
-        "total_forks",
-        "migrate_cached_sockets",
         "slave_expires_tracked_keys",
         "active_defrag_hits",
         "active_defrag_misses",

@@ -39,6 +39,7 @@ pub mod listeners;
 mod lolwut;
 pub mod lookup;
 mod memory;
+mod migrate;
 mod module;
 mod object;
 mod persistence;

@@ -3,6 +3,7 @@
 pub mod blocking;
 pub mod client_memory;
 pub mod clients;
+pub mod departure;
 pub mod effect;
 pub mod eviction;
 pub mod expiry;

@@ -27,6 +27,10 @@ pub mod obstacle {
     pub const PRESSURE: u32 = 1 << 3;
     /// A script overran its time.
     pub const BUSY_SCRIPT: u32 = 1 << 4;
+    /// Keys are on their way to another server: those who name them wait.
+    pub const DEPARTURES: u32 = 1 << 5;
+    /// These hold a request back; the others refuse it.
+    pub const HOLDING: u32 = PRESSURE | DEPARTURES;
 }
 
 /// Work that goes on beside the workers, one at a time of each kind.

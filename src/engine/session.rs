@@ -50,6 +50,8 @@ pub enum Waiting {
     Durable { ticket: u64, locally: bool, replicas: u64, until_ms: Option<u64> },
     /// Something to come under a key; whoever puts it there answers for the client.
     Keys(Arc<Waiter>),
+    /// Another server is to take keys; the answer comes by mail. `silent`: no reply is wanted.
+    Departure { silent: bool },
 }
 
 /// A command kept for EXEC.

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 
 use super::clients::{Clients, flag};
+use super::departure::{Courier, Departures};
 use super::effect::EffectSink;
 use super::eviction::{self, Pressure, Weights};
 use super::gate::Gate;
@@ -103,6 +104,10 @@ pub struct Engine {
     pub libraries: Libraries,
     /// Scripts that overran their time.
     pub running: Running,
+    /// Keys on their way to other servers.
+    pub departures: Departures,
+    /// Who brings them there. Installed by the first worker.
+    pub courier: OnceLock<Box<dyn Courier>>,
     /// Installed before anything is loaded.
     pub script_engine: OnceLock<Box<dyn ScriptEngine>>,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run what they otherwise may not.
@@ -158,6 +163,8 @@ impl Engine {
             scripts: Scripts::default(),
             libraries: Libraries::default(),
             running: Running::default(),
+            departures: Departures::default(),
+            courier: OnceLock::new(),
             script_engine: OnceLock::new(),
             scripts_run_anything: AtomicBool::new(false),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),

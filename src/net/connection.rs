@@ -68,7 +68,7 @@ pub struct Connection {
     /// How far the request at the front of `input` was read.
     partial: Partial,
     unsent: Unsent,
-    /// Set while requests are held back for a time.
+    /// Set while requests are held back.
     delayed: Option<Delay>,
     /// The replies kept in `unsent` may go once this ticket of the log is durable.
     held_for: Option<u64>,
@@ -99,11 +99,14 @@ impl Unsent {
     }
 }
 
-/// Until when requests are held back.
-struct Delay {
-    timer: Pin<Box<Sleep>>,
-    /// It is CLIENT PAUSE that holds them, and it may be lifted.
-    by_pause: bool,
+/// What holds requests back.
+enum Delay {
+    /// Only time.
+    Throttle(Pin<Box<Sleep>>),
+    /// CLIENT PAUSE, which may be lifted.
+    Pause(Pin<Box<Sleep>>),
+    /// Keys on their way, until this generation of departures ends.
+    Departure(u64),
 }
 
 /// How a connection ends.
@@ -284,17 +287,15 @@ impl Connection {
     fn after_run(&mut self, shared: &Shared, ran: &Ran) {
         self.needed = ran.needed;
         self.argument_at = ran.argument_at;
-        let delay = match ran.hold {
+        let timer = |wait_ms| Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
+        self.delayed = match ran.hold {
             Some(Hold::Pause { until_ms }) => {
-                Some((until_ms.saturating_sub(shared.executor.worker.now_ms).max(1), true))
+                Some(Delay::Pause(timer(until_ms.saturating_sub(shared.executor.worker.now_ms).max(1))))
             }
-            Some(Hold::Throttle { delay_ms }) => Some((delay_ms, false)),
+            Some(Hold::Throttle { delay_ms }) => Some(Delay::Throttle(timer(delay_ms))),
+            Some(Hold::Departure { generation }) => Some(Delay::Departure(generation)),
             Some(Hold::Waiting) | None => None,
         };
-        if let Some((wait_ms, by_pause)) = delay {
-            let timer = Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
-            self.delayed = Some(Delay { timer, by_pause });
-        }
         if ran.hold.is_some() {
             self.handle.set_flag(flag::BLOCKED, true);
         }
@@ -390,7 +391,11 @@ impl Connection {
             return true;
         }
         // A reply goes ahead of messages about what was done for it.
-        self.hear_of_keys(shared, orders.answer, orders.look_again);
+        if let Some(answer) = orders.answer {
+            self.take_answer(shared, &answer);
+        } else if orders.look_again {
+            self.look_again(shared);
+        }
         for piece in shared.mail.pieces() {
             self.send_bytes(cx, piece, &shared.executor);
         }
@@ -524,10 +529,16 @@ impl Connection {
 
     fn is_delayed(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
         let Some(delay) = &mut self.delayed else { return false };
-        let over = delay.timer.as_mut().poll(cx).is_ready();
         let worker = &mut shared.executor.worker;
         worker.refresh();
-        if over || delay.by_pause && worker.engine.pause.now(worker.now_ms).is_none() {
+        let over = match delay {
+            Delay::Throttle(timer) => timer.as_mut().poll(cx).is_ready(),
+            Delay::Pause(timer) => {
+                timer.as_mut().poll(cx).is_ready() || worker.engine.pause.now(worker.now_ms).is_none()
+            }
+            Delay::Departure(generation) => !worker.engine.departures.is_generation(*generation),
+        };
+        if over {
             self.delayed = None;
             self.handle.set_flag(flag::BLOCKED, false);
             return false;
@@ -571,6 +582,7 @@ impl Connection {
         let mut text = Vec::new();
         let mut reply = Reply::new(&mut text, self.session.protocol);
         match *waiting {
+            Waiting::Departure { .. } => return true,
             Waiting::Replicas { until_ms } => {
                 if until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
                     wait_until(&mut self.wait_timer, cx, until_ms, worker.now_ms);
@@ -626,24 +638,29 @@ impl Connection {
         false
     }
 
-    /// Takes the answer to the command that waits for keys, or has those keys looked at again.
-    fn hear_of_keys(&mut self, shared: &mut Shared, answer: Option<Vec<u8>>, look_again: bool) {
-        let Some(Waiting::Keys(waiter)) = &self.session.waiting else { return };
-        if let Some(reply) = answer {
-            let silent = waiter.wait.silent;
-            let worker = &shared.executor.worker;
-            if worker.config().appendfsync == AppendFsync::Always
-                && let Some(sink) = worker.effects()
-            {
-                // What answered it was appended before.
-                self.held_for = Some(sink.ticket());
-            }
-            self.end_wait(if silent { &[] } else { &reply });
-        } else if look_again {
-            let db = waiter.wait.db;
-            let keys = waiter.wait.keys.iter().map(|key| WaitedKey { db, key: key[..].into() }).collect();
-            shared.executor.serve_waiters(keys);
+    /// Takes the answer to the command that the client waits in.
+    fn take_answer(&mut self, shared: &Shared, answer: &[u8]) {
+        let silent = match &self.session.waiting {
+            Some(Waiting::Keys(waiter)) => waiter.wait.silent,
+            Some(Waiting::Departure { silent }) => *silent,
+            _ => return,
+        };
+        let worker = &shared.executor.worker;
+        if worker.config().appendfsync == AppendFsync::Always
+            && let Some(sink) = worker.effects()
+        {
+            // What answered it was appended before.
+            self.held_for = Some(sink.ticket());
         }
+        self.end_wait(if silent { &[] } else { answer });
+    }
+
+    /// Has the keys looked at again that the client waits for.
+    fn look_again(&self, shared: &mut Shared) {
+        let Some(Waiting::Keys(waiter)) = &self.session.waiting else { return };
+        let db = waiter.wait.db;
+        let keys = waiter.wait.keys.iter().map(|key| WaitedKey { db, key: key[..].into() }).collect();
+        shared.executor.serve_waiters(keys);
     }
 
     /// The next request may run, once this reply is on its way.

@@ -41,6 +41,7 @@ pub fn run(engine: Arc<Engine>) {
         let now_ms = clock::unix_ms();
         if now_ms >= clients_checked_ms + CLIENT_CHECK_MS {
             clients_checked_ms = now_ms;
+            engine.courier.get().inspect(|courier| courier.close_idle());
             check_clients(&engine, now_ms, u64::from(config.timeout) * 1000);
         }
     }

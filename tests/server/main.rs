@@ -15,6 +15,7 @@ mod growth;
 mod introspection;
 mod lists;
 mod memory_limit;
+mod migrate;
 mod model;
 mod moving_in;
 mod protocol;
