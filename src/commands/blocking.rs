@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::access::{self, Refused};
 use super::account;
 use super::context::{Cx, Outcome, Waits};
 use super::dispatch::run_handler;
@@ -18,6 +19,7 @@ use super::keys::add_slots;
 use super::listeners;
 use super::lookup::Lookup;
 use super::registry::{self, CommandId};
+use crate::acl::log::Context;
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::base::long_double::LongDouble;
@@ -103,6 +105,8 @@ impl Cx<'_> {
             protocol: self.session.protocol,
             no_touch: self.session.no_touch,
             silent: matches!(self.session.reply_mode, ReplyMode::Off | ReplyMode::Skip),
+            user: self.session.user().cloned(),
+            users_generation: self.session.users_generation(),
         };
         let (ticket, space) = (self.engine().next_wait_ticket(), &mut self.space);
         let waiter = Waiter::begin(wait, ticket, |id, work| work(space.slot(id)));
@@ -237,12 +241,20 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
 
     let args: SmallVec<[&[u8]; 8]> = wait.arguments.iter().map(Vec::as_slice).collect();
     let (start, started) = (cx.reply.len(), clock::ticks());
-    let failed = match reserve(cx, &args) {
-        Ok(()) => run_handler(cx, &args),
+    let failed = match recheck(cx, wait, &args) {
         Err(error) => {
+            cx.engine().count_error(error.code());
+            cx.worker.stats.commands[cx.command.id.index()].rejected_calls.add(1);
             cx.reply.error(&error);
-            true
+            false
         }
+        Ok(()) => match reserve(cx, &args) {
+            Ok(()) => run_handler(cx, &args),
+            Err(error) => {
+                cx.reply.error(&error);
+                true
+            }
+        },
     };
     let reply = cx.reply.take_from(start);
     if cx.waits == Waits::InVain {
@@ -259,6 +271,20 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
 
     (cx.command, cx.reply.protocol, cx.waits, cx.space.db) = before;
     std::mem::swap(cx.session, &mut session);
+}
+
+/// Whether the client's user, whose rules may have changed while it waited, may still make its call.
+fn recheck(cx: &Cx<'_>, wait: &Wait, args: &[&[u8]]) -> Result<(), ReplyError> {
+    let users = &cx.engine().users;
+    let Some(user) = wait.user.as_ref().filter(|_| users.generation() != wait.users_generation) else { return Ok(()) };
+    // The clients of a user that is gone are about to be closed.
+    let found = users.get(&user.name).filter(|found| found.id == user.id).ok_or(ReplyError::NotAuthenticated)?;
+    access::check(&found, cx.command, args).map_err(|denial| {
+        let object = denial.object(cx.command, args);
+        let refused = Refused { reason: denial.reason, object, username: &found.name, args };
+        access::refuse(cx.engine(), cx.session, refused, Context::TopLevel, cx.space.now_ms);
+        denial.error(cx.command)
+    })
 }
 
 /// Makes sure that the log takes the effects of a call.

@@ -11,8 +11,6 @@ use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
 use crate::store::hash::{Field, HashRef};
 
-/// Fields that HRANDFIELD draws with repetition at the most: their reply has to fit into memory.
-const REPEATED_MAX: u64 = 1 << 24;
 /// Expired fields that HRANDFIELD removes before it draws.
 const EXPIRED_AT_ONCE_MAX: usize = 1000;
 /// How often a draw that met an expired field is repeated before the fields are gone through.
@@ -60,10 +58,11 @@ pub fn hrandfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         Some(_) => return Err(ReplyError::Syntax),
     };
     let (repeated, reply_bytes_max) = (count < 0, cx.reply_bytes_max());
-    if values && count.unsigned_abs() > i64::MAX as u64 / 2
-        || repeated && count.unsigned_abs() > REPEATED_MAX && reply_bytes_max == usize::MAX
-    {
+    if values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(out_of_range);
+    }
+    if repeated {
+        cx.check_draws(count.unsigned_abs())?;
     }
     let (now_ms, key) = (cx.space.now_ms, args[1]);
     remove_expired(cx, key)?;

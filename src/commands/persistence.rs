@@ -89,6 +89,7 @@ pub fn wait_for_replicas(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     let until_ms = (timeout_ms > 0).then(|| cx.worker.now_ms.saturating_add(timeout_ms as u64));
     cx.session.waiting = Some(Waiting::Replicas { until_ms });
+    cx.session.handle.patience.begin();
     Ok(())
 }
 
@@ -103,6 +104,7 @@ fn wait(cx: &mut Cx<'_>, ticket: u64, locally: bool, replicas: u64, timeout_ms: 
     }
     let until_ms = (timeout_ms > 0).then(|| cx.worker.now_ms.saturating_add(timeout_ms as u64));
     cx.session.waiting = Some(Waiting::Durable { ticket, locally, replicas, until_ms });
+    cx.session.handle.patience.begin();
     Ok(())
 }
 

@@ -220,6 +220,11 @@ impl Session {
         !self.authenticated && self.user.as_ref().is_some_and(|user| !user.is_open())
     }
 
+    /// The generation of users that [`Session::user`] is of.
+    pub fn users_generation(&self) -> u64 {
+        self.users_generation
+    }
+
     #[inline]
     pub fn knows_users(&self, users: &Users) -> bool {
         self.users_generation == users.generation()

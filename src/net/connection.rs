@@ -581,10 +581,14 @@ impl Connection {
         let worker = &shared.executor.worker;
         let mut text = Vec::new();
         let mut reply = Reply::new(&mut text, self.session.protocol);
+        let exhausted = self.handle.patience.exhausted();
         match *waiting {
+            _ if exhausted == Some(true) => {
+                tell_unblocked(worker, self.handle.last_command.load(Ordering::Relaxed), &mut reply);
+            }
             Waiting::Departure { .. } => return true,
             Waiting::Replicas { until_ms } => {
-                if until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
+                if exhausted.is_none() && until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
                     wait_until(&mut self.wait_timer, cx, until_ms, worker.now_ms);
                     return true;
                 }
@@ -603,7 +607,7 @@ impl Connection {
             },
             Waiting::Durable { ticket, locally, replicas, until_ms } => {
                 let durable = worker.effects().is_some_and(|sink| sink.is_durable(ticket));
-                let over = until_ms.is_some_and(|until_ms| until_ms <= worker.now_ms);
+                let over = exhausted.is_some() || until_ms.is_some_and(|until_ms| until_ms <= worker.now_ms);
                 if !over && (locally && !durable || replicas > 0) {
                     if let Some(sink) = worker.effects().filter(|_| locally && !durable) {
                         sink.wake_when_durable(ticket, cx.waker());
@@ -623,12 +627,7 @@ impl Connection {
                 match end {
                     _ if waiter.wait.silent => {}
                     WaitEnd::TimedOut => reply.null_array(),
-                    WaitEnd::Unblocked => {
-                        let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-                        worker.engine.count_error(error.code());
-                        worker.stats.commands[usize::from(waiter.wait.command)].failed_calls.add(1);
-                        reply.error(&error);
-                    }
+                    WaitEnd::Unblocked => tell_unblocked(worker, waiter.wait.command, &mut reply),
                 }
             }
         }
@@ -666,6 +665,7 @@ impl Connection {
     /// The next request may run, once this reply is on its way.
     fn end_wait(&mut self, reply: &[u8]) {
         self.session.waiting = None;
+        self.handle.patience.end();
         self.wait_timer = None;
         self.handle.set_flag(flag::BLOCKED, false);
         self.unsent.push(reply);
@@ -740,6 +740,14 @@ impl Drop for Connection {
         self.session.unwatch(|id, work| work(&mut engine.keyspace.lock(id)));
         self.session.stop_listening(&engine);
     }
+}
+
+/// Answers a command that CLIENT UNBLOCK ended with an error.
+fn tell_unblocked(worker: &Worker, command: u16, reply: &mut Reply<'_>) {
+    let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    worker.engine.count_error(error.code());
+    worker.stats.commands[usize::from(command)].failed_calls.add(1);
+    reply.error(&error);
 }
 
 /// Has the task polled again at this Unix time in milliseconds, if one is given.

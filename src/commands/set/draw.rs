@@ -109,6 +109,9 @@ pub fn srandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
                     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
                 ));
             }
+            if count < 0 {
+                cx.check_draws(count.unsigned_abs())?;
+            }
             Some(count)
         }
         _ => return Err(ReplyError::Syntax),

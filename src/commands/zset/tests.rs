@@ -197,6 +197,7 @@ fn random_members_and_scans() {
         ("ZRANDMEMBER none 3", "*0\r\n"),
         ("ZRANDMEMBER small 5", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
         ("ZRANDMEMBER small -9223372036854775808", "-ERR value is out of range\r\n"),
+        ("ZRANDMEMBER small -1099511627776", "-ERR value is out of range\r\n"),
         ("ZRANDMEMBER small 5000000000000000000 WITHSCORES", "-ERR value is out of range\r\n"),
     ]);
     for (count, lines) in [(10, 21), (-10, 21), (250, 501), (300, 601), (1000, 601)] {
