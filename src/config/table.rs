@@ -137,7 +137,7 @@ section "General" {
     logfile: String = unset(), "logfile", Text(TextForm::Any), [], Honoured;
     /// Cairn's own: the form of log lines. `redis` is the line that tools for redis-server read, `json` one object a
     /// line.
-    log_format: LogFormat = LogFormat::Redis, "log-format", Enum(LogFormat::NAMES), [], Honoured;
+    log_format: LogFormat = LogFormat::Redis, "log-format", Enum(LogFormat::NAMES), [MUTABLE], Honoured;
     /// Log to the system logger as well.
     syslog_enabled: bool = false, "syslog-enabled", Bool, [], Honoured;
     /// The name under which the system logger shows the server.
@@ -156,11 +156,11 @@ section "General" {
     /// Show the start banner even if the log is not a terminal.
     always_show_logo: bool = false, "always-show-logo", Bool, [], Honoured;
     /// Let the process list show address and mode.
-    set_proc_title: bool = true, "set-proc-title", Bool, [], Accepted("The process list shows the command line as it was given.");
+    set_proc_title: bool = true, "set-proc-title", Bool, [], Honoured;
     /// What the process list shows. Knows {title}, {listen-addr}, {server-mode}, {config-file}, {port}, {tls-port} and
     /// {unixsocket}.
     proc_title_template: String = text("{title} {listen-addr} {server-mode}"), "proc-title-template",
-        Text(TextForm::TitleTemplate), [MUTABLE], Accepted("The process list shows the command line as it was given.");
+        Text(TextForm::TitleTemplate), [MUTABLE], Honoured;
     /// The locale whose order SORT ALPHA and Lua's string comparison follow. Empty takes it from the environment.
     locale_collate: String = unset(), "locale-collate", Text(TextForm::Any), [MUTABLE],
         Accepted("Strings are always compared byte by byte.");
