@@ -3,7 +3,7 @@
 use super::push;
 use crate::base::random;
 use crate::commands::account::reserve;
-use crate::commands::arguments::{integer, quantity};
+use crate::commands::arguments::{negatable, quantity};
 use crate::commands::context::{Cx, Outcome};
 use crate::engine::notify;
 use crate::log::record;
@@ -102,15 +102,7 @@ pub fn srandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let reply_bytes_max = cx.reply_bytes_max();
     let count = match args {
         [_, _] => None,
-        [_, _, count] => {
-            let count = integer(count)?;
-            if count == i64::MIN {
-                return Err(ReplyError::of(
-                    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-                ));
-            }
-            Some(count)
-        }
+        [_, _, count] => Some(negatable(count)?),
         _ => return Err(ReplyError::Syntax),
     };
     let set = cx.space.read_collection(args[1], ValueType::Set)?.map(SetRef::of);
