@@ -5,6 +5,7 @@
 
 mod alike;
 mod commands;
+mod coverage;
 mod templates;
 
 use std::time::{Duration, Instant};

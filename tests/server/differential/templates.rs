@@ -334,6 +334,15 @@ static CHOSEN: LazyLock<Vec<&[&str]>> = LazyLock::new(|| {
     chosen
 });
 
+/// The forms that a command has in all families.
+pub fn forms_of(name: &str) -> Vec<&'static str> {
+    let is_of = |form: &str| {
+        let names = form.split(' ').next().unwrap_or_default();
+        names.split('|').any(|word| word.eq_ignore_ascii_case(name))
+    };
+    FAMILIES.iter().flat_map(|(_, forms)| forms.iter().copied()).filter(|form| is_of(form)).collect()
+}
+
 /// A form of one of the families.
 pub fn pick(random: &mut Random) -> &'static str {
     let family: &'static [&'static str] = random.pick(&CHOSEN);
