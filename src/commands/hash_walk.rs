@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::arguments::integer;
+use super::arguments::negatable;
 use super::context::{Cx, Outcome};
 use super::hash::reply_element;
 use super::scan_options::{Extra, ScanOptions, read_cursor, reply_page};
@@ -47,11 +47,7 @@ pub fn hscan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 /// HRANDFIELD key [count [WITHVALUES]]
 pub fn hrandfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let Some(count) = args.get(2) else { return one_field(cx, args[1]) };
-    let out_of_range = ReplyError::of("ERR value is out of range");
-    let count = integer(count)?;
-    if count == i64::MIN {
-        return Err(out_of_range);
-    }
+    let count = negatable(count)?;
     let values = match args.get(3) {
         None => false,
         Some(word) if word.eq_ignore_ascii_case(b"WITHVALUES") && args.len() == 4 => true,
@@ -59,7 +55,7 @@ pub fn hrandfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     };
     let (repeated, reply_bytes_max) = (count < 0, cx.reply_bytes_max());
     if values && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(out_of_range);
+        return Err(ReplyError::OutOfRange);
     }
     if repeated {
         cx.check_draws(count.unsigned_abs())?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::replies::{self, read};
 use crate::base::number::double_text;
 use crate::base::random;
-use crate::commands::arguments::{Arguments, integer};
+use crate::commands::arguments::{Arguments, negatable};
 use crate::commands::context::{Cx, Outcome};
 use crate::commands::scan_options::{Extra, ScanOptions, read_cursor, reply_page};
 use crate::resp::{Reply, ReplyError};
@@ -85,11 +85,11 @@ pub fn zrandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let Some(count) = args.get(2) else {
         return one_random_member(cx, args[1]);
     };
-    let count = integer(count)?;
+    let count = negatable(count)?;
     let mut options = Arguments::from(args, 3);
     let with_scores = options.word("WITHSCORES");
     options.finish()?;
-    if count.unsigned_abs() > i64::MAX as u64 / if with_scores { 2 } else { 1 } {
+    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(ReplyError::OutOfRange);
     }
     let reply_bytes_max = cx.reply_bytes_max();

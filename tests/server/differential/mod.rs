@@ -5,6 +5,7 @@
 
 mod alike;
 mod commands;
+mod coverage;
 mod templates;
 
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ const CONNECTIONS: usize = 3;
 /// How many different differences to collect before giving up.
 const ENOUGH: usize = 12;
 /// Both sides bound values alike, so that no random offset makes a huge one, and DUMP without compression, which is free
-/// to choose among many forms.
-const SHARED_OPTIONS: &[&str] = &["--proto-max-bulk-len", "1mb", "--rdbcompression", "no"];
+/// to choose among many forms. The oracle looks `hz` times a second who has waited long enough.
+const SHARED_OPTIONS: &[&str] = &["--proto-max-bulk-len", "1mb", "--rdbcompression", "no", "--hz", "500"];
 
 /// How each sequence begins.
 const RESET: &[&str] = &[
@@ -34,6 +35,8 @@ const RESET: &[&str] = &[
     // The oracle knows no packed sets but those of integers, nor this directive.
     "CONFIG SET set-max-listpack-entries 0",
 ];
+/// How each goes on that is sorting.
+const RESET_SORTING: &str = "CONFIG SET zset-max-listpack-entries 0";
 
 fn seconds(default: u64) -> Duration {
     let text = std::env::var("CAIRN_DIFF_SECONDS");
@@ -76,9 +79,9 @@ impl Sides {
     }
 
     /// Runs a whole sequence from empty servers and stops at the first difference.
-    fn run(&self, steps: &[Step]) -> Option<Difference> {
+    fn run(&self, steps: &[Step], sorting: bool) -> Option<Difference> {
         let mut control = self.connect(Protocol::Resp2);
-        for line in RESET {
+        for line in RESET.iter().chain(sorting.then_some(&RESET_SORTING)) {
             control.ask(&line.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
         }
         let protocols = [Protocol::Resp2, Protocol::Resp2, Protocol::Resp3];
@@ -92,9 +95,8 @@ impl Sides {
     }
 
     /// Drops steps as long as a difference remains.
-    fn shrink(&self, steps: &[Step]) -> (Vec<Step>, Difference) {
-        let mut kept = steps.to_vec();
-        let mut shown = self.run(&kept).expect("the difference shows again");
+    fn shrink(&self, steps: &[Step], sorting: bool, first: Difference) -> (Vec<Step>, Difference) {
+        let (mut kept, mut shown) = (steps.to_vec(), first);
         if let Some(last) = shown.step {
             kept.truncate(last + 1);
         }
@@ -104,7 +106,7 @@ impl Sides {
             while start < kept.len() {
                 let end = (start + piece).min(kept.len());
                 let shorter = [&kept[..start], &kept[end..]].concat();
-                match self.run(&shorter) {
+                match self.run(&shorter, sorting) {
                     Some(difference) if !shorter.is_empty() => {
                         kept = shorter;
                         shown = difference;
@@ -205,14 +207,13 @@ fn random_commands_are_answered_alike() {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut compared = 0;
     while Instant::now() < deadline && found.len() < ENOUGH {
+        let sorting = random.chance(50);
         let steps: Vec<Step> = (0..SEQUENCE)
-            .map(|_| Step { connection: random.below(CONNECTIONS), command: random_command(&mut random) })
+            .map(|_| Step { connection: random.below(CONNECTIONS), command: random_command(&mut random, sorting) })
             .collect();
         compared += steps.len();
-        if sides.run(&steps).is_none() {
-            continue;
-        }
-        let (steps, difference) = sides.shrink(&steps);
+        let Some(difference) = sides.run(&steps, sorting) else { continue };
+        let (steps, difference) = sides.shrink(&steps, sorting, difference);
         let kind = kind_of(&steps, &difference);
         if found.iter().all(|(known, _)| *known != kind) {
             let mut report = String::new();
