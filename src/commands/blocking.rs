@@ -177,7 +177,7 @@ fn with_slots<R>(
     slots: &SmallVec<[SlotId; 16]>,
     work: impl FnOnce(&mut Cx<'_>) -> R,
 ) -> R {
-    let followers = worker.effects().map(|sink| Followers { sink, lane: worker.index, writes: true });
+    let followers = Followers::of(&worker.engine, worker.effects(), worker.index, true);
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
     space.events.wanted = worker.wanted_events();
     space.lock_some(slots.clone(), &PATIENT);
@@ -265,7 +265,7 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
 fn reserve(cx: &mut Cx<'_>, args: &[&[u8]]) -> Result<(), ReplyError> {
     let Some(followers) = cx.space.followers() else { return Ok(()) };
     let bytes = bytes_for_request(args.iter().map(|one| one.len()).sum(), args.len());
-    followers.sink.reserve(followers.lane, bytes).map_err(|_| account::stopped_log(cx))
+    followers.reserve(bytes).map_err(|_| account::stopped_log(cx))
 }
 
 #[cfg(test)]
