@@ -202,6 +202,10 @@ fn with_slots<R>(
 
 /// The next client after this ticket whose call is worth running, now that the key has changed; moves the ticket.
 fn next_to_serve(cx: &mut Cx<'_>, changed: &WaitedKey, after: &mut u64) -> Option<Arc<Waiter>> {
+    if cx.space.drop_expired(changed.db, &changed.key) {
+        // It counts as looked at; a stopped log lets nothing more in, whoever comes.
+        let _ = cx.space.hand_on();
+    }
     let kind = cx.space.kind(changed.db, &changed.key);
     let waiters = cx.space.slot(SlotId::of_key(&changed.key)).waiters()?;
     if kind.is_none() && !waiters.mind_end(changed.db, &changed.key) {

@@ -738,6 +738,15 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// Removes a key of a held slot if it has expired; tells whether it had.
+    pub fn drop_expired(&mut self, db: DbIndex, key: &[u8]) -> bool {
+        let index = std::mem::replace(&mut self.db, db);
+        let told = self.has_told();
+        self.find(key);
+        self.db = index;
+        !told && self.has_told()
+    }
+
     /// What kind of value stands under a key of a held slot. Nothing is counted, touched or removed.
     pub fn kind(&mut self, db: DbIndex, key: &[u8]) -> Option<ValueType> {
         let (slot, hash) = (SlotId::of_key(key), self.keyspace.hasher().hash(key));

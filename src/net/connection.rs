@@ -449,7 +449,9 @@ impl Connection {
                 Poll::Pending => return Ok(()),
             }
         }
-        self.unsent = Unsent::default();
+        // What is left in the stream may be over the limit still.
+        let over_soft_limit_since_ms = self.unsent.over_soft_limit_since_ms.filter(|_| self.feed.is_some());
+        self.unsent = Unsent { over_soft_limit_since_ms, ..Unsent::default() };
         Ok(())
     }
 
@@ -457,6 +459,7 @@ impl Connection {
     fn over_output_limit(&mut self, shared: &mut Shared) -> bool {
         let bytes = self.unsent.len() as u64 + self.feed.as_ref().map_or(0, Feed::waiting_bytes);
         if bytes == 0 {
+            self.unsent.over_soft_limit_since_ms = None;
             return false;
         }
         let worker = &mut shared.executor.worker;

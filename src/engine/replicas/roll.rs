@@ -145,8 +145,12 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    pub fn add(&self, replica: Arc<Replica>) {
+    pub fn add(&self, replica: Arc<Replica>, now_ms: u64) {
         let mut all = self.all.lock();
+        if all.is_empty() {
+            // The first has just heard of us.
+            self.pinged_ms.store(now_ms, Ordering::Relaxed);
+        }
         replica.client.set_flag(flag::REPLICA, true);
         all.push(replica);
         self.count.store(all.len(), Ordering::Relaxed);
@@ -224,7 +228,7 @@ mod tests {
             Arc::new(Replica::new(Arc::new(ClientHandle::new(id, peer, 0, 0, 0))))
         };
         let (one, other) = (replica(1), replica(2));
-        [&one, &other].into_iter().for_each(|replica| replicas.add(replica.clone()));
+        [&one, &other].into_iter().for_each(|replica| replicas.add(replica.clone(), 0));
         assert_eq!((replicas.count(), replicas.count_with(0), replicas.count_good(0, 10)), (2, 0, 0));
         one.enter(Phase::Online, 1000);
         other.enter(Phase::Online, 1000);

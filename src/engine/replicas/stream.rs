@@ -195,6 +195,7 @@ impl Stream {
         state.backlog_bytes = backlog_bytes;
         if !self.is_on() {
             state.base = state.end;
+            state.blocks.clear();
             self.on.store(true, Ordering::Relaxed);
         }
         state.selected = None;
@@ -271,8 +272,11 @@ impl Stream {
         });
     }
 
-    /// A command that concerns no database.
+    /// A command that concerns no database; nothing while the stream is off.
     pub fn append_aside(&self, arguments: &[&[u8]]) {
+        if !self.is_on() {
+            return;
+        }
         let mut command = Vec::new();
         encode(&mut command, arguments);
         self.append_with(|state| state.write(&command));

@@ -11,6 +11,7 @@ use std::task::Context;
 use tokio::time::Sleep;
 
 use super::{Connection, wait_until};
+use crate::base::clock;
 use crate::config::Config;
 use crate::config::special::OutputLimit;
 use crate::engine::Engine;
@@ -56,7 +57,7 @@ impl Feed {
         }
         // Ahead of the entry in the roll: when that is gone nobody has a cursor.
         drop(self.cursor);
-        engine.replicas.remove(&self.replica.client, crate::base::clock::unix_ms());
+        engine.replicas.remove(&self.replica.client, clock::unix_ms());
     }
 }
 
@@ -69,6 +70,8 @@ impl Connection {
         let (engine, now_ms) = (shared.executor.worker.engine.clone(), shared.executor.worker.now_ms);
         let replica = self.session.replica.get_or_insert_with(|| Arc::new(Replica::new(self.handle.clone()))).clone();
         replica.set_acknowledges(request.told_offset);
+        // A socket that is no TCP socket refuses it.
+        let _ = self.stream.socket().set_tcp_nodelay(!engine.config.load().repl_disable_tcp_nodelay);
         self.session.reply_mode = ReplyMode::Off;
         let id = engine.replication_id.lock().clone();
         let continued = self.continued(&engine, &id, &request);
@@ -101,7 +104,7 @@ impl Connection {
                 Feed::new(replica, link, Some(copy), None)
             }
         };
-        engine.replicas.add(feed.replica.clone());
+        engine.replicas.add(feed.replica.clone(), now_ms);
         self.feed = Some(feed);
         cx.waker().wake_by_ref();
     }

@@ -151,9 +151,18 @@ const SEALED_BODIES: &[&[u8]] = &[
     b"\x00\xc3\x05\x15\x00a\xe0\x0b\x01",
 ];
 
-/// One command as its arguments.
+/// One command of the families that are asked for, as its arguments.
 pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
-    let mut template = templates::pick(random);
+    command_of(templates::pick(random), random)
+}
+
+/// One command of any family.
+pub fn any_command(random: &mut Random) -> Vec<Vec<u8>> {
+    command_of(templates::pick_of_all(random), random)
+}
+
+fn command_of(template: &'static str, random: &mut Random) -> Vec<Vec<u8>> {
+    let mut template = template;
     // What empties everything or moves databases about stays rare, or there would be nothing to compare.
     if (template.starts_with("FLUSH") || template.starts_with("SWAPDB") || template.starts_with("SELECT"))
         && random.chance(85)

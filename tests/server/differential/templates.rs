@@ -273,6 +273,12 @@ static CHOSEN: LazyLock<Vec<&[&str]>> = LazyLock::new(|| {
     chosen
 });
 
+/// A form of any family, whatever is asked for.
+pub fn pick_of_all(random: &mut Random) -> &'static str {
+    let (_, forms) = random.pick(FAMILIES);
+    random.pick(forms)
+}
+
 /// A form of one of the families.
 pub fn pick(random: &mut Random) -> &'static str {
     let family: &'static [&'static str] = random.pick(&CHOSEN);
