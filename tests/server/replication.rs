@@ -44,6 +44,10 @@ fn script(random: &mut Random) -> Vec<Vec<u8>> {
 fn write_at_random(client: &mut Client, random: &mut Random, count: usize) {
     for _ in 0..count {
         let command = if random.chance(8) { script(random) } else { any_command(random) };
+        if command[0].eq_ignore_ascii_case(b"ZREMRANGEBYLEX") {
+            // What it means where scores differ depends on how a server looks for it.
+            continue;
+        }
         client.send(&encode_command(&command));
         let reply = client.reply_within(PATIENCE);
         assert!(reply.is_some(), "no answer to {:?}", command.iter().map(|word| escape(word)).collect::<Vec<_>>());
@@ -68,12 +72,60 @@ fn wait_until_even(primary: &mut Client, replica: &mut Client) {
     });
 }
 
-/// The digest of what the replica saves, as Cairn reads it: two servers digest in different ways.
-fn digest_of(replica: &Server) -> Reply {
+/// Compares what the replica saves, as Cairn reads it: two kinds of servers digest in different ways.
+fn assert_alike(primary: &mut Client, replica: &Server) {
     assert_eq!(replica.client().run("SAVE"), Reply::ok());
     let directory = DataDirectory::new();
     fs::copy(replica.path("dump.rdb"), directory.path("dump.rdb")).expect("copy the replica's snapshot");
-    Server::on(&directory, &["--enable-debug-command", "yes"]).client().run("DEBUG DIGEST")
+    let loaded = Server::on(&directory, &["--enable-debug-command", "yes"]);
+    let differences = differences(primary, &mut loaded.client());
+    assert!(differences.is_empty(), "these keys differ on the replica:\n{}", differences.join("\n"));
+}
+
+/// The keys that two servers do not hold alike, each with what the two hold.
+fn differences(one: &mut Client, other: &mut Client) -> Vec<String> {
+    let mut found = Vec::new();
+    for database in 0..16 {
+        let mut keys = Vec::new();
+        for client in [&mut *one, &mut *other] {
+            client.run(&format!("SELECT {database}"));
+            keys.extend(client.run("KEYS *").items().iter().map(|key| key.bytes().to_vec()));
+        }
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            let [held, other] = [&mut *one, &mut *other].map(|client| describe(client, &key));
+            if held != other {
+                found.push(format!("  database {database}, {}: {held:?}, {other:?}", escape(&key)));
+            }
+        }
+    }
+    found
+}
+
+/// A key's expiry and digest, and what is easily read of it.
+fn describe(client: &mut Client, key: &[u8]) -> Vec<Reply> {
+    let mut ask = |before: &[&str], after: &[&str]| {
+        let bytes = |word: &&str| word.as_bytes().to_vec();
+        let words = before.iter().map(bytes).chain([key.to_vec()]).chain(after.iter().map(bytes));
+        client.command(&words.collect::<Vec<_>>())
+    };
+    let expiry = ask(&["PEXPIRETIME"], &[]);
+    let value = match ask(&["TYPE"], &[]).bytes() {
+        b"string" => ask(&["GET"], &[]),
+        b"zset" => {
+            let members = ask(&["ZRANGE"], &["0", "-1", "WITHSCORES"]);
+            let zero = |item: &Reply| if *item == Reply::bulk("-0") { Reply::bulk("0") } else { item.clone() };
+            // Redis saves a small sorted set without the sign of zero.
+            return [vec![expiry], members.items().iter().map(zero).collect()].concat();
+        }
+        _ => Reply::Null,
+    };
+    match value {
+        // It holds a count that may be out of date, which is no part of the value.
+        Reply::Bulk(value) if value.starts_with(b"HYLL") => vec![expiry, ask(&["PFCOUNT"], &[])],
+        value => vec![expiry, ask(&["DEBUG", "DIGEST-VALUE"], &[]), value],
+    }
 }
 
 /// Writers go on while the copy is made, and while the replica comes back.
@@ -85,7 +137,7 @@ fn follows_under_writes(server: &Server) {
     check(&mut primary, "FUNCTION LOAD \"#!lua name=first\\nredis.register_function('one', function() return 1 end)\"");
     let replica = replica_of(server);
     let mut follower = replica.client();
-    let write = |round: u64| {
+    let mut write = |round: u64| {
         thread::scope(|scope| {
             for writer in 1..=WRITERS {
                 scope.spawn(move || {
@@ -103,14 +155,13 @@ fn follows_under_writes(server: &Server) {
         "FUNCTION LOAD \"#!lua name=second\\nredis.register_function('two', function() return 2 end)\"",
     );
     assert_eq!(primary.run("CLIENT KILL TYPE replica"), Reply::Integer(1));
-    wait_until("the link breaks", || primary.info("replication", "connected_slaves") == "0");
     write(2);
+    wait_until("the replica is back", || primary.info("stats", "sync_partial_ok") == "1");
     wait_until_even(&mut primary, &mut follower);
     assert_eq!(primary.info("stats", "sync_full"), "1");
-    assert_eq!(primary.info("stats", "sync_partial_ok"), "1");
     let complaint = replica.log().lines().find(|line| line.contains("CRITICAL")).map(str::to_owned);
     assert_eq!(complaint, None, "the replica could not run what it was sent");
-    assert_eq!(digest_of(&replica), primary.run("DEBUG DIGEST"), "CAIRN_REPLICATION_SEED={seed}");
+    assert_alike(&mut primary, &replica);
     let libraries = |client: &mut Client| client.run("FUNCTION LIST WITHCODE").items().len();
     assert_eq!((libraries(&mut primary), libraries(&mut follower)), (2, 2));
 }
