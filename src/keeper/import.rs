@@ -258,7 +258,7 @@ impl<'e> Importer<'e> {
         let expiries_ms = [saved.expiry_ms, soonest_field_expiry_ms(entry.view())];
         let hash = keyspace.hasher().hash(saved.key);
         let sink = self.executor.worker.effects();
-        let followers = Followers::of(&self.engine, sink, self.engine.background_lane(), true);
+        let followers = Followers::of(self.engine, sink, self.engine.background_lane(), true);
         let mut slot = keyspace.lock(id);
         if let Some(followers) = followers {
             create(entry.view(), saved.key, |command| followers.tell(&mut slot, id, self.db, self.now_ms, command));
