@@ -181,7 +181,7 @@ pub(super) fn with_slots<R>(
     slots: &SmallVec<[SlotId; 16]>,
     work: impl FnOnce(&mut Cx<'_>) -> R,
 ) -> R {
-    let followers = worker.effects().map(|sink| Followers { sink, lane: worker.index, writes: true });
+    let followers = Followers::of(&worker.engine, worker.effects(), worker.index, true);
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
     space.events.wanted = worker.wanted_events();
     space.lock_some(slots.clone(), &PATIENT);
@@ -206,6 +206,10 @@ pub(super) fn with_slots<R>(
 
 /// The next client after this ticket whose call is worth running, now that the key has changed; moves the ticket.
 fn next_to_serve(cx: &mut Cx<'_>, changed: &WaitedKey, after: &mut u64) -> Option<Arc<Waiter>> {
+    if cx.space.drop_expired(changed.db, &changed.key) {
+        // It counts as looked at; a stopped log lets nothing more in, whoever comes.
+        let _ = cx.space.hand_on();
+    }
     let kind = cx.space.kind(changed.db, &changed.key);
     let waiters = cx.space.slot(SlotId::of_key(&changed.key)).waiters()?;
     if kind.is_none() && !waiters.mind_end(changed.db, &changed.key) {
@@ -291,7 +295,7 @@ fn recheck(cx: &Cx<'_>, wait: &Wait, args: &[&[u8]]) -> Result<(), ReplyError> {
 fn reserve(cx: &mut Cx<'_>, args: &[&[u8]]) -> Result<(), ReplyError> {
     let Some(followers) = cx.space.followers() else { return Ok(()) };
     let bytes = bytes_for_request(args.iter().map(|one| one.len()).sum(), args.len());
-    followers.sink.reserve(followers.lane, bytes).map_err(|_| account::stopped_log(cx))
+    followers.reserve(bytes).map_err(|_| account::stopped_log(cx))
 }
 
 #[cfg(test)]

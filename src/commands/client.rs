@@ -71,7 +71,7 @@ pub fn id(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 
 // ---- describing --------------------------------------------------------------------------------------------------
 
-/// The classes that clients are told apart by. There are no replicas and no primary.
+/// The classes that clients are told apart by. There is no primary.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Normal,
@@ -92,7 +92,11 @@ impl Class {
     }
 
     fn of(client: &ClientHandle) -> Class {
-        if client.has_flag(flag::PUBSUB) { Class::PubSub } else { Class::Normal }
+        match () {
+            () if client.has_flag(flag::REPLICA) => Class::Replica,
+            () if client.has_flag(flag::PUBSUB) => Class::PubSub,
+            () => Class::Normal,
+        }
     }
 }
 

@@ -439,6 +439,10 @@ impl<'e> Run<'e> {
         {
             self.admit_change(sink, session, command, args)?;
         }
+        if self.worker.config().min_replicas_to_write > 0 && command.has(WRITE | RUNS_QUEUE) && writes(session, command)
+        {
+            check_replicas(self.worker)?;
+        }
         if self.engine.persistence.obstacles() & !obstacle::HOLDING != 0 {
             self.admit_past_obstacles(session, command, args)?;
         }
@@ -548,8 +552,7 @@ impl<'e> Run<'e> {
 
     #[inline]
     fn followers(self, session: &Session, command: &Command) -> Option<Followers<'e>> {
-        let sink = self.worker.effects()?;
-        Some(Followers { sink, lane: self.worker.index, writes: writes(session, command) })
+        Followers::of(self.engine, self.worker.effects(), self.worker.index, writes(session, command))
     }
 
     /// Locks, runs and accounts for one command; gives the moment it ended.
@@ -712,6 +715,16 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
     }
 }
 
+/// Writes are refused while too few replicas follow closely enough.
+pub(super) fn check_replicas(worker: &Worker) -> Result<(), ReplyError> {
+    let config = worker.config();
+    let (wanted, lag_max_s) = (config.min_replicas_to_write as usize, u64::from(config.min_replicas_max_lag));
+    if wanted > 0 && lag_max_s > 0 && worker.engine.replicas.count_good(worker.now_ms, lag_max_s) < wanted {
+        return Err(ReplyError::of("NOREPLICAS Not enough good replicas to write."));
+    }
+    Ok(())
+}
+
 /// Whether a browser was made to talk to us: a page may send requests across protocols, and their lines must not run.
 #[cold]
 fn is_http(command: &Result<&'static Command, Unknown>, args: &[&[u8]]) -> bool {
@@ -779,12 +792,18 @@ fn need(worker: &Worker, session: &Session, command: &Command, place: Option<Pla
         return need_of_transaction(worker, session);
     }
     match command.shape {
+        KeyShape::None if is_in_no_slot(worker, command) => Need::All,
         KeyShape::None => Need::Nothing,
         _ => {
             prefetch_keys(&worker.engine, command, args);
             need_of_keys(command, args)
         }
     }
+}
+
+/// Whether a command changes what lies in no slot, and replicas are to see such changes in their order: then it runs alone.
+fn is_in_no_slot(worker: &Worker, command: &Command) -> bool {
+    command.shape == KeyShape::None && command.has(WRITE) && worker.engine.stream.is_on()
 }
 
 /// What a script needs, as far as that is known before it runs.
@@ -820,7 +839,7 @@ fn need_of_transaction(worker: &Worker, session: &Session) -> Need {
     for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
         let command = registry::by_id(CommandId(queued.command));
         let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
-        if command.has(WALKS_SLOTS) || command.needs_all_slots(&args) {
+        if command.has(WALKS_SLOTS) || command.needs_all_slots(&args) || is_in_no_slot(worker, command) {
             return Need::All;
         }
         // Such a script cannot be run again with everything: what was queued before it may have changed something.

@@ -216,18 +216,20 @@ fn free(databases: Vec<Db>, lazily: bool) {
     }
 }
 
-fn flush(cx: &mut Cx<'_>, databases: std::ops::Range<DbIndex>) -> Result<Vec<Db>, ReplyError> {
+fn flush(cx: &mut Cx<'_>, args: &[&[u8]], databases: std::ops::Range<DbIndex>) -> Result<Vec<Db>, ReplyError> {
     cx.space.reserve_by_slot(databases.clone()).map_err(|_| stopped_log(cx))?;
-    // Each slot has told its part.
+    // Each slot tells the log of its part.
     cx.space.effect = Effect::Instead(Vec::new());
-    Ok(cx.space.flush(databases))
+    let flushed = cx.space.flush(databases);
+    cx.space.tell_replicas(cx.space.db, args);
+    Ok(flushed)
 }
 
 /// FLUSHDB [ASYNC | SYNC]
 pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let db = cx.space.db;
-    free(flush(cx, db..db + 1)?, lazily);
+    free(flush(cx, args, db..db + 1)?, lazily);
     cx.reply.ok();
     Ok(())
 }
@@ -236,9 +238,9 @@ pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 pub fn flushall(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let databases = cx.space.keyspace().databases();
-    free(flush(cx, 0..databases)?, lazily);
+    free(flush(cx, args, 0..databases)?, lazily);
     // Without a log, the file of the last save would bring back what is gone.
-    if !cx.space.is_followed() && !cx.config().save.is_empty() && !cx.session.loads {
+    if cx.worker.effects().is_none() && !cx.config().save.is_empty() && !cx.session.loads {
         // A save under way may be too old; the next save point comes in time.
         let asked = cx.engine().persistence.ask_and_wait(JobKind::Save, &cx.session.handle);
         if !cx.may_not_wait()
@@ -264,9 +266,10 @@ pub fn swapdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let (first, second) = (reader.check_database(first, databases), reader.check_database(second, databases));
     reader.finish()?;
     cx.space.reserve_by_slot(0..databases).map_err(|_| stopped_log(cx))?;
-    // Each slot tells its part.
+    // Each slot tells the log of its part.
     cx.space.effect = Effect::Instead(Vec::new());
     cx.space.swap(first, second);
+    cx.space.tell_replicas(cx.space.db, args);
     cx.reply.ok();
     Ok(())
 }

@@ -46,6 +46,7 @@ mod persistence;
 mod pubsub;
 pub mod registry;
 pub mod replay;
+mod replication;
 mod scan;
 mod scan_options;
 pub mod script;

@@ -67,8 +67,11 @@ pub mod flag {
     pub const TRACKING_BROKEN: u32 = 1 << 12;
     /// Has subscriptions.
     pub const PUBSUB: u32 = 1 << 13;
+    /// Follows the replication stream.
+    pub const REPLICA: u32 = 1 << 14;
 
     const LETTERS: &[(u32, char)] = &[
+        (REPLICA, 'S'),
         (MONITOR, 'O'),
         (PUBSUB, 'P'),
         (MULTI, 'x'),

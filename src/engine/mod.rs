@@ -13,6 +13,7 @@ pub mod mailbox;
 pub mod notify;
 pub mod persistence;
 pub mod pubsub;
+pub mod replicas;
 pub mod saved;
 pub mod script;
 pub mod session;

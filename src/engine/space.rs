@@ -18,6 +18,8 @@ use smallvec::SmallVec;
 pub use self::news::{Changed, News};
 use super::effect::{self, Effect, EffectSink};
 use super::notify::{self, KeyEvents};
+use super::replicas::stream::{Commands, Stream};
+use super::state::Engine;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::{clock, random};
@@ -96,23 +98,57 @@ pub struct Space<'a> {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    /// The same for the replication stream, in its words.
+    commands: Commands,
+    /// Replicas are told nothing: a script asked for that.
+    pub unreplicated: bool,
     news: News,
     /// Keys that changed and that somebody waits for, in the order in which they changed.
     ready: Vec<WaitedKey>,
 }
 
-impl Followers<'_> {
+impl<'a> Followers<'a> {
+    /// Who follows the data set now; `None` is nobody. Asked inside the gate, and true until it is left.
+    #[inline]
+    pub fn of(
+        engine: &'a Engine,
+        sink: Option<&'a dyn EffectSink>,
+        lane: usize,
+        writes: bool,
+    ) -> Option<Followers<'a>> {
+        let stream = &*engine.stream;
+        (sink.is_some() || stream.is_on()).then_some(Followers { sink, stream, lane, writes })
+    }
+
+    /// Makes sure that the log takes so many bytes of effects.
+    pub fn reserve(&self, bytes: usize) -> Result<(), Stopped> {
+        self.sink.map_or(Ok(()), |sink| sink.reserve(self.lane, bytes))
+    }
+
+    /// Whether effects are taken.
+    pub fn is_running(&self) -> bool {
+        self.sink.is_none_or(|sink| sink.is_running())
+    }
+
     /// Tells of a change that no client waits for: where the sink has stopped, it lets no later change in either.
     pub fn tell(&self, slot: &mut SlotGuard<'_>, id: SlotId, database: DbIndex, time_ms: u64, arguments: &[&[u8]]) {
-        let sequence = slot.next_sequence();
-        let _ = self.sink.append(self.lane, &Change { slot: id, database, sequence, time_ms, arguments });
+        if let Some(sink) = self.sink {
+            let sequence = slot.next_sequence();
+            let _ = sink.append(self.lane, &Change { slot: id, database, sequence, time_ms, arguments });
+        }
+        if self.stream.is_on() {
+            self.stream.append_one(database, arguments);
+        }
     }
 }
 
 /// Who is told of effects, and how.
 #[derive(Clone, Copy)]
 pub struct Followers<'a> {
-    pub sink: &'a dyn EffectSink,
+    /// The log, if there is one.
+    pub sink: Option<&'a dyn EffectSink>,
+    /// The replication stream, which may be off.
+    pub stream: &'a Stream,
     pub lane: usize,
     /// Whether the command may write. One that may not leaves expired keys where they are, unseen, while the sink takes
     /// nothing; one that may was not let in.
@@ -170,6 +206,8 @@ impl<'a> Space<'a> {
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            commands: Commands::default(),
+            unreplicated: false,
             news: News::default(),
             ready: Vec::new(),
         }
@@ -342,7 +380,7 @@ impl<'a> Space<'a> {
     /// this space was promised before.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Stopped> {
         let Some(followers) = self.followers else { return Ok(()) };
-        followers.sink.reserve(followers.lane, self.reserved_bytes + bytes)?;
+        followers.reserve(self.reserved_bytes + bytes)?;
         self.reserved_bytes += bytes;
         Ok(())
     }
@@ -367,15 +405,32 @@ impl<'a> Space<'a> {
     /// Whether effects are told that were not handed on.
     #[inline]
     pub fn has_told(&self) -> bool {
-        !self.parts.is_empty()
+        !self.parts.is_empty() || !self.commands.is_empty()
     }
 
     /// Keeps an effect on a locked slot for [`Space::hand_on`].
     pub fn tell(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) {
-        if self.is_followed() {
+        self.tell_log(id, database, arguments);
+        self.tell_replicas(database, arguments);
+    }
+
+    /// The same for the log alone, where replicas are told in other words: a part of what concerns several slots.
+    pub fn tell_log(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) {
+        if self.followers.is_some_and(|followers| followers.sink.is_some()) {
             let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
             self.parts.push(&Change { slot: id, database, sequence, time_ms, arguments });
         }
+    }
+
+    /// The same for replicas alone: what is no change of any slot, or of more than one.
+    pub fn tell_replicas(&mut self, database: DbIndex, arguments: &[&[u8]]) {
+        if self.is_replicated() {
+            self.commands.push(database, arguments);
+        }
+    }
+
+    fn is_replicated(&self) -> bool {
+        !self.unreplicated && self.followers.is_some_and(|followers| followers.stream.is_on())
     }
 
     /// Hands on one effect of a locked slot, right behind those that were told. It saves a transaction's costs where
@@ -383,22 +438,37 @@ impl<'a> Space<'a> {
     #[inline]
     pub fn hand_on_one(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) -> Result<(), Stopped> {
         let Some(followers) = self.followers else { return Ok(()) };
-        if !self.parts.is_empty() {
+        if self.has_told() {
             self.tell(id, database, arguments);
             return self.hand_on();
         }
-        let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
-        followers.sink.append(followers.lane, &Change { slot: id, database, sequence, time_ms, arguments })
+        if let Some(sink) = followers.sink {
+            let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
+            sink.append(followers.lane, &Change { slot: id, database, sequence, time_ms, arguments })?;
+        }
+        if self.is_replicated() {
+            followers.stream.append_one(database, arguments);
+        }
+        Ok(())
     }
 
     /// Hands on all effects that were told, as one transaction.
     pub fn hand_on(&mut self) -> Result<(), Stopped> {
-        let Some(followers) = self.followers.filter(|_| !self.parts.is_empty()) else { return Ok(()) };
-        // Read under all locks: in none of the slots is there an earlier change with a later time, so a cut at any
-        // time has the whole transaction or nothing of it.
-        self.parts.set_time(clock::unix_ms().max(self.now_ms));
-        let outcome = followers.sink.append_all(followers.lane, &self.parts);
-        self.parts.clear();
+        let Some(followers) = self.followers else { return Ok(()) };
+        let mut outcome = Ok(());
+        if let Some(sink) = followers.sink.filter(|_| !self.parts.is_empty()) {
+            // Read under all locks: in none of the slots is there an earlier change with a later time, so a cut at any
+            // time has the whole transaction or nothing of it.
+            self.parts.set_time(clock::unix_ms().max(self.now_ms));
+            outcome = sink.append_all(followers.lane, &self.parts);
+            self.parts.clear();
+        }
+        if !self.commands.is_empty() {
+            if outcome.is_ok() {
+                followers.stream.append(&self.commands);
+            }
+            self.commands.clear();
+        }
         outcome
     }
 
@@ -666,6 +736,15 @@ impl<'a> Space<'a> {
             Held::Some(guards) => guards.binary_search_by_key(&id, |(held, _)| *held).is_ok(),
             Held::All { .. } => true,
         }
+    }
+
+    /// Removes a key of a held slot if it has expired; tells whether it had.
+    pub fn drop_expired(&mut self, db: DbIndex, key: &[u8]) -> bool {
+        let index = std::mem::replace(&mut self.db, db);
+        let told = self.has_told();
+        self.find(key);
+        self.db = index;
+        !told && self.has_told()
     }
 
     /// What kind of value stands under a key of a held slot. Nothing is counted, touched or removed.

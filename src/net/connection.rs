@@ -6,6 +6,7 @@
 //! With unsent replies the connection still reads and runs, as Redis does; the output limits bound what piles up.
 
 mod beside;
+mod feed;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
+use self::feed::Feed;
 use super::stream::Stream;
 use super::worker::Shared;
 use crate::acl::Users;
@@ -75,6 +77,8 @@ pub struct Connection {
     /// Ends what the session waits for.
     wait_timer: Option<Pin<Box<Sleep>>>,
     waker_known: bool,
+    /// What is sent beside replies, once the client is a replica.
+    feed: Option<Feed>,
 }
 
 /// Replies that the socket has not taken yet.
@@ -148,6 +152,7 @@ impl Connection {
             held_for: None,
             wait_timer: None,
             waker_known: false,
+            feed: None,
         }
     }
 
@@ -174,6 +179,9 @@ impl Connection {
                     return Poll::Ready(End::Closed);
                 }
                 self.publish_output(shared);
+            }
+            if self.feed.is_some() && self.feed_replica(cx, shared) {
+                return Poll::Ready(End::Closed);
             }
             if self.over_output_limit(shared) || self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
@@ -446,19 +454,22 @@ impl Connection {
                 Poll::Pending => return Ok(()),
             }
         }
-        self.unsent = Unsent::default();
+        // What is left in the stream may be over the limit still.
+        let over_soft_limit_since_ms = self.unsent.over_soft_limit_since_ms.filter(|_| self.feed.is_some());
+        self.unsent = Unsent { over_soft_limit_since_ms, ..Unsent::default() };
         Ok(())
     }
 
     /// Whether the unsent replies exceed what the client's class may pile up.
     fn over_output_limit(&mut self, shared: &mut Shared) -> bool {
-        if self.unsent.len() == 0 {
+        let bytes = self.unsent.len() as u64 + self.feed.as_ref().map_or(0, Feed::waiting_bytes);
+        if bytes == 0 {
+            self.unsent.over_soft_limit_since_ms = None;
             return false;
         }
         let worker = &mut shared.executor.worker;
         worker.refresh();
         let limit = self.output_limit(worker);
-        let bytes = self.unsent.len() as u64;
         let now_ms = worker.now_ms;
         let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
         let since_ms = match (over_soft, self.unsent.over_soft_limit_since_ms) {
@@ -495,7 +506,9 @@ impl Connection {
     /// What the client may pile up unsent, by its class.
     fn output_limit(&self, worker: &Worker) -> OutputLimit {
         let limits = &worker.config().client_output_buffer_limit;
-        if self.session.monitor {
+        if self.feed.is_some() {
+            Feed::limit(limits.replica, worker.config())
+        } else if self.session.monitor {
             limits.replica
         } else if self.session.subscriptions().is_some() {
             limits.pubsub
@@ -576,6 +589,10 @@ impl Connection {
 
     /// Whether the client still waits for what its last command asked for; writes the reply when it does not.
     fn is_waiting(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
+        if let Some(Waiting::Stream(_)) = self.session.waiting {
+            self.become_replica(cx, shared);
+            return false;
+        }
         let Some(waiting) = &self.session.waiting else { return false };
         shared.executor.worker.refresh();
         let worker = &shared.executor.worker;
@@ -587,12 +604,18 @@ impl Connection {
                 tell_unblocked(worker, self.handle.last_command.load(Ordering::Relaxed), &mut reply);
             }
             Waiting::Departure { .. } => return true,
-            Waiting::Replicas { until_ms } => {
-                if exhausted.is_none() && until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
+            // Answered above.
+            Waiting::Stream(_) => return false,
+            Waiting::Replicas { wanted, offset, until_ms } => {
+                let replicas = &worker.engine.replicas;
+                replicas.wait(&self.handle);
+                let found = replicas.count_with(offset);
+                let over = exhausted.is_some() || found >= wanted;
+                if !over && until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
                     wait_until(&mut self.wait_timer, cx, until_ms, worker.now_ms);
                     return true;
                 }
-                reply.integer(0);
+                reply.integer(found as i64);
             }
             Waiting::ProcessEnd(ref failure) => {
                 if !failure.load(Ordering::Acquire) {
@@ -605,10 +628,12 @@ impl Connection {
                 Some(true) => reply.ok(),
                 Some(false) => reply.error(&ReplyError::of("ERR")),
             },
-            Waiting::Durable { ticket, locally, replicas, until_ms } => {
+            Waiting::Durable { ticket, locally, replicas, offset, until_ms } => {
+                worker.engine.replicas.wait(&self.handle);
+                let found = worker.engine.replicas.count_durable(offset);
                 let durable = worker.effects().is_some_and(|sink| sink.is_durable(ticket));
                 let over = exhausted.is_some() || until_ms.is_some_and(|until_ms| until_ms <= worker.now_ms);
-                if !over && (locally && !durable || replicas > 0) {
+                if !over && (locally && !durable || found < replicas) {
                     if let Some(sink) = worker.effects().filter(|_| locally && !durable) {
                         sink.wake_when_durable(ticket, cx.waker());
                     }
@@ -617,7 +642,7 @@ impl Connection {
                 }
                 reply.array(2);
                 reply.integer(i64::from(durable));
-                reply.integer(0);
+                reply.integer(found as i64);
             }
             Waiting::Keys(ref waiter) => {
                 let Some(end) = waiter.poll(worker.now_ms, &worker.engine.keyspace) else {
@@ -734,6 +759,9 @@ impl Future for Conversation {
 impl Drop for Connection {
     fn drop(&mut self) {
         let engine = self.shared.borrow().executor.worker.engine.clone();
+        if let Some(feed) = self.feed.take() {
+            feed.end(&engine);
+        }
         if let Some(Waiting::Keys(waiter)) = &self.session.waiting {
             waiter.forget(&engine.keyspace);
         }

@@ -14,7 +14,8 @@ use crate::resp::Protocol;
 const LEVELS: [&str; 4] = ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"];
 /// Which followers of the data set are told of a script's writes.
 const REPLICATION: [(&str, i64); 5] =
-    [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", 3)];
+    [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", REPLICA_FLAG), ("REPL_REPLICA", REPLICA_FLAG), ("REPL_ALL", 3)];
+const REPLICA_FLAG: i64 = 2;
 
 fn outside(function: &str) -> Failure {
     Failure::Reply(format!("ERR {function} can only be called inside a script invocation"))
@@ -111,7 +112,7 @@ fn set_protocol(shared: &Shared, args: &Args<'_>) -> Values {
     nothing()
 }
 
-/// Checked and without effect: a write is told to everybody who follows the data set, or the log would not be the data.
+/// Says whether replicas are told of writes. The log is, whatever is said, or it would not be the data.
 fn set_replication(shared: &Shared, args: &Args<'_>) -> Values {
     shared.host.with(|_| ()).ok_or_else(|| outside("redis.set_repl"))?;
     let [value] = args.0 else {
@@ -123,6 +124,7 @@ fn set_replication(shared: &Shared, args: &Args<'_>) -> Values {
             "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.".into(),
         ));
     }
+    shared.host.with(|host| host.set_replicated(flags & REPLICA_FLAG != 0));
     nothing()
 }
 

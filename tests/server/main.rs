@@ -21,6 +21,7 @@ mod moving_in;
 mod protocol;
 mod pubsub;
 mod rdb;
+mod replication;
 mod restart;
 mod scan;
 mod sets;

@@ -159,15 +159,25 @@ const SEALED_BODIES: &[&[u8]] = &[
     b"\x00\xc3\x05\x15\x00a\xe0\x0b\x01",
 ];
 
-/// One command as its arguments. Only sequences that are `sorting` have SORT: they have no zero bytes, which would end
-/// texts for the oracle; no numbers out of range, as it takes what they leave in errno for an error of a later SORT; and
-/// large sorted sets only, as it makes those large that it sorts.
+/// One command of the families that are asked for, as its arguments. Only sequences that are `sorting` have SORT: they have
+/// no zero bytes, which would end texts for the oracle; no numbers out of range, as it takes what they leave in errno for
+/// an error of a later SORT; and large sorted sets only, as it makes those large that it sorts.
 pub fn random_command(random: &mut Random, sorting: bool) -> Vec<Vec<u8>> {
     let unwanted = if sorting { "zset-max-listpack-entries" } else { "SORT" };
     let mut template = templates::pick(random);
     while template.contains(unwanted) {
         template = templates::pick(random);
     }
+    command_of(template, random, sorting)
+}
+
+/// One command of any family.
+pub fn any_command(random: &mut Random) -> Vec<Vec<u8>> {
+    command_of(templates::pick_of_all(random), random, false)
+}
+
+fn command_of(template: &'static str, random: &mut Random, sorting: bool) -> Vec<Vec<u8>> {
+    let mut template = template;
     // What empties everything or moves databases about stays rare, or there would be nothing to compare.
     if (template.starts_with("FLUSH") || template.starts_with("SWAPDB") || template.starts_with("SELECT"))
         && random.chance(85)

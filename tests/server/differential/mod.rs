@@ -15,6 +15,7 @@ use crate::support::{
 };
 
 use alike::{Queued, alike};
+pub use commands::any_command;
 use commands::random_command;
 
 /// Commands between two comparisons of everything.

@@ -343,6 +343,12 @@ pub fn forms_of(name: &str) -> Vec<&'static str> {
     FAMILIES.iter().flat_map(|(_, forms)| forms.iter().copied()).filter(|form| is_of(form)).collect()
 }
 
+/// A form of any family, whatever is asked for.
+pub fn pick_of_all(random: &mut Random) -> &'static str {
+    let (_, forms) = random.pick(FAMILIES);
+    random.pick(forms)
+}
+
 /// A form of one of the families.
 pub fn pick(random: &mut Random) -> &'static str {
     let family: &'static [&'static str] = random.pick(&CHOSEN);
