@@ -26,7 +26,7 @@ use crate::engine::blocking::{Wait, Waiter};
 use crate::engine::clients::ClientHandle;
 use crate::engine::effect::bytes_for_request;
 use crate::engine::session::{ReplyMode, Waiting};
-use crate::engine::space::{Followers, PATIENT};
+use crate::engine::space::Followers;
 use crate::engine::{Session, Space, Worker};
 use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
@@ -180,7 +180,7 @@ fn with_slots<R>(
     let followers = worker.effects().map(|sink| Followers { sink, lane: worker.index, writes: true });
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
     space.events.wanted = worker.wanted_events();
-    space.lock_some(slots.clone(), &PATIENT);
+    space.lock_some(slots.clone(), || true);
     let handle = Arc::new(ClientHandle::nobody());
     let mut out = Vec::new();
     let mut cx = Cx {

@@ -23,7 +23,8 @@ use tokio::time::Sleep;
 use super::stream::Stream;
 use super::worker::Shared;
 use crate::acl::Users;
-use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
+use crate::base::clock;
+use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold, TURN_NS};
 use crate::commands::{Batch, Executor};
 use crate::config::choices::AppendFsync;
 use crate::config::special::OutputLimit;
@@ -75,6 +76,8 @@ pub struct Connection {
     /// Ends what the session waits for.
     wait_timer: Option<Pin<Box<Sleep>>>,
     waker_known: bool,
+    /// The other connections of the worker go first.
+    is_turn_over: bool,
 }
 
 /// Replies that the socket has not taken yet.
@@ -145,6 +148,7 @@ impl Connection {
             held_for: None,
             wait_timer: None,
             waker_known: false,
+            is_turn_over: false,
         }
     }
 
@@ -154,6 +158,7 @@ impl Connection {
             self.handle.set_waker(cx.waker().clone());
             self.waker_known = true;
         }
+        let began = clock::ticks();
         for _ in 0..ROUNDS_PER_POLL_MAX {
             if self.take_mail(cx, shared) {
                 return Poll::Ready(End::Closed);
@@ -194,8 +199,11 @@ impl Connection {
             if self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
             }
+            if std::mem::take(&mut self.is_turn_over) || clock::ticks().nanos_since(began) > TURN_NS {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        end_turn(cx);
         Poll::Pending
     }
 
@@ -284,18 +292,19 @@ impl Connection {
     fn after_run(&mut self, shared: &Shared, ran: &Ran) {
         self.needed = ran.needed;
         self.argument_at = ran.argument_at;
+        self.is_turn_over = ran.hold == Some(Hold::Turn);
         let delay = match ran.hold {
             Some(Hold::Pause { until_ms }) => {
                 Some((until_ms.saturating_sub(shared.executor.worker.now_ms).max(1), true))
             }
-            Some(Hold::Throttle { delay_ms }) => Some((delay_ms, false)),
-            Some(Hold::Waiting) | None => None,
+            Some(Hold::Throttle { delay_ms } | Hold::Held { delay_ms }) => Some((delay_ms, false)),
+            Some(Hold::Waiting | Hold::Turn) | None => None,
         };
         if let Some((wait_ms, by_pause)) = delay {
             let timer = Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
             self.delayed = Some(Delay { timer, by_pause });
         }
-        if ran.hold.is_some() {
+        if delay.is_some() || ran.hold == Some(Hold::Waiting) {
             self.handle.set_flag(flag::BLOCKED, true);
         }
         self.publish(shared);
@@ -726,6 +735,13 @@ impl Drop for Connection {
 }
 
 /// Has the task polled again at this Unix time in milliseconds, if one is given.
+/// Has the task polled again once the worker has looked for what came on other connections. A plain wake would have it
+/// polled dozens of times before that.
+fn end_turn(cx: &mut Context<'_>) {
+    let ended = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(ended.is_pending());
+}
+
 fn wait_until(timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>, until_ms: Option<u64>, now_ms: u64) {
     let Some(until_ms) = until_ms else { return };
     let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
