@@ -2,8 +2,8 @@
 
 One client changes the collection, by variadic commands in short pipelines. Another process sends GET and SET on keys of
 other slots, one at a time, in turn on a connection of another worker and on one of the same worker. What a probe
-waited while a worker or the probe itself was ready but had no core is told apart: the machine's doing. Beside the waits
-stands the server's own account: its longest command of each phase.
+waited while its worker or the probe itself was ready but had no core is told apart: the machine's doing. Beside the
+waits stands the server's own account: its longest command of each phase.
 
 Two phases are the baseline: the probes alone, and commands like those of the growth that change nothing.
 """
@@ -275,7 +275,7 @@ class Probes:
 def _probe(port: int, pid: int, worker: int, pipe: Connection) -> None:
     """The probing process."""
     gc.disable()
-    sockets: dict[str, socket.socket] = {}
+    sockets: dict[str, tuple[socket.socket, _Withheld]] = {}
     # A server of one thread has no other worker.
     wanted = PROBES if len(_workers(pid)) > 1 else PROBES[1:]
     opened_all = []
@@ -283,19 +283,19 @@ def _probe(port: int, pid: int, worker: int, pipe: Connection) -> None:
         opened = socket.create_connection(("127.0.0.1", port))
         # One that is not wanted stays open, so that the next goes elsewhere.
         opened_all.append(opened)
-        sockets.setdefault(PROBES[_worker_of(opened, pid) == worker], opened)
+        found = _worker_of(opened, pid)
+        sockets.setdefault(PROBES[found == worker], (opened, _Withheld(pid, found)))
     requests = []
     for number in range(PROBED_KEYS):
         key = b"probed:%d" % number
         requests += [_request(b"SET", key, b"value"), _request(b"GET", key)]
-    withheld = _Withheld(pid)
     samples = {name: array("d") for name in sockets}
     pipe.send("READY")
     turn = 0
     while turn % PROBES_PER_LOOK or not pipe.poll():
         request = requests[turn % len(requests)]
         turn += 1
-        for probe, own in zip(sockets.values(), samples.values()):
+        for (probe, withheld), own in zip(sockets.values(), samples.values()):
             before, began = withheld.ns(), time.monotonic()
             probe.sendall(request)
             probe.recv(64)
@@ -306,11 +306,10 @@ def _probe(port: int, pid: int, worker: int, pipe: Connection) -> None:
 
 
 class _Withheld:
-    """How long the server's workers and this process were ready to run and had no core."""
+    """How long a worker of the server and this process were ready to run and had no core."""
 
-    def __init__(self, pid: int):
-        own = ("/proc/self/schedstat", *(_schedstat(pid, worker) for worker in _workers(pid)))
-        self._files = [os.open(file, os.O_RDONLY) for file in own]
+    def __init__(self, pid: int, worker: int):
+        self._files = [os.open(file, os.O_RDONLY) for file in ("/proc/self/schedstat", _schedstat(pid, worker))]
 
     def ns(self) -> int:
         return sum(int(os.pread(file, 64, 0).split()[1]) for file in self._files)
