@@ -77,7 +77,7 @@ fn a_long_command_holds_up_its_own_slots_only() {
         let (long, others) = clients.split_first_mut().unwrap();
         let (waiting, asking) = others.split_at_mut(4);
         // So long is what both of the server's workers use together.
-        long.send(&encode_command(&["EVAL", LONG, "1", "{held}", "3"]));
+        long.send(&encode_command(&["EVAL", LONG, "1", "{held}", "1"]));
         long.expect_silence(Duration::from_millis(100));
         // Some of them are on the other worker, whichever that is.
         waiting.iter_mut().for_each(|client| client.post(blocked));
@@ -87,9 +87,12 @@ fn a_long_command_holds_up_its_own_slots_only() {
         while !asking.iter_mut().any(|client| client.reply_within(look).is_some()) {
             assert_eq!(long.reply_within(Duration::ZERO), None, "everybody waits while {blocked} does");
         }
-        assert_eq!(long.reply(), Reply::bulk("0"), "{blocked}");
+        // A busy machine may need a while for a second of work.
+        let patience = Duration::from_secs(60);
+        let reply = long.reply_within(patience).map(|(reply, _)| reply);
+        assert_eq!(reply, Some(Reply::bulk("0")), "{blocked}");
         for client in waiting {
-            assert_ne!(client.reply(), Reply::Null, "{blocked}");
+            assert!(client.reply_within(patience).is_some(), "{blocked}");
         }
     }
 }
