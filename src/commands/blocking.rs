@@ -28,7 +28,7 @@ use crate::engine::blocking::{Wait, Waiter};
 use crate::engine::clients::ClientHandle;
 use crate::engine::effect::bytes_for_request;
 use crate::engine::session::{ReplyMode, Waiting};
-use crate::engine::space::{Followers, PATIENT};
+use crate::engine::space::Followers;
 use crate::engine::{Session, Space, Worker};
 use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
@@ -184,7 +184,7 @@ pub(super) fn with_slots<R>(
     let followers = Followers::of(&worker.engine, worker.effects(), worker.index, true);
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
     space.events.wanted = worker.wanted_events();
-    space.lock_some(slots.clone(), &PATIENT);
+    space.lock_some(slots.clone(), || true);
     let handle = Arc::new(ClientHandle::nobody());
     let mut out = Vec::new();
     let mut cx = Cx {

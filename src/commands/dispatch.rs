@@ -31,6 +31,7 @@ use crate::base::key_slot::SlotId;
 use crate::engine::departure::{Departure, Receipt};
 use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
 use crate::engine::gate::{Exclusive, Passage};
+use crate::engine::patience::Patience;
 use crate::engine::persistence::obstacle;
 use crate::engine::script::{Reach, Runnable};
 use crate::engine::session::{Fate, ReplyMode, Transaction};
@@ -46,6 +47,8 @@ pub const BATCH_REQUESTS_MAX: usize = 32;
 const KEYS_AHEAD_MAX: usize = 1024;
 /// Replies beyond this many bytes are sent before the batch goes on.
 const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
+/// A client that has kept its worker for so long lets the others have their turn.
+pub const TURN_NS: u64 = 1_000_000;
 
 /// The requests that one client sent, parsed and not yet run.
 pub struct Batch<'a> {
@@ -80,6 +83,10 @@ pub enum Hold {
     Throttle { delay_ms: u64 },
     /// Keys that it names are on their way to another server, until this generation of departures ends.
     Departure { generation: u64 },
+    /// A long command is in its way.
+    Held { delay_ms: u64 },
+    /// Nothing, but the worker's other clients have waited long enough.
+    Turn,
     /// The session says what for.
     Waiting,
 }
@@ -98,6 +105,11 @@ pub struct Executor {
 struct Resolved {
     command: Result<&'static Command, Unknown>,
     place: Option<Place>,
+}
+
+/// A command was not run, as a long one is in its way: it may be tried again after this time.
+struct Held {
+    delay_ms: u64,
 }
 
 /// Which slots a command needs.
@@ -211,7 +223,8 @@ impl<'e> Run<'e> {
         if !session.knows_users(&self.engine.users) {
             session.refresh_user(&self.engine.users);
         }
-        let mut started = clock::ticks();
+        let began = clock::ticks();
+        let mut started = began;
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
             if args.is_empty() {
@@ -225,7 +238,14 @@ impl<'e> Run<'e> {
             {
                 return Some(Progress { requests: index, hold: Some(hold) });
             }
-            started = self.one(session, resolved, args, out, &mut passage, started);
+            started = match self.one(session, resolved, args, out, &mut passage, started) {
+                Ok(ended) => ended,
+                Err(Held { delay_ms }) => {
+                    session.held_tries += 1;
+                    return Some(Progress { requests: index, hold: Some(Hold::Held { delay_ms }) });
+                }
+            };
+            session.held_tries = 0;
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
                 && (self.engine.config.generation() != self.worker.config_generation()
                     || !session.knows_users(&self.engine.users));
@@ -236,6 +256,9 @@ impl<'e> Run<'e> {
             {
                 let hold = session.waiting.as_ref().map(|_| Hold::Waiting);
                 return Some(Progress { requests: index + 1, hold });
+            }
+            if started.nanos_since(began) > TURN_NS {
+                return Some(Progress { requests: index + 1, hold: Some(Hold::Turn) });
             }
         }
         Some(Progress { requests: resolved.len(), hold: None })
@@ -337,7 +360,7 @@ impl<'e> Run<'e> {
         out: &mut Vec<u8>,
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
-    ) -> Ticks {
+    ) -> Result<Ticks, Held> {
         let mut before = out.len();
         if let Ok(command) = resolved.command {
             session.handle.last_command.store(command.id.0, Ordering::Relaxed);
@@ -380,7 +403,7 @@ impl<'e> Run<'e> {
                     session.write_mail(out);
                     before = out.len();
                 }
-                self.call(session, command, resolved.place, args, out, passage, started)
+                self.call(session, command, resolved.place, args, out, passage, started)?
             }
         };
         match session.reply_mode {
@@ -398,7 +421,7 @@ impl<'e> Run<'e> {
         if !session.pushes.is_empty() {
             out.append(&mut session.pushes);
         }
-        ended
+        Ok(ended)
     }
 
     /// Everything that may refuse a command before it runs or is queued.
@@ -555,7 +578,8 @@ impl<'e> Run<'e> {
         Followers::of(self.engine, self.worker.effects(), self.worker.index, writes(session, command))
     }
 
-    /// Locks, runs and accounts for one command; gives the moment it ended.
+    /// Locks, runs and accounts for one command; gives the moment it ended. Nothing is done if a long command is in
+    /// the way.
     #[allow(clippy::too_many_arguments)]
     #[inline]
     fn call(
@@ -567,9 +591,10 @@ impl<'e> Run<'e> {
         out: &mut Vec<u8>,
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
-    ) -> Ticks {
+    ) -> Result<Ticks, Held> {
         let (mut exclusive, mut unserved) = (None, Vec::new());
         let busy = self.engine.running.busy();
+        let mut patience = Patience::with_slots(session.held_tries, busy);
         let failed = {
             // Built in place and locked there: it is large, and moving it would cost more than a lock.
             let mut cx = Cx {
@@ -592,6 +617,7 @@ impl<'e> Run<'e> {
                 waits: Waits::Allowed,
             };
             cx.space.events.wanted = self.worker.wanted_events();
+            cx.space.held_tries = cx.session.held_tries;
             cx.space.keeps_expired = self.engine.pause.now(self.worker.now_ms).is_some();
             // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
             if passage.is_none() && !command.has(ALLOW_BUSY) {
@@ -607,13 +633,24 @@ impl<'e> Run<'e> {
             let locked = match needed {
                 Need::Nothing => passage.is_some() || command.has(ALLOW_BUSY),
                 _ if passage.is_none() => false,
-                Need::One(place) => cx.space.lock_one(key_of(command, args), place, busy),
-                Need::Some(slots) => cx.space.lock_some(slots, busy),
-                Need::All => self.lock_all(&mut cx, passage, &mut exclusive),
+                Need::One(place) => cx.space.lock_one(key_of(command, args), place, || patience.lasts()),
+                Need::Some(slots) => cx.space.lock_some(slots, || patience.lasts()),
+                Need::All => {
+                    patience = Patience::with_gate(cx.session.held_tries, busy);
+                    self.lock_all(&mut cx, passage, &mut exclusive, &mut patience)
+                }
             };
+            if !locked && !busy.load(Ordering::Acquire) {
+                return Err(Held { delay_ms: patience.retry_ms() });
+            }
+            let before = cx.reply.len();
             let mut failed = if locked { run_handler(&mut cx, args) } else { refuse_as_busy(&mut cx) };
             if cx.wants_everything {
                 failed = self.run_with_everything(&mut cx, args, passage, &mut exclusive);
+            }
+            if cx.space.missed_slot {
+                cx.reply.truncate(before);
+                return Err(Held { delay_ms: patience.retry_ms() });
             }
             if cx.space.has_ready() {
                 unserved = blocking::serve(&mut cx);
@@ -629,7 +666,7 @@ impl<'e> Run<'e> {
         }
         let ended = clock::ticks();
         account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
-        ended
+        Ok(ended)
     }
 }
 
@@ -643,16 +680,17 @@ impl<'e> Run<'e> {
         self.engine.gate.enter_unless(self.worker.index, self.engine.running.busy())
     }
 
-    /// Closes the gate and brings every slot in reach; false when a late script holds others up.
+    /// Closes the gate and brings every slot in reach; false when patience ends before.
     #[cold]
     fn lock_all(
         self,
         cx: &mut Cx<'_>,
         passage: &mut Option<Passage<'e>>,
         exclusive: &mut Option<Exclusive<'e>>,
+        patience: &mut Patience<'_>,
     ) -> bool {
         *passage = None;
-        *exclusive = self.engine.gate.close_unless(self.engine.running.busy());
+        *exclusive = self.engine.gate.close_while(|| patience.lasts());
         if exclusive.is_some() {
             cx.space.lock_all();
         }
@@ -670,7 +708,8 @@ impl<'e> Run<'e> {
     ) -> bool {
         cx.wants_everything = false;
         cx.space.release();
-        if self.lock_all(cx, passage, exclusive) { run_handler(cx, args) } else { refuse_as_busy(cx) }
+        let mut patience = Patience::endless(self.engine.running.busy());
+        if self.lock_all(cx, passage, exclusive, &mut patience) { run_handler(cx, args) } else { refuse_as_busy(cx) }
     }
 }
 

@@ -205,7 +205,7 @@ impl Waits {
             waits.with_timeout += usize::from(waiter.as_ref().is_some_and(|waiter| waiter.wait.until_ms.is_some()));
         });
         for id in SlotId::all() {
-            cx.space.with_slot(id, |slot| {
+            cx.space.look_at_slot(id, |slot| {
                 for (_, _, minded) in slot.waiters().into_iter().flat_map(|waiters| waiters.keys()) {
                     waits.keys += 1;
                     waits.keys_minded += usize::from(minded);

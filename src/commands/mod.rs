@@ -18,6 +18,8 @@ pub mod creation;
 mod debug;
 mod debug_data;
 pub mod dispatch;
+#[cfg(test)]
+mod dispatch_tests;
 mod dump;
 mod expire;
 mod generic;

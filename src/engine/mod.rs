@@ -11,6 +11,7 @@ pub mod gate;
 pub mod listeners;
 pub mod mailbox;
 pub mod notify;
+pub mod patience;
 pub mod persistence;
 pub mod pubsub;
 pub mod replicas;

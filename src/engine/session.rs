@@ -131,6 +131,8 @@ pub struct Session {
     pub waiting: Option<Waiting>,
     /// Its next write has waited already for settling to catch up.
     pub throttled: bool,
+    /// How often its next request has met a long command in its way.
+    pub held_tries: u32,
     /// Arguments of the command under way that must not show in slow log or MONITOR.
     pub redacted: Vec<usize>,
 }
@@ -169,6 +171,7 @@ impl Session {
             loads: false,
             waiting: None,
             throttled: false,
+            held_tries: 0,
             redacted: Vec::new(),
         }
     }

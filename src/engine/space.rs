@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 pub use self::news::{Changed, News};
 use super::effect::{self, Effect, EffectSink};
 use super::notify::{self, KeyEvents};
+use super::patience::Patience;
 use super::replicas::stream::{Commands, Stream};
 use super::state::Engine;
 use crate::base::hash::KeyHasher;
@@ -59,9 +60,6 @@ enum Held<'a> {
     },
 }
 
-/// Raised never, for those who wait for slots as long as it takes.
-pub static PATIENT: AtomicBool = AtomicBool::new(false);
-
 /// Where a key lives.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -90,6 +88,10 @@ pub struct Space<'a> {
     pub keeps_expired: bool,
     /// Whether the last edit left nothing of its collection, so that its key went.
     pub spent: bool,
+    /// How often the command has met a long one in its way; after enough of that it waits for it.
+    pub held_tries: u32,
+    /// A long command holds a slot that was to be counted: what was counted is not all.
+    pub missed_slot: bool,
     /// What it did to keys, for those who listen.
     pub events: KeyEvents,
     followers: Option<Followers<'a>>,
@@ -155,6 +157,9 @@ pub struct Followers<'a> {
     pub writes: bool,
 }
 
+/// Commands beside a late script, which is what raises it, do not come so far.
+static NOT_BUSY: AtomicBool = AtomicBool::new(false);
+
 /// Keys whose time to live is looked at to tell a database's average.
 const TTL_SAMPLES: u64 = 256;
 /// Buckets of a slot that are looked at for that.
@@ -202,6 +207,8 @@ impl<'a> Space<'a> {
             effect: Effect::default(),
             keeps_expired: false,
             spent: false,
+            held_tries: u32::MAX,
+            missed_slot: false,
             events: KeyEvents::default(),
             followers,
             reserved_bytes: 0,
@@ -220,23 +227,24 @@ impl<'a> Space<'a> {
         Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
     }
 
-    /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `give_up` was raised while
+    /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `is_patient` said no while
     /// somebody else held the slot.
     #[inline]
-    pub fn lock_one(&mut self, key: &[u8], place: Place, give_up: &AtomicBool) -> bool {
-        let Some(guard) = self.keyspace.lock_alone_unless(place.slot, give_up) else { return false };
+    pub fn lock_one(&mut self, key: &[u8], place: Place, is_patient: impl FnMut() -> bool) -> bool {
+        let Some(guard) = self.keyspace.lock_alone_while(place.slot, is_patient) else { return false };
         self.known = Some((key.as_ptr(), place));
         self.held = Held::One(place.slot, guard);
         true
     }
 
-    /// Locks these slots, in ascending order whatever order they come in, or none when `give_up` is raised meanwhile.
-    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>, give_up: &AtomicBool) -> bool {
+    /// Locks these slots, in ascending order whatever order they come in, or none when `is_patient` says no while
+    /// somebody else holds one of them.
+    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>, mut is_patient: impl FnMut() -> bool) -> bool {
         slots.sort_unstable();
         slots.dedup();
         let mut guards = Vec::with_capacity(slots.len());
         for slot in slots {
-            let Some(guard) = self.keyspace.slot(slot).lock_unless(give_up) else { return false };
+            let Some(guard) = self.keyspace.slot(slot).lock_while(&mut is_patient) else { return false };
             guards.push((slot, guard));
         }
         if self.keyspace.is_observed() {
@@ -773,7 +781,7 @@ impl<'a> Space<'a> {
     /// How many keys the database holds, the expired ones that are not removed yet included.
     pub fn key_count(&mut self) -> u64 {
         let index = self.db;
-        SlotId::all().map(|id| self.with_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64).sum()
+        SlotId::all().map(|id| self.look_at_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64).sum()
     }
 
     /// Whether slots stay locked until the command ends. Then no change may be told ahead of what the command told so far.
@@ -790,12 +798,27 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// The same for a look at each of all slots: one that a long command holds is missed, which the caller is to ask about.
+    pub fn look_at_slot<R: Default>(&mut self, id: SlotId, work: impl FnOnce(&SlotGuard<'a>) -> R) -> R {
+        if self.holds_slots() {
+            return work(self.slot(id));
+        }
+        let mut patience = Patience::with_slots(self.held_tries, &NOT_BUSY);
+        match self.keyspace.slot(id).lock_while(|| patience.lasts()) {
+            Some(slot) => work(&slot),
+            None => {
+                self.missed_slot = true;
+                R::default()
+            }
+        }
+    }
+
     /// Keys of each database. Unless all slots are held, they are counted one after the other.
     pub fn counts(&mut self) -> Vec<DbCounts> {
         let mut counts = vec![DbCounts::default(); usize::from(self.keyspace.databases())];
         let (now_ms, hasher) = (self.now_ms, self.keyspace.hasher());
         for id in SlotId::all() {
-            self.with_slot(id, |slot| {
+            self.look_at_slot(id, |slot| {
                 for (index, db) in slot.dbs() {
                     let counts = &mut counts[usize::from(index)];
                     counts.keys += db.len() as u64;

@@ -25,7 +25,8 @@ use self::feed::Feed;
 use super::stream::Stream;
 use super::worker::Shared;
 use crate::acl::Users;
-use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
+use crate::base::clock;
+use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold, TURN_NS};
 use crate::commands::{Batch, Executor};
 use crate::config::choices::AppendFsync;
 use crate::config::special::OutputLimit;
@@ -79,6 +80,8 @@ pub struct Connection {
     waker_known: bool,
     /// What is sent beside replies, once the client is a replica.
     feed: Option<Feed>,
+    /// The other connections of the worker go first.
+    is_turn_over: bool,
 }
 
 /// Replies that the socket has not taken yet.
@@ -153,6 +156,7 @@ impl Connection {
             wait_timer: None,
             waker_known: false,
             feed: None,
+            is_turn_over: false,
         }
     }
 
@@ -162,6 +166,7 @@ impl Connection {
             self.handle.set_waker(cx.waker().clone());
             self.waker_known = true;
         }
+        let began = clock::ticks();
         for _ in 0..ROUNDS_PER_POLL_MAX {
             if self.take_mail(cx, shared) {
                 return Poll::Ready(End::Closed);
@@ -205,8 +210,11 @@ impl Connection {
             if self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
             }
+            if std::mem::take(&mut self.is_turn_over) || clock::ticks().nanos_since(began) > TURN_NS {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        end_turn(cx);
         Poll::Pending
     }
 
@@ -295,16 +303,17 @@ impl Connection {
     fn after_run(&mut self, shared: &Shared, ran: &Ran) {
         self.needed = ran.needed;
         self.argument_at = ran.argument_at;
+        self.is_turn_over = ran.hold == Some(Hold::Turn);
         let timer = |wait_ms| Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
         self.delayed = match ran.hold {
             Some(Hold::Pause { until_ms }) => {
                 Some(Delay::Pause(timer(until_ms.saturating_sub(shared.executor.worker.now_ms).max(1))))
             }
-            Some(Hold::Throttle { delay_ms }) => Some(Delay::Throttle(timer(delay_ms))),
+            Some(Hold::Throttle { delay_ms } | Hold::Held { delay_ms }) => Some(Delay::Throttle(timer(delay_ms))),
             Some(Hold::Departure { generation }) => Some(Delay::Departure(generation)),
-            Some(Hold::Waiting) | None => None,
+            Some(Hold::Waiting | Hold::Turn) | None => None,
         };
-        if ran.hold.is_some() {
+        if self.delayed.is_some() || ran.hold == Some(Hold::Waiting) {
             self.handle.set_flag(flag::BLOCKED, true);
         }
         self.publish(shared);
@@ -776,6 +785,13 @@ fn tell_unblocked(worker: &Worker, command: u16, reply: &mut Reply<'_>) {
     worker.engine.count_error(error.code());
     worker.stats.commands[usize::from(command)].failed_calls.add(1);
     reply.error(&error);
+}
+
+/// Has the task polled again once the worker has looked for what came on other connections. A plain wake would have it
+/// polled dozens of times before that.
+fn end_turn(cx: &mut Context<'_>) {
+    let ended = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(ended.is_pending());
 }
 
 /// Has the task polled again at this Unix time in milliseconds, if one is given.

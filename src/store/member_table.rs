@@ -615,6 +615,9 @@ mod tests {
             };
             table.insert(good(&number), NonZeroU64::new(number).unwrap(), counting);
             assert!(moved.get() <= SEGMENT_GROUPS_MAX * PLACES, "{}", moved.get());
+            // What moves in one piece when it grows: 2 MB of 10 million items.
+            let list_bytes = table.segments.capacity() * size_of::<Segment<NonZeroU64>>();
+            assert!(number < 10_000 || (list_bytes + table.directory.capacity() * 4) as u64 <= number / 5);
             if number > 10_000 && number % 100 == 0 {
                 let cost = table.memory_bytes() as f64 / table.len() as f64;
                 (bytes_per_item, worst, samples) = (bytes_per_item + cost, worst.max(cost), samples + 1);

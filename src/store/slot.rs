@@ -376,10 +376,10 @@ impl Slot {
         self.lock.try_lock().then(|| SlotGuard(self))
     }
 
-    /// Locks the slot, unless `give_up` is raised while somebody else holds it.
+    /// Locks the slot, unless `is_patient` says no while somebody else holds it.
     #[inline]
-    pub fn lock_unless(&self, give_up: &AtomicBool) -> Option<SlotGuard<'_>> {
-        self.lock.lock_unless(give_up).then(|| SlotGuard(self))
+    pub fn lock_while(&self, is_patient: impl FnMut() -> bool) -> Option<SlotGuard<'_>> {
+        self.lock.lock_while(is_patient).then(|| SlotGuard(self))
     }
 }
 
