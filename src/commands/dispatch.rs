@@ -46,7 +46,7 @@ pub const BATCH_REQUESTS_MAX: usize = 32;
 /// Keys of one request that are brought to the cache ahead of it, at most.
 const KEYS_AHEAD_MAX: usize = 1024;
 /// Replies beyond this many bytes are sent before the batch goes on.
-const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
+const OUTPUT_BYTES_PER_RUN: usize = 256 << 10;
 /// A client that has kept its worker for so long lets the others have their turn.
 pub const TURN_NS: u64 = 1_000_000;
 

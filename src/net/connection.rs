@@ -7,6 +7,7 @@
 
 mod beside;
 mod feed;
+mod unsent;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -22,6 +23,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use self::feed::Feed;
+use self::unsent::Unsent;
 use super::stream::Stream;
 use super::worker::Shared;
 use crate::acl::Users;
@@ -82,28 +84,6 @@ pub struct Connection {
     feed: Option<Feed>,
     /// The other connections of the worker go first.
     is_turn_over: bool,
-}
-
-/// Replies that the socket has not taken yet.
-#[derive(Default)]
-struct Unsent {
-    bytes: Vec<u8>,
-    sent: usize,
-    over_soft_limit_since_ms: Option<u64>,
-}
-
-impl Unsent {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if self.sent > 0 && self.sent == self.bytes.len() {
-            self.bytes.clear();
-            self.sent = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
 }
 
 /// What holds requests back.
@@ -456,16 +436,15 @@ impl Connection {
 
     fn send_unsent(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.unsent.len() > 0 {
-            match self.stream.poll_write(cx, &self.unsent.bytes[self.unsent.sent..]) {
+            match self.stream.poll_write(cx, self.unsent.next()) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => self.unsent.sent += count,
+                Poll::Ready(Ok(count)) => self.unsent.pass(count),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(()),
             }
         }
         // What is left in the stream may be over the limit still.
-        let over_soft_limit_since_ms = self.unsent.over_soft_limit_since_ms.filter(|_| self.feed.is_some());
-        self.unsent = Unsent { over_soft_limit_since_ms, ..Unsent::default() };
+        self.unsent.over_soft_limit_since_ms = self.unsent.over_soft_limit_since_ms.filter(|_| self.feed.is_some());
         Ok(())
     }
 
@@ -738,7 +717,7 @@ impl Connection {
     fn publish_output(&self, shared: &Shared) {
         let (unsent, handle) = (&self.unsent, &self.handle);
         handle.output_bytes.store(unsent.len(), Ordering::Relaxed);
-        handle.output_free_bytes.store(unsent.bytes.capacity() - unsent.len(), Ordering::Relaxed);
+        handle.output_free_bytes.store(unsent.free_bytes(), Ordering::Relaxed);
         self.limit_memory(shared);
     }
 

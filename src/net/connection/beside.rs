@@ -92,8 +92,8 @@ impl Connection {
 
     fn write_at_once(&mut self) -> io::Result<()> {
         while self.unsent.len() > 0 {
-            match (&*self.stream.socket()).write(&self.unsent.bytes[self.unsent.sent..]) {
-                Ok(count) => self.unsent.sent += count,
+            match (&*self.stream.socket()).write(self.unsent.next()) {
+                Ok(count) => self.unsent.pass(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
