@@ -41,6 +41,8 @@ pub fn pfadd(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
                 changes += u64::from(hll::add(&mut bytes, element, sparse_bytes_max(cx))?);
             }
             if changes > 0 {
+                // The first count of an empty one is a change as well.
+                hll::forget_count(&mut bytes);
                 cx.space.rewrite_string(key, StringForm::Raw, |_| Ok(bytes))?;
                 cx.space.changes += changes - 1;
             }

@@ -2,9 +2,11 @@
 //! awkward arguments, now and then damaged.
 
 use cairn::base::crc64::crc64;
+use cairn::base::sha1;
 use cairn::rdb::{Value, payload};
 
-use super::templates;
+use super::server_templates::LISTENING;
+use super::{programs, templates};
 use crate::support::Random;
 
 const KEYS: &[&[u8]] = &[
@@ -126,6 +128,116 @@ const PATTERNS: &[&str] = &[
     "*[1-3]",
 ];
 
+const CHANNELS: &[&[u8]] = &[b"a", b"b", b"ab", b"{t}1", b"news", b""];
+
+/// What ACL SETUSER may be told, but nothing that lets a user see more or less of a command than another version knows.
+const RULES: &[&str] = &[
+    "on",
+    "off",
+    "nopass",
+    "resetpass",
+    ">secret",
+    ">other",
+    "<secret",
+    "<nosuch",
+    "~a*",
+    "~*",
+    "%R~b",
+    "%W~c",
+    "%RW~d",
+    "%X~e",
+    "%R~",
+    "~",
+    "allkeys",
+    "resetkeys",
+    "&news",
+    "&*",
+    "allchannels",
+    "resetchannels",
+    "+@all",
+    "-@all",
+    "allcommands",
+    "nocommands",
+    "+get",
+    "-get",
+    "+@string",
+    "-@write",
+    "+@read",
+    "+@junk",
+    "+junk",
+    "+config|get",
+    "-config|set",
+    "+get|junk",
+    "+config|junk",
+    "(+get ~x)",
+    "(-@all +set %W~y)",
+    "(junk)",
+    "(",
+    "clearselectors",
+    "reset",
+    "sanitize-payload",
+    "skip-sanitize-payload",
+    "junk",
+    "",
+    "#junk",
+    "!junk",
+    "+@all",
+    "+select|0",
+    "-select|1",
+    "#2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+    "!2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+];
+
+/// Directives with the same default in both, none of which takes any text.
+const DIRECTIVES: &[&str] = &[
+    "maxmemory",
+    "maxmemory-policy",
+    "maxmemory-samples",
+    "maxmemory-eviction-tenacity",
+    "timeout",
+    "tcp-keepalive",
+    "hz",
+    "databases",
+    "list-max-listpack-size",
+    "list-max-ziplist-size",
+    "hash-max-listpack-entries",
+    "hash-max-ziplist-value",
+    "hash-max-listpack-value",
+    "zset-max-listpack-entries",
+    "zset-max-ziplist-entries",
+    "zset-max-listpack-value",
+    "set-max-intset-entries",
+    "stream-node-max-bytes",
+    "stream-node-max-entries",
+    "slowlog-log-slower-than",
+    "slowlog-max-len",
+    "latency-monitor-threshold",
+    "proto-max-bulk-len",
+    "lua-time-limit",
+    "busy-reply-threshold",
+    "appendfsync",
+    "activerehashing",
+    "lfu-log-factor",
+    "lfu-decay-time",
+    "lazyfree-lazy-eviction",
+    "lazyfree-lazy-expire",
+    "lazyfree-lazy-user-del",
+    "client-query-buffer-limit",
+    "tracking-table-max-keys",
+    "acllog-max-len",
+    "list-compress-depth",
+    "hll-sparse-max-bytes",
+    "junk",
+    "dynamic-hz",
+    "activedefrag",
+    "replica-serve-stale-data",
+    "slave-read-only",
+    "notify-keyspace-events",
+    "tcp-backlog",
+    "protected-mode",
+    "jemalloc-bg-thread",
+];
+
 /// Bodies of payloads in uncommon forms, some of them damaged. None ends so that it reads on in its trailer, which the
 /// oracle does not mind.
 const SEALED_BODIES: &[&[u8]] = &[
@@ -166,11 +278,41 @@ pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
     if random.chance(6) && !template.starts_with("SPOP") {
         damage(&mut command, random);
     }
+    if random.chance(8) {
+        command = wrapped(command, random);
+    }
     // The two versions want different numbers of arguments here, and inside MULTI that decides over the transaction.
-    if command.len() == 3 && command[0].eq_ignore_ascii_case(b"COMMAND") {
+    // With less, all commands are told, of which one version has more.
+    while command[0].eq_ignore_ascii_case(b"COMMAND") && command.len() < 4 {
         command.push(b"word".to_vec());
     }
     command
+}
+
+/// A command for a connection that listens.
+pub fn listening_command(random: &mut Random) -> Vec<Vec<u8>> {
+    let mut command = Vec::new();
+    expand(random.pick(LISTENING), random, &mut command);
+    if random.chance(3) {
+        command.push(b"*".to_vec());
+    }
+    command
+}
+
+/// The command as another runs it or tells of it, where the families have such a one.
+fn wrapped(command: Vec<Vec<u8>>, random: &mut Random) -> Vec<Vec<u8>> {
+    let others: &[&str] = match random.below(2) {
+        0 if templates::is_chosen("scripts") => &["EVAL", programs::ANY_COMMAND, "0"],
+        1 if templates::is_chosen("server") => random.pick(&[
+            &["COMMAND", "GETKEYS"][..],
+            &["COMMAND", "GETKEYSANDFLAGS"],
+            &["ACL", "DRYRUN", "default"],
+            &["ACL", "DRYRUN", "limited"],
+            &["ACL", "DRYRUN", "tester"],
+        ]),
+        _ => return command,
+    };
+    others.iter().map(|word| word.as_bytes().to_vec()).chain(command).collect()
 }
 
 fn expand(template: &str, random: &mut Random, command: &mut Vec<Vec<u8>>) {
@@ -246,12 +388,23 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
             _ => [random.pick(&[&b"["[..], b"("]), &member(random)].concat(),
         },
         "<id>" => match random.below(6) {
-            0 => {
-                random.pick(&["-", "+", "$", ">", "0", "0-0", "(5", "x", "5-", "-5", "1-2-3", "*"]).as_bytes().to_vec()
-            }
+            0 => random
+                .pick(&["-", "+", "$", ">", "0", "0-0", "(5", "x", "5-", "-5", "1-2-3", "5-*"])
+                .as_bytes()
+                .to_vec(),
             1 => random.below(40).to_string().into_bytes(),
             _ => format!("{}-{}", random.below(40), random.below(4)).into_bytes(),
         },
+        "<script>" => random.pick(programs::SCRIPTS).as_bytes().to_vec(),
+        "<sha>" => match random.below(8) {
+            0 => random.pick(&["", "junk", "0123456789012345678901234567890123456789"]).as_bytes().to_vec(),
+            1 => sha1::hex(random.pick(programs::SCRIPTS).as_bytes()).to_uppercase().into_bytes(),
+            _ => sha1::hex(random.pick(programs::SCRIPTS).as_bytes()).into_bytes(),
+        },
+        "<library>" => random.pick(programs::LIBRARIES).as_bytes().to_vec(),
+        "<rule>" => random.pick(RULES).as_bytes().to_vec(),
+        "<directive>" => random.pick(DIRECTIVES).as_bytes().to_vec(),
+        "<channel>" => random.pick(CHANNELS).to_vec(),
         "<longitude>" => format!("{}.{}", random.between(-181, 181), random.below(1000)).into_bytes(),
         "<latitude>" => format!("{}.{}", random.between(-86, 86), random.below(1000)).into_bytes(),
         "<distance>" => random.pick(&["100", "1000", "0", "5000.5", "20000", "-1", "x"]).as_bytes().to_vec(),
@@ -381,7 +534,7 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
     let at = random.below(command.len());
     // A short time to live would end on one server while the other still answers.
     let name = command[0].to_ascii_uppercase();
-    let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG", b"RESTORE", b"RESTORE-ASKING"].contains(&name.as_slice())
+    let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG", b"CLIENT", b"WAIT", b"RESTORE", b"RESTORE-ASKING"].contains(&name.as_slice())
         || name.windows(2).any(|part| part == b"EX")
         // Nor may a client wait for ever.
         || [&b"BL"[..], b"BR", b"BZ", b"XREAD", b"SRAND", b"HRAND", b"ZRAND"].iter().any(|start| name.starts_with(start));
