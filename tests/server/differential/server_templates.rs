@@ -29,7 +29,7 @@ pub const SCRIPTS: &[&str] = &[
 
 pub const SERVER: &[&str] = &[
     "ACL WHOAMI|USERS|LIST|JUNK",
-    "ACL CAT [string|dangerous|keyspace|junk]",
+    "ACL CAT [string|pubsub|scripting|stream|junk]",
     "ACL DRYRUN default <value> {<value>}",
     "ACL SETUSER tester {<rule>}",
     "ACL SETUSER tester <rule>",

@@ -257,7 +257,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("server", SERVER),
 ];
 /// What runs when nothing else is asked for.
-const USUAL: &str = "keys,hashes";
+const USUAL: &str = "keys,hashes,others";
 
 /// The families that are asked for: all of them by `all`.
 static CHOSEN: LazyLock<Vec<(&str, &[&str])>> = LazyLock::new(|| {
