@@ -161,7 +161,9 @@ pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 /// FUNCTION DUMP
 pub fn dump(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     let set = cx.engine().libraries.current();
-    cx.reply.bulk(&libraries::encode(set.libraries().map(|library| &library.code.code[..])));
+    let codes = set.libraries().map(|library| &library.code.code[..]);
+    let payload = libraries::encode(codes, cx.config().rdbcompression);
+    cx.reply.bulk(&payload);
     Ok(())
 }
 
