@@ -16,14 +16,14 @@ import sys
 import time
 from pathlib import Path
 
-from harness import background, disk, families, machine, memory, restart, rows, stall
+from harness import background, collections, disk, families, machine, memory, restart, rows, stall
 from harness.load import Load, Shape
 from harness.server import HarnessError, Program, Server, pin_self, stop_all_at_exit
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WORK = HERE / ".work"
-SECTIONS = ("rows", "control", "workers", "large", "memory", "families", "sizes", "log", "always", "restart", "disk", "background", "stall")
+SECTIONS = ("rows", "control", "workers", "large", "memory", "families", "sizes", "log", "always", "restart", "disk", "background", "stall", "collections")
 LARGE_KEYS = 5_000_000
 QUICK_LARGE_KEYS = 1_000_000
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -290,6 +290,19 @@ class Comparison:
                 waits = ", ".join(f"{phase} {one[phase]['longest_us'] / 1e3:.2f} ms" for phase in ("idle", "steady", "growth"))
                 self.say(f"{program.name}: longest wait {waits}")
         return {side: stall.summary(found) for side, found in seen.items()}
+
+    def _collections(self) -> dict:
+        members = collections.QUICK_MEMBERS if self.arguments.quick else collections.MEMBERS
+        preferred, self.load.preferred = self.load.preferred, True
+        result: dict = {"members": members}
+        for side, program in (("first", self.redis), ("second", self.cairn)):
+            result[side] = []
+            for kind in collections.KINDS:
+                if re.search(self.arguments.match, kind.name):
+                    with self._start(program, f"collections-{side}", 2, self.arguments.worker_cpus) as server:
+                        result[side] += collections.one_type(server, kind, members, self.say)
+        self.load.preferred = preferred
+        return result
 
 
 def _arguments() -> argparse.Namespace:

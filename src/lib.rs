@@ -13,6 +13,7 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod rdb;
+pub mod replication;
 pub mod resp;
 pub mod scripting;
 pub mod server;

@@ -48,6 +48,7 @@ const UNSAFE_FILES: &[&str] = &[
     "log/simulated_disk.rs",
     "log/storage.rs",
     "engine/gate.rs",
+    "scripting/c_interface.rs",
     "scripting/lend.rs",
 ];
 

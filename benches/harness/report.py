@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from . import plots
+from .collections import PROBES
 from .targets import verdicts
 
 METHOD = """\
@@ -26,6 +27,7 @@ def write(results: dict, path: Path, plots_directory: Path, findings: Path) -> N
     parts += [_rows(results), _large(results), _workers(results), _memory(results)]
     parts += [_families(results), _sizes(results)]
     parts += [_log(results), _always(results), _restart(results), _disk(results), _background(results), _stall(results)]
+    parts.append(_collections(results))
     parts += [_control(results), _findings(findings)]
     path.write_text("\n".join(part for part in parts if part))
 
@@ -283,6 +285,36 @@ def _stall(results: dict) -> str:
                 f"| {one['server_waited_ms']:.1f} ms |"
             )
     return "\n".join(lines) + "\n"
+
+
+def _collections(results: dict) -> str:
+    collections = results.get("collections")
+    if not collections:
+        return ""
+    lines = [f"## Waits while a collection of {collections['members'] / 1e6:.0f} million members grows, shrinks and goes"]
+    lines.append(
+        "One client changes the collection, 100 members a command and 4 commands a pipeline; GET and SET are sent one at a time on "
+        "keys of other slots, by a connection of another worker and by one of the same. In each field: the longest wait on the other "
+        "worker, on the same one, and the server's own longest command, in ms. What workers and probes waited for a core "
+        "is not in the waits. Idle and no growth are the baseline; COPY is long by itself.\n"
+    )
+    for side in ("first", "second"):
+        found = collections[side]
+        types = list(dict.fromkeys(one["type"] for one in found))
+        lines += [f"### {results[side + '_name']}", *_table_head("phase", *types)]
+        orders = [dict.fromkeys(one["phase"] for one in found if one["type"] == name) for name in types]
+        # Not every type has every phase.
+        for phase in max(orders, key=len):
+            fields = []
+            for name in types:
+                seen = [one for one in found if (one["type"], one["phase"]) == (name, phase)]
+                waits = [max((one[probe]["net_us"] for one in seen if probe in one), default=None) for probe in PROBES]
+                waits = ["-" if wait is None else f"{wait / 1e3:.2f}" for wait in waits]
+                longest = max(seen, key=lambda one: one["command_us"], default=None)
+                fields.append(f"{', '.join(waits)}; {longest['command']} {longest['command_us'] / 1e3:.2f}" if longest else "")
+            lines.append("| " + " | ".join([phase, *fields]) + " |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _findings(findings: Path) -> str:

@@ -6,6 +6,7 @@ A target that the run did not measure is left out of the table, never counted as
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .collections import BASELINES, LONG_COMMAND, PROBES
 from .families import FAMILIES
 
 
@@ -54,7 +55,21 @@ def verdicts(results: dict) -> list[Verdict]:
         redis, cairn = (results["stall"][side]["growth"]["longest_us"] / 1e3 for side in ("first", "second"))
         measure = "longest stall of any client while one slot grows to 5M keys"
         found.append(Verdict(measure, f"{redis:.2f} ms", f"{cairn:.2f} ms", "under 2 ms", f"{cairn:.2f} ms", cairn < 2))
+    if "collections" in results:
+        collections = results["collections"]
+        redis, cairn = (_longest_wait(collections[side]) / 1e3 for side in ("first", "second"))
+        measure = f"longest wait while collections of {collections['members'] / 1e6:.0f}M members grow, shrink and go"
+        found.append(Verdict(measure, f"{redis:.2f} ms", f"{cairn:.2f} ms", "under 2 ms", f"{cairn:.2f} ms", cairn < 2))
     return found
+
+
+def _longest_wait(phases: list[dict]) -> float:
+    """Of any client, in microseconds; beside a command that is long by itself, of those of other workers."""
+    waits = []
+    for one in phases:
+        counted = PROBES[:1] if one["phase"] == LONG_COMMAND else PROBES
+        waits += [one[probe]["net_us"] for probe in counted if probe in one and one["phase"] not in BASELINES]
+    return max(waits)
 
 
 def _of_log(results: dict) -> list[Verdict]:

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod moment;
 pub mod number;
 pub mod process;
+pub mod process_title;
 pub mod quoting;
 pub mod random;
 pub mod sha1;

@@ -79,29 +79,40 @@ impl AsRef<[u8]> for Decimal {
     }
 }
 
-/// A double as C's `%.17g` prints it, which is what Redis sends: shortest of exponent and plain notation, no trailing
-/// zeros, `inf`, `-inf` and `nan` spelled so.
+/// Doubles without a fraction are written as integers up to here.
+pub const INTEGER_DOUBLES_MAX: f64 = (i64::MAX / 2) as f64;
+
+/// A double as Redis sends it: the fewest digits that read back as the same number, `inf`, `-inf` and `nan` spelled so.
+/// There is an exponent where plain digits would need over seven zeros, or end seven or more places behind the point in
+/// a number that is not around one.
 pub fn double_text(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();
     }
+    let sign = if value.is_sign_negative() { "-" } else { "" };
     if value.is_infinite() {
-        return if value > 0.0 { "inf".into() } else { "-inf".into() };
+        return format!("{sign}inf");
     }
-    if value == value.trunc() && value.abs() < 1e17 {
-        return if value == 0.0 && value.is_sign_negative() { "-0".into() } else { format!("{value:.0}") };
+    let size = value.abs();
+    if size.trunc() == size && size <= INTEGER_DOUBLES_MAX {
+        return format!("{sign}{}", size as i64);
     }
-    let scientific = format!("{value:.16e}");
+    let scientific = format!("{size:e}");
     let (mantissa, exponent) = scientific.split_once('e').expect("scientific notation has an exponent");
     let exponent: i32 = exponent.parse().expect("the exponent is a small integer");
-    let trimmed = |digits: &str| match digits.contains('.') {
-        true => digits.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => digits.to_owned(),
-    };
-    if (-4..17).contains(&exponent) {
-        trimmed(&format!("{value:.*}", (16 - exponent) as usize))
+    let digits = mantissa.replace('.', "");
+    let count = digits.len() as i32;
+    // Digits before the point, and behind it.
+    let (before, behind) = (exponent + 1, count - exponent - 1);
+    if behind <= 0 && exponent < count + 7 {
+        format!("{sign}{digits}{}", "0".repeat(-behind as usize))
+    } else if behind > 0 && (behind < 7 || exponent.abs() < 4) {
+        match before {
+            ..=0 => format!("{sign}0.{}{digits}", "0".repeat(-before as usize)),
+            _ => format!("{sign}{}.{}", &digits[..before as usize], &digits[before as usize..]),
+        }
     } else {
-        format!("{}e{}{:02}", trimmed(mantissa), if exponent < 0 { '-' } else { '+' }, exponent.abs())
+        format!("{sign}{mantissa}e{}{}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
     }
 }
 
@@ -120,11 +131,38 @@ mod tests {
         {
             assert_eq!(parse_i64(text.as_bytes()), None, "{text:?}");
         }
-        assert_eq!(double_text(0.1), "0.10000000000000001");
-        assert_eq!(double_text(3.0), "3");
-        assert_eq!(double_text(1267650600228229401496703205376.0), "1.2676506002282294e+30");
-        assert_eq!(double_text(1e-5), "1.0000000000000001e-05");
         assert_eq!(parse_u64(b"007"), Some(7));
         assert_eq!(parse_u64(b"18446744073709551616"), None);
+    }
+
+    #[test]
+    fn doubles_are_written_with_the_fewest_digits() {
+        for (value, text) in [
+            (0.1, "0.1"),
+            (-7.4, "-7.4"),
+            (3.0, "3"),
+            (-0.0, "-0"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (123456.789, "123456.789"),
+            (1234.5678901234, "1234.5678901234"),
+            (12345.67890123, "1.234567890123e+4"),
+            (1e17, "100000000000000000"),
+            (4e18, "4000000000000000000"),
+            (5e18, "5e+18"),
+            (12345678901234567000.0, "12345678901234567000"),
+            (1267650600228229401496703205376.0, "1.2676506002282294e+30"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (5e-324, "5e-324"),
+            (1e-5, "0.00001"),
+            (1e-7, "1e-7"),
+            (0.0001234567, "1.234567e-4"),
+            (0.001234567, "0.001234567"),
+            (-1.5e-9, "-1.5e-9"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+        ] {
+            assert_eq!(double_text(value), text);
+        }
     }
 }

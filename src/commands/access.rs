@@ -52,6 +52,11 @@ pub struct Denial {
 }
 
 impl Denial {
+    /// What may not be run or reached.
+    pub fn object<'a>(self, command: &'a Command, args: &[&'a [u8]]) -> &'a [u8] {
+        if self.reason == Reason::Command { command.full_name.as_bytes() } else { args[self.at] }
+    }
+
     /// The error of a request.
     pub fn error(self, command: &Command) -> ReplyError {
         match self.reason {
@@ -215,7 +220,7 @@ pub fn check_session(
     let Some(user) = session.user() else { return Ok(()) };
     let checked = check(user, command, args);
     if let Err(denial) = checked {
-        let object = if denial.reason == Reason::Command { command.full_name.as_bytes() } else { args[denial.at] };
+        let object = denial.object(command, args);
         refuse(engine, session, Refused { reason: denial.reason, object, username: &user.name, args }, context, now_ms);
     }
     checked

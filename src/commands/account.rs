@@ -79,8 +79,8 @@ fn tell_one(cx: &mut Cx<'_>, slot: SlotId, db: DbIndex, args: &[&[u8]]) -> Resul
     cx.space.hand_on_one(slot, db, args)
 }
 
-/// The command is its own effect. One that does the same to each of several keys is told key by key: so each effect
-/// belongs to one slot, and compaction sees what is superseded.
+/// The command is its own effect. One that does the same to each of several keys is told to the log key by key: so each
+/// effect belongs to one slot, and compaction sees what is superseded.
 #[inline]
 fn tell_verbatim(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]]) -> Result<(), Stopped> {
     match cx.command.shape {
@@ -96,8 +96,9 @@ fn tell_verbatim(cx: &mut Cx<'_>, db: DbIndex, args: &[&[u8]]) -> Result<(), Sto
             let Some(second) = second else { return tell_one(cx, SlotId::of_key(args[first]), db, args) };
             for with_key in args[first..].chunks(second - first) {
                 let command: SmallVec<[&[u8]; 4]> = args[..first].iter().chain(with_key).copied().collect();
-                cx.space.tell(SlotId::of_key(with_key[0]), db, &command);
+                cx.space.tell_log(SlotId::of_key(with_key[0]), db, &command);
             }
+            cx.space.tell_replicas(db, args);
             Ok(())
         }
         _ => {
@@ -133,7 +134,7 @@ pub fn record(worker: &Worker, session: &mut Session, command: &Command, args: &
         own.failed_calls.add(1);
     }
     // What a client waits in is told of once it is over.
-    if !matches!(session.waiting, Some(Waiting::Keys(_))) {
+    if !matches!(session.waiting, Some(Waiting::Keys(_) | Waiting::Departure { .. })) {
         record_if_slow(worker, session, command, args, nanos, config);
     }
     if worker.engine.clients.has_monitors() && !command.has(SKIP_MONITOR | ADMIN) {

@@ -12,6 +12,18 @@ pub fn integer(text: &[u8]) -> Result<i64, ReplyError> {
     parse_i64(text).ok_or(ReplyError::NotAnInteger)
 }
 
+/// Said of the least integer where its negative would be needed.
+pub const NOT_NEGATABLE: ReplyError =
+    ReplyError::of("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+
+/// An argument that must be an integer other than the least: as many to draw, any of them several times if it is negative.
+pub fn negatable(text: &[u8]) -> Result<i64, ReplyError> {
+    match integer(text)? {
+        i64::MIN => Err(NOT_NEGATABLE),
+        number => Ok(number),
+    }
+}
+
 /// A number of things: anything but a number from 0 on is out of range.
 pub fn quantity(text: &[u8]) -> Result<usize, ReplyError> {
     let number = parse_i64(text).and_then(|number| usize::try_from(number).ok());

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::access::{self, Refused};
 use super::account;
 use super::context::{Cx, Outcome, Waits};
 use super::dispatch::run_handler;
@@ -18,6 +19,7 @@ use super::keys::add_slots;
 use super::listeners;
 use super::lookup::Lookup;
 use super::registry::{self, CommandId};
+use crate::acl::log::Context;
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::base::long_double::LongDouble;
@@ -26,7 +28,7 @@ use crate::engine::blocking::{Wait, Waiter};
 use crate::engine::clients::ClientHandle;
 use crate::engine::effect::bytes_for_request;
 use crate::engine::session::{ReplyMode, Waiting};
-use crate::engine::space::{Followers, PATIENT};
+use crate::engine::space::Followers;
 use crate::engine::{Session, Space, Worker};
 use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
@@ -103,6 +105,8 @@ impl Cx<'_> {
             protocol: self.session.protocol,
             no_touch: self.session.no_touch,
             silent: matches!(self.session.reply_mode, ReplyMode::Off | ReplyMode::Skip),
+            user: self.session.user().cloned(),
+            users_generation: self.session.users_generation(),
         };
         let (ticket, space) = (self.engine().next_wait_ticket(), &mut self.space);
         let waiter = Waiter::begin(wait, ticket, |id, work| work(space.slot(id)));
@@ -171,16 +175,16 @@ pub fn serve_unheld(worker: &Worker, lookup: &Lookup, keys: Vec<WaitedKey>) {
 }
 
 /// Runs `work` with these slots locked.
-fn with_slots<R>(
+pub(super) fn with_slots<R>(
     worker: &Worker,
     lookup: &Lookup,
     slots: &SmallVec<[SlotId; 16]>,
     work: impl FnOnce(&mut Cx<'_>) -> R,
 ) -> R {
-    let followers = worker.effects().map(|sink| Followers { sink, lane: worker.index, writes: true });
+    let followers = Followers::of(&worker.engine, worker.effects(), worker.index, true);
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
     space.events.wanted = worker.wanted_events();
-    space.lock_some(slots.clone(), &PATIENT);
+    space.lock_some(slots.clone(), || true);
     let handle = Arc::new(ClientHandle::nobody());
     let mut out = Vec::new();
     let mut cx = Cx {
@@ -202,6 +206,10 @@ fn with_slots<R>(
 
 /// The next client after this ticket whose call is worth running, now that the key has changed; moves the ticket.
 fn next_to_serve(cx: &mut Cx<'_>, changed: &WaitedKey, after: &mut u64) -> Option<Arc<Waiter>> {
+    if cx.space.drop_expired(changed.db, &changed.key) {
+        // It counts as looked at; a stopped log lets nothing more in, whoever comes.
+        let _ = cx.space.hand_on();
+    }
     let kind = cx.space.kind(changed.db, &changed.key);
     let waiters = cx.space.slot(SlotId::of_key(&changed.key)).waiters()?;
     if kind.is_none() && !waiters.mind_end(changed.db, &changed.key) {
@@ -237,12 +245,20 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
 
     let args: SmallVec<[&[u8]; 8]> = wait.arguments.iter().map(Vec::as_slice).collect();
     let (start, started) = (cx.reply.len(), clock::ticks());
-    let failed = match reserve(cx, &args) {
-        Ok(()) => run_handler(cx, &args),
+    let failed = match recheck(cx, wait, &args) {
         Err(error) => {
+            cx.engine().count_error(error.code());
+            cx.worker.stats.commands[cx.command.id.index()].rejected_calls.add(1);
             cx.reply.error(&error);
-            true
+            false
         }
+        Ok(()) => match reserve(cx, &args) {
+            Ok(()) => run_handler(cx, &args),
+            Err(error) => {
+                cx.reply.error(&error);
+                true
+            }
+        },
     };
     let reply = cx.reply.take_from(start);
     if cx.waits == Waits::InVain {
@@ -261,11 +277,25 @@ fn run_again(cx: &mut Cx<'_>, waiter: &Arc<Waiter>) {
     std::mem::swap(cx.session, &mut session);
 }
 
+/// Whether the client's user, whose rules may have changed while it waited, may still make its call.
+fn recheck(cx: &Cx<'_>, wait: &Wait, args: &[&[u8]]) -> Result<(), ReplyError> {
+    let users = &cx.engine().users;
+    let Some(user) = wait.user.as_ref().filter(|_| users.generation() != wait.users_generation) else { return Ok(()) };
+    // The clients of a user that is gone are about to be closed.
+    let found = users.get(&user.name).filter(|found| found.id == user.id).ok_or(ReplyError::NotAuthenticated)?;
+    access::check(&found, cx.command, args).map_err(|denial| {
+        let object = denial.object(cx.command, args);
+        let refused = Refused { reason: denial.reason, object, username: &found.name, args };
+        access::refuse(cx.engine(), cx.session, refused, Context::TopLevel, cx.space.now_ms);
+        denial.error(cx.command)
+    })
+}
+
 /// Makes sure that the log takes the effects of a call.
 fn reserve(cx: &mut Cx<'_>, args: &[&[u8]]) -> Result<(), ReplyError> {
     let Some(followers) = cx.space.followers() else { return Ok(()) };
     let bytes = bytes_for_request(args.iter().map(|one| one.len()).sum(), args.len());
-    followers.sink.reserve(followers.lane, bytes).map_err(|_| account::stopped_log(cx))
+    followers.reserve(bytes).map_err(|_| account::stopped_log(cx))
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub fn id(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 
 // ---- describing --------------------------------------------------------------------------------------------------
 
-/// The classes that clients are told apart by. There are no replicas and no primary.
+/// The classes that clients are told apart by. There is no primary.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Normal,
@@ -92,7 +92,11 @@ impl Class {
     }
 
     fn of(client: &ClientHandle) -> Class {
-        if client.has_flag(flag::PUBSUB) { Class::PubSub } else { Class::Normal }
+        match () {
+            () if client.has_flag(flag::REPLICA) => Class::Replica,
+            () if client.has_flag(flag::PUBSUB) => Class::PubSub,
+            () => Class::Normal,
+        }
     }
 }
 
@@ -311,8 +315,18 @@ pub fn unblock(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     };
     let id = parse_i64(args[2]).ok_or(ReplyError::NotAnInteger)?;
     let client = u64::try_from(id).ok().and_then(|id| cx.engine().clients.get(id));
-    let waiter = client.and_then(|client| client.waiter.lock().clone());
-    cx.reply.integer(i64::from(waiter.is_some_and(|waiter| waiter.unblock(with_error))));
+    let ended = client.is_some_and(|client| {
+        let waiter = client.waiter.lock().clone();
+        if waiter.is_some_and(|waiter| waiter.unblock(with_error)) {
+            return true;
+        }
+        let ended = client.patience.exhaust(with_error);
+        if ended {
+            client.wake();
+        }
+        ended
+    });
+    cx.reply.integer(i64::from(ended));
     Ok(())
 }
 

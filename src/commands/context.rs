@@ -62,6 +62,14 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Refuses to draw so many times with repetition that no memory would hold the reply. A limit of the client's output
+    /// ends it, too.
+    pub fn check_draws(&self, draws: u64) -> Result<(), ReplyError> {
+        /// All of them go into one reply.
+        const DRAWS_MAX: u64 = 1 << 24;
+        if draws > DRAWS_MAX && self.reply_bytes_max() == usize::MAX { Err(ReplyError::OutOfRange) } else { Ok(()) }
+    }
+
     /// Keeps an argument out of slow log and MONITOR.
     pub fn redact(&mut self, index: usize) {
         self.session.redacted.push(index);

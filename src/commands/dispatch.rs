@@ -12,11 +12,13 @@ use smallvec::SmallVec;
 
 use super::access;
 use super::account;
+use super::ahead::Ahead;
 use super::blocking;
 use super::context::{Cx, Waits};
 use super::keys::{self, KeyShape};
 use super::listeners;
 use super::lookup::{Lookup, Unknown};
+use super::migrate;
 use super::registry::{self, Command, CommandId};
 use super::script;
 use super::spec::{
@@ -26,22 +28,27 @@ use super::spec::{
 use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
+use crate::engine::departure::{Departure, Receipt};
 use crate::engine::effect::{EffectSink, bytes_for_request, removal_bytes};
 use crate::engine::gate::{Exclusive, Passage};
+use crate::engine::patience::Patience;
 use crate::engine::persistence::obstacle;
-use crate::engine::script::Reach;
+use crate::engine::script::{Reach, Runnable};
 use crate::engine::session::{Fate, ReplyMode, Transaction};
 use crate::engine::space::{Followers, Place, Space};
 use crate::engine::state::PauseKind;
 use crate::engine::{Engine, Session, Worker};
 use crate::resp::{Reply, ReplyError};
-use crate::store::Keyspace;
 use crate::store::waiters::WaitedKey;
 
 /// Most requests of one batch.
 pub const BATCH_REQUESTS_MAX: usize = 32;
+/// Keys of one request that are brought to the cache ahead of it, at most.
+const KEYS_AHEAD_MAX: usize = 1024;
 /// Replies beyond this many bytes are sent before the batch goes on.
 const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
+/// A client that has kept its worker for so long lets the others have their turn.
+pub const TURN_NS: u64 = 1_000_000;
 
 /// The requests that one client sent, parsed and not yet run.
 pub struct Batch<'a> {
@@ -74,6 +81,12 @@ pub enum Hold {
     Pause { until_ms: u64 },
     /// Settling is behind, and the request would write.
     Throttle { delay_ms: u64 },
+    /// Keys that it names are on their way to another server, until this generation of departures ends.
+    Departure { generation: u64 },
+    /// A long command is in its way.
+    Held { delay_ms: u64 },
+    /// Nothing, but the worker's other clients have waited long enough.
+    Turn,
     /// The session says what for.
     Waiting,
 }
@@ -94,12 +107,28 @@ struct Resolved {
     place: Option<Place>,
 }
 
+/// A command was not run, as a long one is in its way: it may be tried again after this time.
+struct Held {
+    delay_ms: u64,
+}
+
 /// Which slots a command needs.
 enum Need {
     Nothing,
     One(Place),
     Some(SmallVec<[SlotId; 16]>),
     All,
+}
+
+impl Need {
+    fn includes(&self, slot: SlotId) -> bool {
+        match self {
+            Need::Nothing => false,
+            Need::One(place) => place.slot == slot,
+            Need::Some(slots) => slots.contains(&slot),
+            Need::All => true,
+        }
+    }
 }
 
 impl Executor {
@@ -149,6 +178,19 @@ impl Executor {
         }
     }
 
+    /// Ends a departure by what came of it, unless keys have to be sent again.
+    pub fn finish_departure(&mut self, departure: Departure, receipt: Receipt) -> Option<Departure> {
+        self.worker.refresh();
+        let engine = self.worker.engine.clone();
+        loop {
+            let _passage = engine.gate.enter(self.worker.index);
+            if self.worker.knows_effects() {
+                return migrate::finish(&self.worker, &self.lookup, departure, receipt);
+            }
+            self.worker.refresh_effects();
+        }
+    }
+
     fn run_with<'e>(&'e self, worker: &'e Worker) -> Run<'e> {
         Run { worker, engine: &worker.engine, lookup: &self.lookup, beside_script: self.beside_script }
     }
@@ -181,7 +223,8 @@ impl<'e> Run<'e> {
         if !session.knows_users(&self.engine.users) {
             session.refresh_user(&self.engine.users);
         }
-        let mut started = clock::ticks();
+        let began = clock::ticks();
+        let mut started = began;
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
             if args.is_empty() {
@@ -190,12 +233,19 @@ impl<'e> Run<'e> {
             if let Some(until_ms) = self.paused_until_ms(session, &resolved.command, args) {
                 return Some(Progress { requests: index, hold: Some(Hold::Pause { until_ms }) });
             }
-            if self.engine.persistence.obstacles() & obstacle::PRESSURE != 0
-                && let Some(delay_ms) = self.throttle_ms(session, &resolved.command, args)
+            if self.engine.persistence.obstacles() & obstacle::HOLDING != 0
+                && let Some(hold) = self.held_back(session, resolved, args)
             {
-                return Some(Progress { requests: index, hold: Some(Hold::Throttle { delay_ms }) });
+                return Some(Progress { requests: index, hold: Some(hold) });
             }
-            started = self.one(session, resolved, args, out, &mut passage, started);
+            started = match self.one(session, resolved, args, out, &mut passage, started) {
+                Ok(ended) => ended,
+                Err(Held { delay_ms }) => {
+                    session.held_tries += 1;
+                    return Some(Progress { requests: index, hold: Some(Hold::Held { delay_ms }) });
+                }
+            };
+            session.held_tries = 0;
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
                 && (self.engine.config.generation() != self.worker.config_generation()
                     || !session.knows_users(&self.engine.users));
@@ -207,31 +257,25 @@ impl<'e> Run<'e> {
                 let hold = session.waiting.as_ref().map(|_| Hold::Waiting);
                 return Some(Progress { requests: index + 1, hold });
             }
+            if started.nanos_since(began) > TURN_NS {
+                return Some(Progress { requests: index + 1, hold: Some(Hold::Turn) });
+            }
         }
         Some(Progress { requests: resolved.len(), hold: None })
     }
 
-    /// Looks every request up and brings towards the cache what the batch will touch: slots, then buckets, then
-    /// entries, each step for all requests before the next, so that the waits overlap.
+    /// Looks every request up and brings towards the cache what the batch will touch.
     #[inline]
     fn resolve(self, batch: &Batch<'_>, resolved: &mut Vec<Resolved>) {
-        let keyspace = &self.engine.keyspace;
+        let mut ahead = Ahead::of(&self.engine.keyspace);
         for index in 0..batch.ends.len() {
             let args = batch.request(index);
             let command = if args.is_empty() { Err(Unknown::Command) } else { self.lookup.resolve(args) };
-            let mut place = None;
-            if let Ok(command) = command
-                && let KeyShape::One(at) = command.shape
-                && let Some(key) = args.get(usize::from(at))
-            {
-                let found = Place { slot: SlotId::of_key(key), hash: keyspace.hasher().hash(key) };
-                keyspace.slot(found.slot).prefetch();
-                place = Some(found);
-            }
+            let place = command.ok().and_then(|command| ahead.add(command, args));
             resolved.push(Resolved { command, place });
         }
         if resolved.len() > 1 {
-            prefetch(keyspace, resolved.iter().filter_map(|resolved| resolved.place));
+            ahead.bring();
         }
     }
 
@@ -262,8 +306,33 @@ impl<'e> Run<'e> {
         held.then_some(until_ms)
     }
 
-    /// How long this request must wait for settling to catch up, once.
+    /// What else holds this request back.
     #[cold]
+    fn held_back(self, session: &mut Session, resolved: &Resolved, args: &[&[u8]]) -> Option<Hold> {
+        let obstacles = self.engine.persistence.obstacles();
+        if obstacles & obstacle::PRESSURE != 0
+            && let Some(delay_ms) = self.throttle_ms(session, &resolved.command, args)
+        {
+            return Some(Hold::Throttle { delay_ms });
+        }
+        let command = resolved.command.ok()?;
+        if obstacles & obstacle::DEPARTURES == 0 || !command.spec.accepts(args.len()) || queues(session, command) {
+            return None;
+        }
+        let need = if command.has(RUNS_SCRIPT) {
+            // One that was never run is taken at its word: most touch no other keys, and who does is noticed.
+            match script::reach(script::find(self.worker, command, args).as_ref(), command, args) {
+                Reach::Everything => Need::All,
+                Reach::Declared | Reach::Untried => need_of_keys(command, args),
+            }
+        } else {
+            need(self.worker, session, command, resolved.place, args)
+        };
+        let generation = self.engine.departures.keep_out(&session.handle, |held| need.includes(held))?;
+        Some(Hold::Departure { generation })
+    }
+
+    /// How long this request must wait for settling to catch up, once.
     fn throttle_ms(
         self,
         session: &mut Session,
@@ -291,7 +360,7 @@ impl<'e> Run<'e> {
         out: &mut Vec<u8>,
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
-    ) -> Ticks {
+    ) -> Result<Ticks, Held> {
         let mut before = out.len();
         if let Ok(command) = resolved.command {
             session.handle.last_command.store(command.id.0, Ordering::Relaxed);
@@ -334,7 +403,7 @@ impl<'e> Run<'e> {
                     session.write_mail(out);
                     before = out.len();
                 }
-                self.call(session, command, resolved.place, args, out, passage, started)
+                self.call(session, command, resolved.place, args, out, passage, started)?
             }
         };
         match session.reply_mode {
@@ -352,7 +421,7 @@ impl<'e> Run<'e> {
         if !session.pushes.is_empty() {
             out.append(&mut session.pushes);
         }
-        ended
+        Ok(ended)
     }
 
     /// Everything that may refuse a command before it runs or is queued.
@@ -393,7 +462,11 @@ impl<'e> Run<'e> {
         {
             self.admit_change(sink, session, command, args)?;
         }
-        if self.engine.persistence.obstacles() & !obstacle::PRESSURE != 0 {
+        if self.worker.config().min_replicas_to_write > 0 && command.has(WRITE | RUNS_QUEUE) && writes(session, command)
+        {
+            check_replicas(self.worker)?;
+        }
+        if self.engine.persistence.obstacles() & !obstacle::HOLDING != 0 {
             self.admit_past_obstacles(session, command, args)?;
         }
         if session.only_listens && !command.has(LISTENERS_MAY) {
@@ -502,11 +575,11 @@ impl<'e> Run<'e> {
 
     #[inline]
     fn followers(self, session: &Session, command: &Command) -> Option<Followers<'e>> {
-        let sink = self.worker.effects()?;
-        Some(Followers { sink, lane: self.worker.index, writes: writes(session, command) })
+        Followers::of(self.engine, self.worker.effects(), self.worker.index, writes(session, command))
     }
 
-    /// Locks, runs and accounts for one command; gives the moment it ended.
+    /// Locks, runs and accounts for one command; gives the moment it ended. Nothing is done if a long command is in
+    /// the way.
     #[allow(clippy::too_many_arguments)]
     #[inline]
     fn call(
@@ -518,9 +591,10 @@ impl<'e> Run<'e> {
         out: &mut Vec<u8>,
         passage: &mut Option<Passage<'e>>,
         started: Ticks,
-    ) -> Ticks {
+    ) -> Result<Ticks, Held> {
         let (mut exclusive, mut unserved) = (None, Vec::new());
         let busy = self.engine.running.busy();
+        let mut patience = Patience::with_slots(session.held_tries, busy);
         let failed = {
             // Built in place and locked there: it is large, and moving it would cost more than a lock.
             let mut cx = Cx {
@@ -543,26 +617,40 @@ impl<'e> Run<'e> {
                 waits: Waits::Allowed,
             };
             cx.space.events.wanted = self.worker.wanted_events();
+            cx.space.held_tries = cx.session.held_tries;
             cx.space.keeps_expired = self.engine.pause.now(self.worker.now_ms).is_some();
             // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
             if passage.is_none() && !command.has(ALLOW_BUSY) {
                 *passage = self.enter();
             }
             let needed = if command.has(RUNS_SCRIPT) {
-                need_of_script(&mut cx, args)
+                // It is left for the handler.
+                cx.script = script::find(cx.worker, cx.command, args);
+                need_of_script(cx.script.as_ref(), cx.command, args)
             } else {
                 need(self.worker, cx.session, command, place, args)
             };
             let locked = match needed {
                 Need::Nothing => passage.is_some() || command.has(ALLOW_BUSY),
                 _ if passage.is_none() => false,
-                Need::One(place) => cx.space.lock_one(key_of(command, args), place, busy),
-                Need::Some(slots) => cx.space.lock_some(slots, busy),
-                Need::All => self.lock_all(&mut cx, passage, &mut exclusive),
+                Need::One(place) => cx.space.lock_one(key_of(command, args), place, || patience.lasts()),
+                Need::Some(slots) => cx.space.lock_some(slots, || patience.lasts()),
+                Need::All => {
+                    patience = Patience::with_gate(cx.session.held_tries, busy);
+                    self.lock_all(&mut cx, passage, &mut exclusive, &mut patience)
+                }
             };
+            if !locked && !busy.load(Ordering::Acquire) {
+                return Err(Held { delay_ms: patience.retry_ms() });
+            }
+            let before = cx.reply.len();
             let mut failed = if locked { run_handler(&mut cx, args) } else { refuse_as_busy(&mut cx) };
             if cx.wants_everything {
                 failed = self.run_with_everything(&mut cx, args, passage, &mut exclusive);
+            }
+            if cx.space.missed_slot {
+                cx.reply.truncate(before);
+                return Err(Held { delay_ms: patience.retry_ms() });
             }
             if cx.space.has_ready() {
                 unserved = blocking::serve(&mut cx);
@@ -578,7 +666,7 @@ impl<'e> Run<'e> {
         }
         let ended = clock::ticks();
         account::record(self.worker, session, command, args, ended.nanos_since(started), failed);
-        ended
+        Ok(ended)
     }
 }
 
@@ -592,16 +680,17 @@ impl<'e> Run<'e> {
         self.engine.gate.enter_unless(self.worker.index, self.engine.running.busy())
     }
 
-    /// Closes the gate and brings every slot in reach; false when a late script holds others up.
+    /// Closes the gate and brings every slot in reach; false when patience ends before.
     #[cold]
     fn lock_all(
         self,
         cx: &mut Cx<'_>,
         passage: &mut Option<Passage<'e>>,
         exclusive: &mut Option<Exclusive<'e>>,
+        patience: &mut Patience<'_>,
     ) -> bool {
         *passage = None;
-        *exclusive = self.engine.gate.close_unless(self.engine.running.busy());
+        *exclusive = self.engine.gate.close_while(|| patience.lasts());
         if exclusive.is_some() {
             cx.space.lock_all();
         }
@@ -619,7 +708,8 @@ impl<'e> Run<'e> {
     ) -> bool {
         cx.wants_everything = false;
         cx.space.release();
-        if self.lock_all(cx, passage, exclusive) { run_handler(cx, args) } else { refuse_as_busy(cx) }
+        let mut patience = Patience::endless(self.engine.running.busy());
+        if self.lock_all(cx, passage, exclusive, &mut patience) { run_handler(cx, args) } else { refuse_as_busy(cx) }
     }
 }
 
@@ -662,6 +752,16 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
             true
         }
     }
+}
+
+/// Writes are refused while too few replicas follow closely enough.
+pub(super) fn check_replicas(worker: &Worker) -> Result<(), ReplyError> {
+    let config = worker.config();
+    let (wanted, lag_max_s) = (config.min_replicas_to_write as usize, u64::from(config.min_replicas_max_lag));
+    if wanted > 0 && lag_max_s > 0 && worker.engine.replicas.count_good(worker.now_ms, lag_max_s) < wanted {
+        return Err(ReplyError::of("NOREPLICAS Not enough good replicas to write."));
+    }
+    Ok(())
 }
 
 /// Whether a browser was made to talk to us: a page may send requests across protocols, and their lines must not run.
@@ -731,56 +831,43 @@ fn need(worker: &Worker, session: &Session, command: &Command, place: Option<Pla
         return need_of_transaction(worker, session);
     }
     match command.shape {
+        KeyShape::None if is_in_no_slot(worker, command) => Need::All,
         KeyShape::None => Need::Nothing,
         _ => {
-            let mut slots = SmallVec::new();
-            keys::add_slots(command, args, &mut slots);
             prefetch_keys(&worker.engine, command, args);
-            if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
+            need_of_keys(command, args)
         }
     }
 }
 
-/// What a script needs, as far as that is known before it runs. The script is left in `cx` for its handler.
-fn need_of_script(cx: &mut Cx<'_>, args: &[&[u8]]) -> Need {
-    cx.script = script::find(cx.worker, cx.command, args);
-    match script::reach(cx.script.as_ref(), cx.command, args) {
-        Reach::Declared => {
-            let mut slots = SmallVec::new();
-            keys::add_slots(cx.command, args, &mut slots);
-            if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
-        }
+/// Whether a command changes what lies in no slot, and replicas are to see such changes in their order: then it runs alone.
+fn is_in_no_slot(worker: &Worker, command: &Command) -> bool {
+    command.shape == KeyShape::None && command.has(WRITE) && worker.engine.stream.is_on()
+}
+
+/// What a script needs, as far as that is known before it runs.
+fn need_of_script(script: Option<&Runnable>, command: &Command, args: &[&[u8]]) -> Need {
+    match script::reach(script, command, args) {
+        Reach::Declared => need_of_keys(command, args),
         Reach::Untried | Reach::Everything => Need::All,
     }
+}
+
+/// The slots of the keys that a call names.
+fn need_of_keys(command: &Command, args: &[&[u8]]) -> Need {
+    let mut slots = SmallVec::new();
+    keys::add_slots(command, args, &mut slots);
+    if slots.is_empty() { Need::Nothing } else { Need::Some(slots) }
 }
 
 /// Brings what the keys of a command with several keys touch towards the cache.
 fn prefetch_keys(engine: &Engine, command: &Command, args: &[&[u8]]) {
     let KeyShape::Range { .. } = command.shape else { return };
-    let places: SmallVec<[Place; 16]> = command
-        .shape
-        .indexes(args.len())
-        .take(1024)
-        .map(|at| Place { slot: SlotId::of_key(args[at]), hash: engine.keyspace.hasher().hash(args[at]) })
-        .collect();
-    for place in &places {
-        engine.keyspace.slot(place.slot).prefetch();
-    }
-    prefetch(&engine.keyspace, places.iter().copied());
-}
-
-/// Brings buckets, then entries towards the cache, once the slots are on their way. A slot that somebody else holds is
-/// passed over.
-#[inline]
-fn prefetch(keyspace: &Keyspace, places: impl Iterator<Item = Place> + Clone) {
-    for place in places.clone() {
-        keyspace.slot(place.slot).prefetch_home(place.hash);
-    }
-    for place in places {
-        if let Some(slot) = keyspace.slot(place.slot).try_lock() {
-            slot.prefetch_entry(place.hash);
-        }
-    }
+    let mut ahead = Ahead::of(&engine.keyspace);
+    command.shape.indexes(args.len()).take(KEYS_AHEAD_MAX).for_each(|at| {
+        ahead.add_key(args[at]);
+    });
+    ahead.bring();
 }
 
 /// Adds the slots of the keys that a call names.
@@ -791,7 +878,7 @@ fn need_of_transaction(worker: &Worker, session: &Session) -> Need {
     for queued in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
         let command = registry::by_id(CommandId(queued.command));
         let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
-        if command.has(WALKS_SLOTS) || command.needs_all_slots(&args) {
+        if command.has(WALKS_SLOTS) || command.needs_all_slots(&args) || is_in_no_slot(worker, command) {
             return Need::All;
         }
         // Such a script cannot be run again with everything: what was queued before it may have changed something.

@@ -1,5 +1,9 @@
 //! Handlers of the commands on keys of any type, and on whole databases.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use super::account::{reserve, stopped_log};
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
@@ -208,27 +212,42 @@ fn flushes_lazily(cx: &Cx<'_>, args: &[&[u8]]) -> Result<bool, ReplyError> {
     }
 }
 
-fn free(databases: Vec<Db>, lazily: bool) {
-    if lazily {
+/// Frees what was flushed, in the background if it is much: no other client waits for it. The client that asked does,
+/// unless it wants to be lazy or may not wait.
+fn free(cx: &mut Cx<'_>, databases: Vec<Db>, lazily: bool) {
+    if !lazily && !reclaim::is_much(&databases, cx.space.keyspace().hasher()) {
+        drop(databases);
+    } else if lazily || cx.may_not_wait() {
         RECLAIMER.retire(Box::new(databases));
     } else {
-        drop(databases);
+        let outcome = Arc::new(Mutex::new(None));
+        let (freed, client) = (outcome.clone(), cx.session.handle.clone());
+        RECLAIMER.retire_then(Box::new(databases), move || {
+            *freed.lock() = Some(true);
+            client.wake();
+        });
+        cx.session.waiting = Some(Waiting::Job(outcome));
     }
 }
 
-fn flush(cx: &mut Cx<'_>, databases: std::ops::Range<DbIndex>) -> Result<Vec<Db>, ReplyError> {
+fn flush(cx: &mut Cx<'_>, args: &[&[u8]], databases: std::ops::Range<DbIndex>) -> Result<Vec<Db>, ReplyError> {
     cx.space.reserve_by_slot(databases.clone()).map_err(|_| stopped_log(cx))?;
-    // Each slot has told its part.
+    // Each slot tells the log of its part.
     cx.space.effect = Effect::Instead(Vec::new());
-    Ok(cx.space.flush(databases))
+    let flushed = cx.space.flush(databases);
+    cx.space.tell_replicas(cx.space.db, args);
+    Ok(flushed)
 }
 
 /// FLUSHDB [ASYNC | SYNC]
 pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let db = cx.space.db;
-    free(flush(cx, db..db + 1)?, lazily);
-    cx.reply.ok();
+    let flushed = flush(cx, args, db..db + 1)?;
+    free(cx, flushed, lazily);
+    if cx.session.waiting.is_none() {
+        cx.reply.ok();
+    }
     Ok(())
 }
 
@@ -236,19 +255,21 @@ pub fn flushdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 pub fn flushall(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let lazily = flushes_lazily(cx, args)?;
     let databases = cx.space.keyspace().databases();
-    free(flush(cx, 0..databases)?, lazily);
+    let flushed = flush(cx, args, 0..databases)?;
+    free(cx, flushed, lazily);
     // Without a log, the file of the last save would bring back what is gone.
-    if !cx.space.is_followed() && !cx.config().save.is_empty() && !cx.session.loads {
+    if cx.worker.effects().is_none() && !cx.config().save.is_empty() && !cx.session.loads {
         // A save under way may be too old; the next save point comes in time.
         let asked = cx.engine().persistence.ask_and_wait(JobKind::Save, &cx.session.handle);
         if !cx.may_not_wait()
             && let Ok(outcome) = asked
         {
             cx.session.waiting = Some(Waiting::Job(outcome));
-            return Ok(());
         }
     }
-    cx.reply.ok();
+    if cx.session.waiting.is_none() {
+        cx.reply.ok();
+    }
     Ok(())
 }
 
@@ -264,9 +285,10 @@ pub fn swapdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let (first, second) = (reader.check_database(first, databases), reader.check_database(second, databases));
     reader.finish()?;
     cx.space.reserve_by_slot(0..databases).map_err(|_| stopped_log(cx))?;
-    // Each slot tells its part.
+    // Each slot tells the log of its part.
     cx.space.effect = Effect::Instead(Vec::new());
     cx.space.swap(first, second);
+    cx.space.tell_replicas(cx.space.db, args);
     cx.reply.ok();
     Ok(())
 }
@@ -274,6 +296,7 @@ pub fn swapdb(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::commands::testing::TestServer;
+    use crate::engine::session::Waiting;
     use crate::store::reclaim::RECLAIMER;
 
     #[test]
@@ -352,6 +375,24 @@ mod tests {
         let data = server.data_set();
         assert_eq!(data.len(), 1);
         assert_eq!(data[&(3, b"b".to_vec())].value, value);
+    }
+
+    #[test]
+    fn flushing_much_is_done_elsewhere_and_waited_for() {
+        let mut server = TestServer::with_config(|config| config.save.clear());
+        let members: Vec<String> = (0..10_000).map(|number| format!("m{number}")).collect();
+        let fill = [b"SADD".as_slice(), b"s"].into_iter().chain(members.iter().map(String::as_bytes));
+        let fill: Vec<&[u8]> = fill.collect();
+        for waits in [true, false] {
+            server.call(&fill);
+            let freed_later = RECLAIMER.pending_count();
+            server.expect(&[if waits { ("FLUSHALL SYNC", "") } else { ("FLUSHALL ASYNC", "+OK\r\n") }]);
+            assert!(RECLAIMER.pending_count() > freed_later);
+            assert_eq!(matches!(server.session(0).waiting.take(), Some(Waiting::Job(_))), waits);
+        }
+        server.call(&fill);
+        server.expect(&[("MULTI", "+OK\r\n"), ("FLUSHDB SYNC", "+QUEUED\r\n"), ("EXEC", "*1\r\n+OK\r\n")]);
+        server.expect(&[("SET a 1", "+OK\r\n"), ("FLUSHDB SYNC", "+OK\r\n"), ("DBSIZE", ":0\r\n")]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::arguments::integer;
+use super::arguments::negatable;
 use super::context::{Cx, Outcome};
 use super::hash::reply_element;
 use super::scan_options::{Extra, ScanOptions, read_cursor, reply_page};
@@ -11,8 +11,6 @@ use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
 use crate::store::hash::{Field, HashRef};
 
-/// Fields that HRANDFIELD draws with repetition at the most: their reply has to fit into memory.
-const REPEATED_MAX: u64 = 1 << 24;
 /// Expired fields that HRANDFIELD removes before it draws.
 const EXPIRED_AT_ONCE_MAX: usize = 1000;
 /// How often a draw that met an expired field is repeated before the fields are gone through.
@@ -49,21 +47,18 @@ pub fn hscan(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 /// HRANDFIELD key [count [WITHVALUES]]
 pub fn hrandfield(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let Some(count) = args.get(2) else { return one_field(cx, args[1]) };
-    let out_of_range = ReplyError::of("ERR value is out of range");
-    let count = integer(count)?;
-    if count == i64::MIN {
-        return Err(out_of_range);
-    }
+    let count = negatable(count)?;
     let values = match args.get(3) {
         None => false,
         Some(word) if word.eq_ignore_ascii_case(b"WITHVALUES") && args.len() == 4 => true,
         Some(_) => return Err(ReplyError::Syntax),
     };
     let (repeated, reply_bytes_max) = (count < 0, cx.reply_bytes_max());
-    if values && count.unsigned_abs() > i64::MAX as u64 / 2
-        || repeated && count.unsigned_abs() > REPEATED_MAX && reply_bytes_max == usize::MAX
-    {
-        return Err(out_of_range);
+    if values && count.unsigned_abs() > i64::MAX as u64 / 2 {
+        return Err(ReplyError::OutOfRange);
+    }
+    if repeated {
+        cx.check_draws(count.unsigned_abs())?;
     }
     let (now_ms, key) = (cx.space.now_ms, args[1]);
     remove_expired(cx, key)?;

@@ -18,6 +18,7 @@ use crate::config::choices::{Choice, Supervised};
 use crate::engine::clients::flag;
 use crate::engine::persistence::JobKind;
 use crate::engine::pubsub::Kind;
+use crate::engine::replicas::Phase;
 use crate::metrics::rates::Rate;
 use crate::store::access::AccessClock;
 use crate::store::keyspace::DbCounts;
@@ -204,7 +205,7 @@ impl Waits {
             waits.with_timeout += usize::from(waiter.as_ref().is_some_and(|waiter| waiter.wait.until_ms.is_some()));
         });
         for id in SlotId::all() {
-            cx.space.with_slot(id, |slot| {
+            cx.space.look_at_slot(id, |slot| {
                 for (_, _, minded) in slot.waiters().into_iter().flat_map(|waiters| waiters.keys()) {
                     waits.keys += 1;
                     waits.keys_minded += usize::from(minded);
@@ -263,12 +264,10 @@ fn memory(cx: &mut Cx<'_>, text: &mut Text) {
         text.ratio(ratio_name, excess.ratio);
         text.field(bytes_name, excess.bytes);
     }
-    text.zeros(&[
-        "mem_not_counted_for_evict",
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-        "mem_clients_slaves",
-    ]);
+    text.field("mem_not_counted_for_evict", cx.engine().stream.surplus_bytes());
+    text.field("mem_replication_backlog", overview.backlog_bytes);
+    text.field("mem_total_replication_buffers", overview.stream_bytes);
+    text.field("mem_clients_slaves", overview.replicas_bytes);
     text.field("mem_clients_normal", overview.clients_bytes);
     text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     // What the threads of log and snapshots hold: beside used_memory, as a forked child's would be.
@@ -376,7 +375,9 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.ratio("instantaneous_input_repl_kbps", 0.0);
     text.ratio("instantaneous_output_repl_kbps", 0.0);
     text.field("rejected_connections", shared.rejected_connections.get());
-    text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    text.field("sync_full", shared.full_syncs.get());
+    text.field("sync_partial_ok", shared.partial_syncs.get());
+    text.field("sync_partial_err", shared.refused_partial_syncs.get());
     let expired = engine.total(|stats| stats.expired_keys.get()) + shared.actively_expired_keys.get();
     text.field("expired_keys", expired);
     let expired = engine.total(|stats| stats.expired_fields.get()) + shared.actively_expired_fields.get();
@@ -394,10 +395,9 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("pubsub_channels", engine.pubsub.name_count(Kind::Channel));
     text.field("pubsub_patterns", engine.pubsub.name_count(Kind::Pattern));
     text.field("pubsubshard_channels", engine.pubsub.name_count(Kind::Shard));
+    text.zeros(&["latest_fork_usec", "total_forks"]);
+    text.field("migrate_cached_sockets", engine.courier.get().map_or(0, |courier| courier.kept_connections()));
     text.zeros(&[
-        "latest_fork_usec",
-        "total_forks",
-        "migrate_cached_sockets",
         "slave_expires_tracked_keys",
         "active_defrag_hits",
         "active_defrag_misses",
@@ -437,20 +437,32 @@ fn stats(cx: &mut Cx<'_>, text: &mut Text) {
 
 fn replication(cx: &mut Cx<'_>, text: &mut Text) {
     let config = cx.config();
+    let (engine, now_ms) = (cx.engine(), cx.space.now_ms);
     text.heading("Replication");
     text.field("role", "master");
-    text.field("connected_slaves", 0);
+    let replicas = engine.replicas.all();
+    text.field("connected_slaves", replicas.len());
     if config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 {
-        text.field("min_slaves_good_slaves", 0);
+        let good = engine.replicas.count_good(now_ms, u64::from(config.min_replicas_max_lag));
+        text.field("min_slaves_good_slaves", good);
+    }
+    for (number, replica) in replicas.iter().enumerate() {
+        let (address, port) = replica.address();
+        let (state, offset) = (replica.phase().word(), replica.acked());
+        let lag_s = if replica.phase() == Phase::Online { replica.silent_ms(now_ms) / 1000 } else { 0 };
+        let line = format!("ip={address},port={port},state={state},offset={offset},lag={lag_s}");
+        text.field(&format!("slave{number}"), line);
     }
     text.field("master_failover_state", "no-failover");
-    text.field("master_replid", cx.engine().replication_id.lock());
+    text.field("master_replid", engine.replication_id.lock());
     text.field("master_replid2", "0".repeat(40));
-    text.field("master_repl_offset", 0);
+    text.field("master_repl_offset", engine.stream.end());
     text.field("second_repl_offset", -1);
-    text.field("repl_backlog_active", 0);
+    let extent = engine.stream.extent();
+    text.field("repl_backlog_active", u8::from(extent.is_some()));
     text.field("repl_backlog_size", config.repl_backlog_size);
-    text.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+    text.field("repl_backlog_first_byte_offset", extent.map_or(0, |extent| extent.start + 1));
+    text.field("repl_backlog_histlen", extent.map_or(0, |extent| extent.end - extent.start));
 }
 
 fn cpu(_: &mut Cx<'_>, text: &mut Text) {

@@ -337,6 +337,29 @@ pub fn bitfield_keys(args: &[&[u8]], out: &mut KeyRefs) {
     out.push(KeyRef { index: 1, flags });
 }
 
+/// MIGRATE has one key at its place, or any number behind KEYS, which a password may be, too.
+pub fn migrate_keys(args: &[&[u8]], out: &mut KeyRefs) {
+    let flags = RW | ACCESS | DELETE;
+    let mut at = 6;
+    while at < args.len() {
+        let word = args[at].to_ascii_lowercase();
+        match &word[..] {
+            b"keys" if args[3].is_empty() => {
+                out.extend((at + 1..args.len()).map(|index| KeyRef { index: index as u32, flags }));
+                return;
+            }
+            // Both is a syntax error.
+            b"keys" => return,
+            b"auth" => at += 2,
+            b"auth2" => at += 3,
+            _ => at += 1,
+        }
+    }
+    if args.len() > 3 {
+        out.push(KeyRef { index: 3, flags });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

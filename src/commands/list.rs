@@ -1,6 +1,6 @@
 //! Handlers of lists, each on one key. What lists are is the store's business.
 
-use super::arguments::{Arguments, integer, quantity};
+use super::arguments::{Arguments, NOT_NEGATABLE, integer, quantity};
 use super::context::{Cx, Outcome};
 use crate::engine::notify;
 use crate::resp::ReplyError;
@@ -168,9 +168,7 @@ impl Search {
                          negative to start from the end of the list",
                     ));
                 } else if rank == i64::MIN {
-                    arguments.fail(ReplyError::of(
-                        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-                    ));
+                    arguments.fail(NOT_NEGATABLE);
                 }
                 (search.rank, search.backwards) = (rank.unsigned_abs(), rank < 0);
             } else if arguments.option("count") {

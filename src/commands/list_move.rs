@@ -183,9 +183,9 @@ fn pop_with_key(cx: &mut Cx<'_>, key: &[u8], side: Side, count: Option<usize>) -
     })?;
     cx.space.notify_edit(notify::LIST, pop_event(side), key);
     let db = cx.space.db;
-    match popped {
-        Some(1) => cx.space.effect.set(db, &[pop_command(side), key]),
-        popped => {
+    match count {
+        None => cx.space.effect.set(db, &[pop_command(side), key]),
+        Some(_) => {
             let number = Decimal::new(popped.unwrap_or(0) as i64);
             cx.space.effect.set(db, &[pop_command(side), key, number.as_bytes()]);
         }

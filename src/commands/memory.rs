@@ -7,6 +7,7 @@ use super::command::write_help;
 use super::context::{Cx, Outcome};
 use crate::base::memory::{self, AllocatorUse};
 use crate::base::process;
+use crate::engine::clients::flag;
 use crate::resp::ReplyError;
 use crate::store::keyspace::DbCounts;
 
@@ -26,7 +27,13 @@ pub struct Overview {
     pub resident_bytes: u64,
     pub peak_bytes: u64,
     pub startup_bytes: u64,
+    /// Buffers of clients that are no replicas.
     pub clients_bytes: u64,
+    /// Those of replicas, with what the stream keeps for them beyond the backlog.
+    pub replicas_bytes: u64,
+    /// The replication stream, and its part that is the backlog.
+    pub stream_bytes: u64,
+    pub backlog_bytes: u64,
     /// The databases that hold keys, by number.
     pub dbs: Vec<(usize, DbCounts)>,
 }
@@ -38,8 +45,13 @@ impl Overview {
         let engine = cx.engine();
         let allocator = memory::allocator_use();
         engine.note_used_memory(used_bytes);
-        let mut clients_bytes = 0;
-        engine.clients.visit(|client| clients_bytes += client.memory_bytes() as u64);
+        let (mut clients_bytes, surplus_bytes) = (0, engine.stream.surplus_bytes());
+        let mut replicas_bytes = surplus_bytes;
+        engine.clients.visit(|client| {
+            let of_class = if client.has_flag(flag::REPLICA) { &mut replicas_bytes } else { &mut clients_bytes };
+            *of_class += client.memory_bytes() as u64;
+        });
+        let stream_bytes = engine.stream.extent().map_or(0, |extent| extent.bytes);
         let dbs = counts.iter().copied().enumerate().filter(|(_, counts)| counts.keys > 0).collect();
         Overview {
             used_bytes,
@@ -48,6 +60,9 @@ impl Overview {
             peak_bytes: engine.stats.used_memory_peak_bytes.get(),
             startup_bytes: engine.startup_memory_bytes.load(Ordering::Relaxed),
             clients_bytes,
+            replicas_bytes,
+            stream_bytes,
+            backlog_bytes: stream_bytes - surplus_bytes.min(stream_bytes),
             dbs,
         }
     }
@@ -56,10 +71,10 @@ impl Overview {
         self.dbs.iter().map(|(_, counts)| counts.keys).sum()
     }
 
-    /// What is not data: the process itself, tables, clients.
+    /// What is not data: the process itself, tables, clients, the replication stream.
     pub fn overhead_bytes(&self) -> u64 {
         let tables: u64 = self.dbs.iter().map(|(_, counts)| counts.table_bytes).sum();
-        self.startup_bytes + self.clients_bytes + tables
+        self.startup_bytes + self.clients_bytes + self.replicas_bytes + self.backlog_bytes + tables
     }
 
     pub fn dataset_bytes(&self) -> u64 {
@@ -148,8 +163,8 @@ pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     number("peak.allocated", overview.peak_bytes);
     number("total.allocated", overview.used_bytes);
     number("startup.allocated", overview.startup_bytes);
-    number("replication.backlog", 0);
-    number("clients.slaves", 0);
+    number("replication.backlog", overview.backlog_bytes);
+    number("clients.slaves", overview.replicas_bytes);
     number("clients.normal", overview.clients_bytes);
     number("cluster.links", 0);
     number("aof.buffer", 0);
@@ -339,6 +354,9 @@ mod tests {
             peak_bytes: 101 * mib,
             startup_bytes: mib,
             clients_bytes: 0,
+            replicas_bytes: 0,
+            stream_bytes: 0,
+            backlog_bytes: 0,
             dbs: Vec::new(),
         };
         assert!(diagnose(&sound(), 1).contains("Nothing"));

@@ -68,13 +68,13 @@ pub fn waitaof(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         if locally {
             return Err(ReplyError::of("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
         }
-        return wait(cx, 0, false, replicas as u64, timeout_ms);
+        return wait(cx, 0, false, replicas as usize, timeout_ms);
     };
     let ticket = sink.ticket();
-    wait(cx, ticket, locally, replicas as u64, timeout_ms)
+    wait(cx, ticket, locally, replicas as usize, timeout_ms)
 }
 
-/// WAIT numreplicas timeout. There are no replicas that could have anything.
+/// WAIT numreplicas timeout. What others wrote meanwhile counts as well: it came before, or at the same time.
 pub fn wait_for_replicas(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let mut reader = Arguments::from(args, 1);
     let replicas = reader.integer();
@@ -83,26 +83,42 @@ pub fn wait_for_replicas(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         reader.fail(ReplyError::of("ERR timeout is negative"));
     }
     reader.finish()?;
-    if replicas <= 0 || cx.may_not_wait() {
-        cx.reply.integer(0);
+    let offset = cx.engine().stream.end();
+    let found = cx.engine().replicas.count_with(offset);
+    if replicas <= found as i64 || cx.may_not_wait() {
+        cx.reply.integer(found as i64);
         return Ok(());
     }
     let until_ms = (timeout_ms > 0).then(|| cx.worker.now_ms.saturating_add(timeout_ms as u64));
-    cx.session.waiting = Some(Waiting::Replicas { until_ms });
+    cx.session.waiting = Some(Waiting::Replicas { wanted: replicas as usize, offset, until_ms });
+    ask_replicas(cx);
+    cx.session.handle.patience.begin();
     Ok(())
 }
 
-fn wait(cx: &mut Cx<'_>, ticket: u64, locally: bool, replicas: u64, timeout_ms: i64) -> Outcome {
+/// Has replicas say how far they are.
+fn ask_replicas(cx: &Cx<'_>) {
+    if cx.engine().replicas.count() > 0 {
+        cx.engine().stream.append_aside(&[b"REPLCONF", b"GETACK", b"*"]);
+    }
+}
+
+fn wait(cx: &mut Cx<'_>, ticket: u64, locally: bool, replicas: usize, timeout_ms: i64) -> Outcome {
+    let offset = cx.engine().stream.end();
     if cx.in_exec {
         // A transaction does not wait: it tells how things are.
         let durable = cx.worker.effects().is_some_and(|sink| sink.is_durable(ticket));
         cx.reply.array(2);
         cx.reply.integer(i64::from(durable));
-        cx.reply.integer(0);
+        cx.reply.integer(cx.engine().replicas.count_durable(offset) as i64);
         return Ok(());
     }
     let until_ms = (timeout_ms > 0).then(|| cx.worker.now_ms.saturating_add(timeout_ms as u64));
-    cx.session.waiting = Some(Waiting::Durable { ticket, locally, replicas, until_ms });
+    cx.session.waiting = Some(Waiting::Durable { ticket, locally, replicas, offset, until_ms });
+    if replicas > 0 {
+        ask_replicas(cx);
+    }
+    cx.session.handle.patience.begin();
     Ok(())
 }
 
@@ -141,7 +157,10 @@ mod tests {
             ("EXEC", "*1\r\n:0\r\n"),
             ("WAIT 1 1000", ""),
         ]);
-        assert!(matches!(server.session(0).waiting, Some(Waiting::Replicas { until_ms: Some(_) })));
+        assert!(matches!(
+            server.session(0).waiting,
+            Some(Waiting::Replicas { wanted: 1, offset: 0, until_ms: Some(_) })
+        ));
     }
 
     #[test]

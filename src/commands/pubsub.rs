@@ -105,6 +105,7 @@ pub fn sunsubscribe(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 /// PUBLISH channel message
 pub fn publish(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let receivers = cx.engine().pubsub.publish(args[1], args[2], &mut cx.worker.wakes.borrow_mut());
+    cx.space.tell_replicas(cx.space.db, args);
     cx.reply.integer(receivers as i64);
     Ok(())
 }
@@ -112,6 +113,7 @@ pub fn publish(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 /// SPUBLISH shardchannel message
 pub fn spublish(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let receivers = cx.engine().pubsub.publish_to_shard(args[1], args[2], &mut cx.worker.wakes.borrow_mut());
+    cx.space.tell_replicas(cx.space.db, args);
     cx.reply.integer(receivers as i64);
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::base::key_slot::SlotId;
 use crate::base::number::parse_i64;
 use crate::config::{Config, Live};
 use crate::engine::clients::ClientHandle;
-use crate::engine::space::{PATIENT, Place};
+use crate::engine::space::Place;
 use crate::engine::{Engine, Expiry, Session, Space, Worker};
 use crate::log::fold::{Interpreter, Meaning, Rebuilder};
 use crate::log::record::{Effect, Record};
@@ -108,7 +108,7 @@ impl Replayer {
             && let Some(expiry) = expiry_of(rest)
             && SlotId::of_key(key) == slot
         {
-            space.lock_one(key, Place { slot, hash: keyspace.hasher().hash(key) }, &PATIENT);
+            space.lock_one(key, Place { slot, hash: keyspace.hasher().hash(key) }, || true);
             space.set_string(key, value, expiry, StringForm::Auto);
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl Replayer {
         if slots.iter().any(|other| *other != slot) {
             return Err(effect_error("a key is of another slot"));
         }
-        space.lock_some(SmallVec::from_slice(&[slot]), &PATIENT);
+        space.lock_some(SmallVec::from_slice(&[slot]), || true);
         self.session.db = db;
         self.replies.clear();
         let mut cx = Cx {

@@ -105,10 +105,8 @@ fn set_with_options(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     cx.space.set_string(key, value, expiry, StringForm::Auto);
     notify_set(cx, key, expiry);
-    match (expiry, options.expiry) {
-        // It reads the same at any time.
-        (_, ExpiryOption::Given(ExpiryUnit::UnixMilliseconds, _)) => {}
-        (Expiry::At(expiry_ms), _) => set_effect(cx, key, value, expiry_ms),
+    match expiry {
+        Expiry::At(expiry_ms) => set_effect(cx, key, value, expiry_ms),
         _ if options.get => {
             let without_get = |argument: &&&[u8]| !argument.eq_ignore_ascii_case(b"GET");
             let effect: Vec<&[u8]> = args[..3].iter().chain(args[3..].iter().filter(without_get)).copied().collect();

@@ -238,7 +238,7 @@ fn effects() {
     };
     assert_eq!(effect("set a 1"), "set a 1");
     assert_eq!(effect("set a 1 get xx"), "set a 1 xx");
-    assert_eq!(effect("set a 1 pxat 9000000000000"), "set a 1 pxat 9000000000000");
+    assert_eq!(effect("set a 1 pxat 9000000000000"), "SET a 1 PXAT 9000000000000");
     assert_eq!(effect("set a 1 exat 9000000000 nx"), "");
     assert_eq!(effect("set a 1 exat 9000000000 get"), "SET a 1 PXAT 9000000000000");
     assert!(effect("set a 1 ex 100 xx").starts_with("SET a 1 PXAT 1"));
@@ -255,7 +255,7 @@ fn effects() {
     assert_eq!(effect("incr a"), "");
     assert_eq!(effect("getdel a"), "DEL a");
     assert_eq!(effect("getdel a"), "");
-    assert_eq!(effect("set a 1 pxat 1"), "set a 1 pxat 1");
+    assert_eq!(effect("set a 1 pxat 1"), "SET a 1 PXAT 1");
     assert_eq!(effect("get a"), "DEL a");
     assert_eq!(effect("set a 1"), "set a 1");
     assert_eq!(effect("getex a pxat 1"), "DEL a");

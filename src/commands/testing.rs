@@ -13,6 +13,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::dispatch::Progress;
 use super::registry;
 use super::{Batch, Executor, Lookup};
 use crate::base::hash::KeyHasher;
@@ -162,12 +163,17 @@ impl TestServer {
 
     /// Runs one command of a client; gives the reply's bytes.
     pub fn call_as(&mut self, client: usize, args: &[&[u8]]) -> Vec<u8> {
-        self.session(client);
-        let mut out = Vec::new();
-        let batch = Batch { arguments: args, ends: &[args.len()] };
-        let progress = self.executor.run(&mut self.sessions[client], &batch, &mut out);
+        let (progress, out) = self.progress_of(client, args, &[args.len()]);
         assert_eq!(progress.requests, 1, "the command was held back");
         out
+    }
+
+    /// Runs a batch of a client; gives how far it came and the replies' bytes.
+    pub fn progress_of(&mut self, client: usize, arguments: &[&[u8]], ends: &[usize]) -> (Progress, Vec<u8>) {
+        self.session(client);
+        let mut out = Vec::new();
+        let progress = self.executor.run(&mut self.sessions[client], &Batch { arguments, ends }, &mut out);
+        (progress, out)
     }
 
     /// Runs a command line of the first client, with Redis's quoting rules; bytes that are not UTF-8 are replaced.

@@ -22,7 +22,8 @@ const ULONG: i128 = u64::MAX as i128;
 const ANY: usize = usize::MAX;
 
 const NO_TLS: Status = Accepted("TLS is not there yet.");
-const NO_REPLICATION: Status = Accepted("Replication is not there yet.");
+const NO_REPLICA: Status = Accepted("Being a replica is not there yet.");
+const NO_WAIT_AT_END: Status = Accepted("A shutdown does not wait for replicas.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_REWRITE: Status =
     Accepted("There is no append-only file to rewrite: each slot's log is compacted on its own, beside the workers.");
@@ -65,7 +66,7 @@ section "Network" {
     tcp_keepalive: u32 = 300, "tcp-keepalive", Integer(0, INT), [MUTABLE], Honoured;
     /// The local address of connections that the server itself opens.
     bind_source_addr: String = unset(), "bind-source-addr", Text(TextForm::Any), [MUTABLE EMPTY_IS_UNSET],
-        NO_REPLICATION;
+        NO_REPLICA;
     /// A mark for listening sockets, for packet filters and routing rules. 0 means none.
     socket_mark_id: u32 = 0, "socket-mark-id", Integer(0, UINT), [],
         Accepted("Listening sockets are not marked yet.");
@@ -137,7 +138,7 @@ section "General" {
     logfile: String = unset(), "logfile", Text(TextForm::Any), [], Honoured;
     /// Cairn's own: the form of log lines. `redis` is the line that tools for redis-server read, `json` one object a
     /// line.
-    log_format: LogFormat = LogFormat::Redis, "log-format", Enum(LogFormat::NAMES), [], Honoured;
+    log_format: LogFormat = LogFormat::Redis, "log-format", Enum(LogFormat::NAMES), [MUTABLE], Honoured;
     /// Log to the system logger as well.
     syslog_enabled: bool = false, "syslog-enabled", Bool, [], Honoured;
     /// The name under which the system logger shows the server.
@@ -156,11 +157,11 @@ section "General" {
     /// Show the start banner even if the log is not a terminal.
     always_show_logo: bool = false, "always-show-logo", Bool, [], Honoured;
     /// Let the process list show address and mode.
-    set_proc_title: bool = true, "set-proc-title", Bool, [], Accepted("The process list shows the command line as it was given.");
+    set_proc_title: bool = true, "set-proc-title", Bool, [], Honoured;
     /// What the process list shows. Knows {title}, {listen-addr}, {server-mode}, {config-file}, {port}, {tls-port} and
     /// {unixsocket}.
     proc_title_template: String = text("{title} {listen-addr} {server-mode}"), "proc-title-template",
-        Text(TextForm::TitleTemplate), [MUTABLE], Accepted("The process list shows the command line as it was given.");
+        Text(TextForm::TitleTemplate), [MUTABLE], Honoured;
     /// The locale whose order SORT ALPHA and Lua's string comparison follow. Empty takes it from the environment.
     locale_collate: String = unset(), "locale-collate", Text(TextForm::Any), [MUTABLE],
         Accepted("Strings are always compared byte by byte.");
@@ -287,7 +288,7 @@ section "Memory" {
     /// Let FLUSHDB, FLUSHALL, SCRIPT FLUSH and FUNCTION FLUSH without a mode act as with ASYNC.
     lazyfree_lazy_user_flush: bool = false, "lazyfree-lazy-user-flush", Bool, [MUTABLE], Honoured;
     /// Let a replica free its old data in the background before a full synchronization.
-    replica_lazy_flush: bool = false, "replica-lazy-flush" | "slave-lazy-flush", Bool, [MUTABLE], NO_REPLICATION;
+    replica_lazy_flush: bool = false, "replica-lazy-flush" | "slave-lazy-flush", Bool, [MUTABLE], NO_REPLICA;
     /// Adjust the kernel's out-of-memory score of the process: not at all, relative to the value at start, or
     /// absolutely.
     oom_score_adj: OomScoreAdj = OomScoreAdj::No, "oom-score-adj", Enum(OomScoreAdj::NAMES), [MUTABLE], Honoured;
@@ -348,7 +349,7 @@ section "Snapshots" {
     /// The file name of snapshots, inside dir.
     dbfilename: String = text("dump.rdb"), "dbfilename", Text(TextForm::BaseName), [MUTABLE PROTECTED], Honoured;
     /// Remove files that served only a synchronization.
-    rdb_del_sync_files: bool = false, "rdb-del-sync-files", Bool, [MUTABLE], NO_REPLICATION;
+    rdb_del_sync_files: bool = false, "rdb-del-sync-files", Bool, [MUTABLE], NO_REPLICA;
     /// Sync a snapshot being written every few megabytes.
     rdb_save_incremental_fsync: bool = true, "rdb-save-incremental-fsync", Bool, [MUTABLE], Honoured;
     /// Wait so many microseconds after each key saved.
@@ -362,69 +363,69 @@ section "Snapshots" {
 
 section "Replication" {
     /// Follow this primary.
-    replicaof: Option<(String, u16)> = None, "replicaof" | "slaveof", Special("host port"), [MULTI], NO_REPLICATION;
+    replicaof: Option<(String, u16)> = None, "replicaof" | "slaveof", Special("host port"), [MULTI], NO_REPLICA;
     /// The password for the primary.
     masterauth: String = unset(), "masterauth", Text(TextForm::Any), [MUTABLE SENSITIVE EMPTY_IS_UNSET],
-        NO_REPLICATION;
+        NO_REPLICA;
     /// The user name for the primary.
     masteruser: String = unset(), "masteruser", Text(TextForm::Any), [MUTABLE SENSITIVE EMPTY_IS_UNSET],
-        NO_REPLICATION;
+        NO_REPLICA;
     /// Answer from old data while the primary is out of reach.
     replica_serve_stale_data: bool = true, "replica-serve-stale-data" | "slave-serve-stale-data", Bool, [MUTABLE],
-        NO_REPLICATION;
+        NO_REPLICA;
     /// Refuse writes of clients on a replica.
-    replica_read_only: bool = true, "replica-read-only" | "slave-read-only", Bool, [MUTABLE], NO_REPLICATION;
+    replica_read_only: bool = true, "replica-read-only" | "slave-read-only", Bool, [MUTABLE], NO_REPLICA;
     /// Let a replica not evict by itself: the primary's deletions reach it anyway.
     replica_ignore_maxmemory: bool = true, "replica-ignore-maxmemory" | "slave-ignore-maxmemory", Bool, [MUTABLE],
-        NO_REPLICATION;
+        NO_REPLICA;
     /// The address that a replica tells its primary.
     replica_announce_ip: String = unset(), "replica-announce-ip" | "slave-announce-ip", Text(TextForm::Any),
-        [MUTABLE EMPTY_IS_UNSET], NO_REPLICATION;
+        [MUTABLE EMPTY_IS_UNSET], NO_REPLICA;
     /// The port that a replica tells its primary. 0 means its own.
     replica_announce_port: u16 = 0, "replica-announce-port" | "slave-announce-port", Integer(0, 65535), [MUTABLE],
-        NO_REPLICATION;
+        NO_REPLICA;
     /// Let Sentinel list this replica.
-    replica_announced: bool = true, "replica-announced", Bool, [MUTABLE], NO_REPLICATION;
+    replica_announced: bool = true, "replica-announced", Bool, [MUTABLE], NO_REPLICA;
     /// Sentinel promotes the replica with the lowest value; 0 means never this one.
-    replica_priority: u32 = 100, "replica-priority" | "slave-priority", Integer(0, INT), [MUTABLE], NO_REPLICATION;
+    replica_priority: u32 = 100, "replica-priority" | "slave-priority", Integer(0, INT), [MUTABLE], NO_REPLICA;
     /// Let a replica that cannot write to its disk go on instead of panic.
     replica_ignore_disk_write_errors: bool = false, "replica-ignore-disk-write-errors", Bool, [MUTABLE],
-        NO_REPLICATION;
+        NO_REPLICA;
     /// Send a full copy over the socket without writing it to disk first.
-    repl_diskless_sync: bool = true, "repl-diskless-sync", Bool, [MUTABLE], NO_REPLICATION;
+    repl_diskless_sync: bool = true, "repl-diskless-sync", Bool, [MUTABLE], Honoured;
     /// Wait so many seconds for more replicas before a full copy is sent.
-    repl_diskless_sync_delay: u32 = 5, "repl-diskless-sync-delay", Integer(0, INT), [MUTABLE], NO_REPLICATION;
+    repl_diskless_sync_delay: u32 = 5, "repl-diskless-sync-delay", Integer(0, INT), [MUTABLE], Honoured;
     /// Do not wait further once so many replicas are there. 0 means no such number.
     repl_diskless_sync_max_replicas: u32 = 0, "repl-diskless-sync-max-replicas", Integer(0, INT), [MUTABLE],
-        NO_REPLICATION;
+        Honoured;
     /// How a replica loads a full copy: by way of a file, directly if it is empty, or beside its old data.
     repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled, "repl-diskless-load",
-        Enum(ReplDisklessLoad::NAMES), [MUTABLE NOT_WHILE_LOADING], NO_REPLICATION;
+        Enum(ReplDisklessLoad::NAMES), [MUTABLE NOT_WHILE_LOADING], NO_REPLICA;
     /// Collect small packets to replicas into larger ones: less traffic, more delay.
-    repl_disable_tcp_nodelay: bool = false, "repl-disable-tcp-nodelay", Bool, [MUTABLE], NO_REPLICATION;
+    repl_disable_tcp_nodelay: bool = false, "repl-disable-tcp-nodelay", Bool, [MUTABLE], Honoured;
     /// How much of the stream to keep for replicas that come back.
-    repl_backlog_size: u64 = 1 << 20, "repl-backlog-size", Memory(1, LONG), [MUTABLE], NO_REPLICATION;
+    repl_backlog_size: u64 = 1 << 20, "repl-backlog-size", Memory(1, LONG), [MUTABLE], Honoured;
     /// Drop that memory so many seconds after the last replica left. 0 means never.
-    repl_backlog_ttl: u64 = 3600, "repl-backlog-ttl", Integer(0, LONG), [MUTABLE], NO_REPLICATION;
+    repl_backlog_ttl: u64 = 3600, "repl-backlog-ttl", Integer(0, LONG), [MUTABLE], Honoured;
     /// Give up a replication link after so many silent seconds.
-    repl_timeout: u32 = 60, "repl-timeout", Integer(1, INT), [MUTABLE], NO_REPLICATION;
+    repl_timeout: u32 = 60, "repl-timeout", Integer(1, INT), [MUTABLE], Honoured;
     /// Ping replicas every so many seconds.
     repl_ping_replica_period: u32 = 10, "repl-ping-replica-period" | "repl-ping-slave-period", Integer(1, INT),
-        [MUTABLE], NO_REPLICATION;
+        [MUTABLE], Honoured;
     /// Refuse writes with fewer replicas connected than this. 0 turns it off.
     min_replicas_to_write: u32 = 0, "min-replicas-to-write" | "min-slaves-to-write", Integer(0, INT), [MUTABLE],
-        NO_REPLICATION;
+        Honoured;
     /// A replica counts for that if it lags at most so many seconds.
     min_replicas_max_lag: u32 = 10, "min-replicas-max-lag" | "min-slaves-max-lag", Integer(0, INT), [MUTABLE],
-        NO_REPLICATION;
+        Honoured;
     /// What a replica does when a command from its primary fails.
     propagation_error_behavior: PropagationError = PropagationError::Ignore, "propagation-error-behavior",
-        Enum(PropagationError::NAMES), [MUTABLE], NO_REPLICATION;
+        Enum(PropagationError::NAMES), [MUTABLE], NO_REPLICA;
 }
 
 section "Shutdown" {
     /// Wait up to so many seconds for replicas to catch up before the server ends.
-    shutdown_timeout: u32 = 10, "shutdown-timeout", Integer(0, INT), [MUTABLE], NO_REPLICATION;
+    shutdown_timeout: u32 = 10, "shutdown-timeout", Integer(0, INT), [MUTABLE], NO_WAIT_AT_END;
     /// What SIGINT does, in the words of SHUTDOWN.
     shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default(), "shutdown-on-sigint", EnumSet(ShutdownFlags::NAMES),
         [MUTABLE MULTI], Honoured;

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use smallvec::SmallVec;
 
 use super::clients::ClientHandle;
+use crate::acl::user::SharedUser;
 use crate::base::key_slot::SlotId;
 use crate::resp::Protocol;
 use crate::store::waiters::{InLine, WaiterHandle};
@@ -61,6 +62,9 @@ pub struct Wait {
     pub no_touch: bool,
     /// CLIENT REPLY has said that no reply is wanted.
     pub silent: bool,
+    /// Who asked, as of this generation of users: their rules may have changed since.
+    pub user: Option<SharedUser>,
+    pub users_generation: u64,
 }
 
 /// How a wait ended that nobody served.

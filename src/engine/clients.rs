@@ -67,8 +67,11 @@ pub mod flag {
     pub const TRACKING_BROKEN: u32 = 1 << 12;
     /// Has subscriptions.
     pub const PUBSUB: u32 = 1 << 13;
+    /// Follows the replication stream.
+    pub const REPLICA: u32 = 1 << 14;
 
     const LETTERS: &[(u32, char)] = &[
+        (REPLICA, 'S'),
         (MONITOR, 'O'),
         (PUBSUB, 'P'),
         (MULTI, 'x'),
@@ -128,7 +131,45 @@ pub struct ClientHandle {
     pub names: Mutex<ClientNames>,
     /// What the client waits for, if that is keys: CLIENT UNBLOCK ends it.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
+    /// A wait for replicas or the disk, which CLIENT UNBLOCK ends, too.
+    pub patience: Patience,
     mailbox: Mailbox,
+}
+
+/// Whether a client waits for replicas or the disk, and whether somebody has ended that.
+#[derive(Default)]
+pub struct Patience(AtomicU8);
+
+impl Patience {
+    const NONE: u8 = 0;
+    const WAITS: u8 = 1;
+    const ENDED_QUIETLY: u8 = 2;
+    const ENDED_LOUDLY: u8 = 3;
+
+    /// The client begins to wait.
+    pub fn begin(&self) {
+        self.0.store(Self::WAITS, Ordering::Release);
+    }
+
+    /// Its wait is over.
+    pub fn end(&self) {
+        self.0.store(Self::NONE, Ordering::Release);
+    }
+
+    /// Somebody else ends the wait; false when there is none. The client is to be woken.
+    pub fn exhaust(&self, with_error: bool) -> bool {
+        let to = if with_error { Self::ENDED_LOUDLY } else { Self::ENDED_QUIETLY };
+        self.0.compare_exchange(Self::WAITS, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether somebody has ended the wait, and whether the client is told so.
+    pub fn exhausted(&self) -> Option<bool> {
+        match self.0.load(Ordering::Acquire) {
+            Self::ENDED_QUIETLY => Some(false),
+            Self::ENDED_LOUDLY => Some(true),
+            _ => None,
+        }
+    }
 }
 
 /// What clients call themselves, and whom they authenticated as.
@@ -178,6 +219,7 @@ impl ClientHandle {
             commands_total: AtomicU64::new(0),
             names: Mutex::new(ClientNames { user: "default".into(), ..ClientNames::default() }),
             waiter: Mutex::default(),
+            patience: Patience::default(),
             mailbox: Mailbox::default(),
         }
     }

@@ -4,7 +4,8 @@
 //! values are written out, a key that expired is a DEL. Every effect belongs to one slot: it changes keys of that slot
 //! only, and needs nothing but the slot's earlier effects to be run again. A command over several slots therefore has
 //! an effect in each, and together they are one transaction. One effect feeds everyone who follows the data set, under
-//! the locks of the slots it touched, so that every follower sees each slot's changes in the order they happened.
+//! the locks of the slots it touched, so that every follower sees each slot's changes in the order they happened. Replicas
+//! follow the stream (`replicas::stream`): they are told of a call over several slots as a whole where that says the same.
 
 use std::task::Waker;
 

@@ -48,7 +48,8 @@ pub enum Outcome {
 
 /// Bytes that the limit is about: without those that are about to be free.
 fn counted_bytes(engine: &Engine) -> u64 {
-    memory::used_bytes().saturating_sub(RECLAIMER.pending_bytes() + engine.clients.closing_bytes())
+    let uncounted_bytes = RECLAIMER.pending_bytes() + engine.clients.closing_bytes() + engine.stream.surplus_bytes();
+    memory::used_bytes().saturating_sub(uncounted_bytes)
 }
 
 /// How the policy has uses counted, if it does.
@@ -127,8 +128,7 @@ pub struct Evictor {
 struct Attempt<'a> {
     engine: &'a Engine,
     config: &'a Config,
-    sink: Option<&'a dyn EffectSink>,
-    lane: usize,
+    followers: Option<Followers<'a>>,
     now_ms: u64,
     clock: AccessClock,
 }
@@ -159,7 +159,8 @@ impl Evictor {
             self.policy = Some(policy);
         }
         let clock = AccessClock::at(now_ms, frequency_of(config));
-        let attempt = Attempt { engine, config, sink, lane, now_ms, clock };
+        let followers = Followers::of(engine, sink, lane, true);
+        let attempt = Attempt { engine, config, followers, now_ms, clock };
         let outcome = self.free(&attempt, excess);
         if outcome == Outcome::Within {
             engine.eviction_pressure.end(engine);
@@ -298,7 +299,7 @@ impl Attempt<'_> {
 
     /// Whether the log has room to tell of a victim.
     fn may_tell(&self, victim: &Candidate) -> bool {
-        self.sink.is_none_or(|sink| sink.reserve(self.lane, removal_bytes(&victim.key)).is_ok())
+        self.followers.is_none_or(|followers| followers.reserve(removal_bytes(&victim.key)).is_ok())
     }
 
     /// Removes a key, if it is still there and may go; gives the bytes that this frees.
@@ -311,8 +312,7 @@ impl Attempt<'_> {
         if is_volatile(self.config.maxmemory_policy) && entry.expiry_ms().is_none() {
             return None;
         }
-        let followers = self.sink.map(|sink| Followers { sink, lane: self.lane, writes: true });
-        let background_bytes = expiry::remove(self.engine, followers, &mut slot, id, index, key, self.now_ms);
+        let background_bytes = expiry::remove(self.engine, self.followers, &mut slot, id, index, key, self.now_ms);
         if slot.db(index).is_some_and(Db::is_empty) {
             // Tables of a key each would take what evicting keys frees.
             drop(slot.take_db(index));

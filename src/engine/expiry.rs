@@ -13,7 +13,7 @@ use crate::store::table::CURSOR_END;
 use crate::store::{EntryRef, SlotGuard, ValueType};
 
 use super::blocking;
-use super::effect::{field_removal_bytes, removal_bytes};
+use super::effect::{EffectSink, field_removal_bytes, removal_bytes};
 use super::gate::Passage;
 use super::listeners::Listeners;
 use super::notify;
@@ -40,7 +40,6 @@ impl ExpiryCycle {
         let started = clock::ticks();
         let mut now_ms = clock::unix_ms();
         let sink = engine.effects();
-        let followers = sink.as_deref().map(|sink| Followers { sink, lane: engine.background_lane(), writes: true });
         if sink.as_ref().is_some_and(|sink| !sink.is_running()) || !engine.keyspace.take_due(now_ms) {
             return;
         }
@@ -53,7 +52,7 @@ impl ExpiryCycle {
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 {
                 now_ms = clock::unix_ms();
             }
-            let (removed_here, soonest_here_ms) = sweep_slot(engine, followers, &mut listeners, id, now_ms);
+            let (removed_here, soonest_here_ms) = sweep_slot(engine, sink.as_deref(), &mut listeners, id, now_ms);
             removed += removed_here;
             soonest_ms = soonest_ms.min(soonest_here_ms);
             if sink.as_ref().is_some_and(|sink| !sink.is_running()) {
@@ -87,11 +86,16 @@ fn hold(engine: &Engine, id: SlotId) -> (Passage<'_>, SlotGuard<'_>) {
     (engine.gate.enter(engine.background_lane()), engine.keyspace.lock_alone(id))
 }
 
+/// Who follows the data set while the slot is held.
+fn followers<'e>(engine: &'e Engine, sink: Option<&'e dyn EffectSink>) -> Option<Followers<'e>> {
+    Followers::of(engine, sink, engine.background_lane(), true)
+}
+
 /// Removes the expired keys of one slot, where its bounds say that there are any; gives their number, and a bound of
 /// the expiries that are left.
 fn sweep_slot(
     engine: &Engine,
-    followers: Option<Followers<'_>>,
+    sink: Option<&dyn EffectSink>,
     listeners: &mut Listeners<'_>,
     id: SlotId,
     now_ms: u64,
@@ -124,24 +128,26 @@ fn sweep_slot(
                 });
             }
             let bytes: usize = expired.iter().map(|key| removal_bytes(key)).sum();
-            if followers.is_some_and(|followers| followers.sink.reserve(followers.lane, bytes).is_err()) {
+            let told = followers(engine, sink);
+            if told.is_some_and(|told| told.reserve(bytes).is_err()) {
                 held.1.db_mut(index).set_soonest_expiry_ms(0);
                 return (removed, 0);
             }
             removed += expired.len() as u64;
             for key in &expired {
-                remove(engine, followers, &mut held.1, id, index, key, now_ms);
+                remove(engine, told, &mut held.1, id, index, key, now_ms);
                 listeners.tell_change(notify::EXPIRED, "expired", index, key);
             }
             for key in &with_fields {
-                let hash = HashInPlace { engine, followers, id, index, key, now_ms };
                 loop {
+                    let followers = followers(engine, sink);
+                    let hash = HashInPlace { engine, followers, id, index, key, now_ms };
                     let left_ms = hash.expire_fields(&mut held.1, listeners);
                     if left_ms.is_none_or(|left_ms| left_ms >= now_ms) {
                         soonest_ms = soonest_ms.min(left_ms.unwrap_or(NEVER_MS));
                         break;
                     }
-                    if followers.is_some_and(|followers| !followers.sink.is_running()) {
+                    if followers.is_some_and(|followers| !followers.is_running()) {
                         held.1.db_mut(index).set_soonest_expiry_ms(0);
                         return (removed, 0);
                     }
@@ -181,7 +187,7 @@ impl HashInPlace<'_> {
         let at = db.find(hasher.hash(key), key).filter(|at| db.entry(*at).value_type() == ValueType::Hash)?;
         let names = HashRef::new(db.entry(at)).expired(self.now_ms, FIELDS_PER_HOLD);
         let bytes = field_removal_bytes(key, &names);
-        if self.followers.is_some_and(|followers| followers.sink.reserve(followers.lane, bytes).is_err()) {
+        if self.followers.is_some_and(|followers| followers.reserve(bytes).is_err()) {
             return soonest_field_expiry_ms(db.entry(at));
         }
         let (left_ms, spent) = db.update(at, |entry| {

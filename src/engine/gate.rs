@@ -8,16 +8,21 @@
 //! and no sharing. Rare work that must see the whole keyspace at rest (FLUSHALL, SWAPDB, a transaction over the whole
 //! keyspace) pays by waiting for the batches under way, and keeps the workers out meanwhile.
 //! A worker leaves its seat before it becomes a taker, and takes no slot lock before that: two takers cannot deadlock.
+//! A taker that meets a long command opens the gate again and comes back later, so that only the two of them wait.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::patience::Patience;
+
 /// How often someone who waits for the batches under way looks again.
 const LEAVERS_POLL: Duration = Duration::from_micros(20);
 /// How often someone who waits for a taker looks whether to give up.
 const GIVE_UP_POLL: Duration = Duration::from_millis(1);
+/// How long the gate stays open between two tries to close it beside a long command.
+const REOPENED_FOR: Duration = Duration::from_millis(5);
 
 /// One worker's seat: how often it was taken and left, so it is odd while the worker is inside.
 #[derive(Default)]
@@ -71,31 +76,32 @@ impl Gate {
                 return Some(Passage { seat, taken });
             }
             seat.store(taken + 1, Ordering::SeqCst);
-            drop(self.wait_for_taker(give_up)?);
+            drop(self.wait_for_taker(|| !give_up.load(Ordering::Relaxed))?);
         }
     }
 
-    /// Waits until no taker is at work, or `give_up` is raised.
+    /// Waits until no taker is at work, or `is_patient` says no.
     #[cold]
-    fn wait_for_taker(&self, give_up: &AtomicBool) -> Option<MutexGuard<'_, ()>> {
+    fn wait_for_taker(&self, mut is_patient: impl FnMut() -> bool) -> Option<MutexGuard<'_, ()>> {
         loop {
             if let Some(taker) = self.taker.try_lock_for(GIVE_UP_POLL) {
                 return Some(taker);
             }
-            if give_up.load(Ordering::Relaxed) {
+            if !is_patient() {
                 return None;
             }
         }
     }
 
-    /// Like [`Gate::close`], unless `give_up` is raised while others are inside.
-    pub fn close_unless(&self, give_up: &AtomicBool) -> Option<Exclusive<'_>> {
-        let taker = self.wait_for_taker(give_up)?;
+    /// Waits until no worker is inside and keeps them out until the guard is dropped; opens the gate again when
+    /// `is_patient` says no meanwhile. The caller must hold no [`Passage`] and no slot.
+    pub fn close_while(&self, mut is_patient: impl FnMut() -> bool) -> Option<Exclusive<'_>> {
+        let taker = self.wait_for_taker(&mut is_patient)?;
         self.closed.store(true, Ordering::SeqCst);
         let exclusive = Exclusive { gate: self, _taker: taker };
         for seat in &self.seats {
             while seat.is_taken() {
-                if give_up.load(Ordering::Relaxed) {
+                if !is_patient() {
                     return None;
                 }
                 std::thread::yield_now();
@@ -115,17 +121,17 @@ impl Gate {
         drop(self.taker.lock());
     }
 
-    /// Waits until no worker is inside and keeps them out until the guard is dropped. The caller must hold no
-    /// [`Passage`] and no slot.
+    /// The same for a thread of no client, which may come back as often as it takes.
     pub fn close(&self) -> Exclusive<'_> {
-        let taker = self.taker.lock();
-        self.closed.store(true, Ordering::SeqCst);
-        for seat in &self.seats {
-            while seat.is_taken() {
-                std::thread::yield_now();
+        let busy = AtomicBool::new(false);
+        for tries in 0.. {
+            let mut patience = Patience::with_gate(tries, &busy);
+            if let Some(exclusive) = self.close_while(|| patience.lasts()) {
+                return exclusive;
             }
+            std::thread::sleep(REOPENED_FOR);
         }
-        Exclusive { gate: self, _taker: taker }
+        unreachable!("patience ends only after so many tries")
     }
 }
 
@@ -181,6 +187,25 @@ mod tests {
             }
         });
         assert_eq!(shared, 2 * rounds);
+    }
+
+    #[test]
+    fn a_taker_that_meets_a_long_command_lets_others_pass() {
+        let gate = Gate::new(2);
+        let long = gate.enter(0);
+        assert!(gate.close_while(|| false).is_none());
+        drop(gate.enter(1));
+        std::thread::scope(|scope| {
+            let taker = scope.spawn(|| drop(gate.close()));
+            // Each waits for no more than a try of the taker.
+            for _ in 0..20 {
+                drop(gate.enter(1));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(!taker.is_finished());
+            drop(long);
+            taker.join().unwrap();
+        });
     }
 
     /// Two separate additions, seen half done by anyone who is not kept out.

@@ -3,6 +3,7 @@
 pub mod blocking;
 pub mod client_memory;
 pub mod clients;
+pub mod departure;
 pub mod effect;
 pub mod eviction;
 pub mod expiry;
@@ -10,8 +11,10 @@ pub mod gate;
 pub mod listeners;
 pub mod mailbox;
 pub mod notify;
+pub mod patience;
 pub mod persistence;
 pub mod pubsub;
+pub mod replicas;
 pub mod saved;
 pub mod script;
 pub mod session;

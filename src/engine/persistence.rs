@@ -27,6 +27,10 @@ pub mod obstacle {
     pub const PRESSURE: u32 = 1 << 3;
     /// A script overran its time.
     pub const BUSY_SCRIPT: u32 = 1 << 4;
+    /// Keys are on their way to another server: those who name them wait.
+    pub const DEPARTURES: u32 = 1 << 5;
+    /// These hold a request back; the others refuse it.
+    pub const HOLDING: u32 = PRESSURE | DEPARTURES;
 }
 
 /// Work that goes on beside the workers, one at a time of each kind.
@@ -104,6 +108,8 @@ struct Asked {
     save: bool,
     rewrite: bool,
     reload: bool,
+    /// A replica waits for a full copy.
+    copy: bool,
     /// CONFIG SET appendonly.
     log: Option<bool>,
     stop: bool,
@@ -133,6 +139,8 @@ pub enum Task {
     Save,
     Rewrite,
     Reload,
+    /// To look whether a full copy is due.
+    Copy,
     SwitchLog(bool),
     Stop,
 }
@@ -275,6 +283,12 @@ impl Persistence {
         }
     }
 
+    /// Has a background thread look whether a full copy is due.
+    pub fn ask_copy(&self) {
+        self.asked.lock().copy = true;
+        self.asked_changed.notify_all();
+    }
+
     /// Has a background thread turn the log on or off.
     pub fn ask_log(&self, on: bool) {
         self.asked.lock().log = Some(on);
@@ -290,7 +304,7 @@ impl Persistence {
     /// The next task, for the one thread that does them; `None` after `patience` without one.
     pub fn next_task(&self, patience: Duration) -> Option<Task> {
         let mut asked = self.asked.lock();
-        if !(asked.stop || asked.save || asked.rewrite || asked.reload || asked.log.is_some()) {
+        if !(asked.stop || asked.save || asked.rewrite || asked.reload || asked.copy || asked.log.is_some()) {
             self.asked_changed.wait_for(&mut asked, patience);
         }
         if asked.stop {
@@ -301,6 +315,9 @@ impl Persistence {
         }
         if std::mem::take(&mut asked.reload) {
             return Some(Task::Reload);
+        }
+        if std::mem::take(&mut asked.copy) {
+            return Some(Task::Copy);
         }
         if std::mem::take(&mut asked.rewrite) {
             return Some(Task::Rewrite);

@@ -9,6 +9,7 @@ use super::blocking::Waiter;
 use super::clients::{ClientHandle, flag};
 use super::mailbox::Mail;
 use super::pubsub::Subscriptions;
+use super::replicas::Replica;
 use super::shutdown::Failure;
 use super::state::Engine;
 use super::tracking::OwnTracking;
@@ -40,16 +41,31 @@ pub enum Fate {
 
 /// What a client waits for: its next request runs only then. The connection polls it, and writes the reply.
 pub enum Waiting {
-    /// What it wrote is to be on replicas.
-    Replicas { until_ms: Option<u64> },
+    /// So many replicas are to have the stream up to an offset.
+    Replicas { wanted: usize, offset: u64, until_ms: Option<u64> },
+    /// To become a replica: the connection answers that.
+    Stream(StreamRequest),
     /// The end of the process; raised when it cannot be.
     ProcessEnd(Failure),
     /// The end of a job; the outcome is there when the client is woken.
     Job(Arc<Mutex<Option<bool>>>),
     /// What it wrote is to be durable here, and on so many replicas.
-    Durable { ticket: u64, locally: bool, replicas: u64, until_ms: Option<u64> },
+    Durable { ticket: u64, locally: bool, replicas: usize, offset: u64, until_ms: Option<u64> },
     /// Something to come under a key; whoever puts it there answers for the client.
     Keys(Arc<Waiter>),
+    /// Another server is to take keys; the answer comes by mail. `silent`: no reply is wanted.
+    Departure { silent: bool },
+}
+
+/// What a replica that comes asks for.
+#[derive(Clone, Debug)]
+pub struct StreamRequest {
+    /// The history that it knows.
+    pub id: Vec<u8>,
+    /// The offset up to which it has everything.
+    pub offset: Option<u64>,
+    /// It is to be told where the stream begins.
+    pub told_offset: bool,
 }
 
 /// A command kept for EXEC.
@@ -104,6 +120,8 @@ pub struct Session {
     subscriptions: Option<Box<Subscriptions>>,
     /// It has subscriptions, and speaks a protocol in which messages and replies cannot be told apart.
     pub only_listens: bool,
+    /// What it said as a replica, or as one that is about to be.
+    pub replica: Option<Arc<Replica>>,
     /// CLIENT TRACKING.
     pub tracking: Option<Box<OwnTracking>>,
     /// Confirmations to send even though replies are off.
@@ -113,6 +131,8 @@ pub struct Session {
     pub waiting: Option<Waiting>,
     /// Its next write has waited already for settling to catch up.
     pub throttled: bool,
+    /// How often its next request has met a long command in its way.
+    pub held_tries: u32,
     /// Arguments of the command under way that must not show in slow log or MONITOR.
     pub redacted: Vec<usize>,
 }
@@ -145,11 +165,13 @@ impl Session {
             in_script: false,
             subscriptions: None,
             only_listens: false,
+            replica: None,
             tracking: None,
             pushes: Vec::new(),
             loads: false,
             waiting: None,
             throttled: false,
+            held_tries: 0,
             redacted: Vec::new(),
         }
     }
@@ -157,6 +179,11 @@ impl Session {
     pub fn select(&mut self, db: DbIndex) {
         self.db = db;
         self.handle.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Whether the client follows the replication stream.
+    pub fn replica_is_linked(&self) -> bool {
+        self.replica.is_some() && self.handle.has_flag(flag::REPLICA)
     }
 
     pub fn set_protocol(&mut self, protocol: Protocol) {
@@ -216,6 +243,11 @@ impl Session {
     /// Whether nothing may be done before logging in.
     pub fn must_log_in(&self) -> bool {
         !self.authenticated && self.user.as_ref().is_some_and(|user| !user.is_open())
+    }
+
+    /// The generation of users that [`Session::user`] is of.
+    pub fn users_generation(&self) -> u64 {
+        self.users_generation
     }
 
     #[inline]

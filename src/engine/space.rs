@@ -18,6 +18,9 @@ use smallvec::SmallVec;
 pub use self::news::{Changed, News};
 use super::effect::{self, Effect, EffectSink};
 use super::notify::{self, KeyEvents};
+use super::patience::Patience;
+use super::replicas::stream::{Commands, Stream};
+use super::state::Engine;
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
 use crate::base::{clock, random};
@@ -57,9 +60,6 @@ enum Held<'a> {
     },
 }
 
-/// Raised never, for those who wait for slots as long as it takes.
-pub static PATIENT: AtomicBool = AtomicBool::new(false);
-
 /// Where a key lives.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -88,6 +88,10 @@ pub struct Space<'a> {
     pub keeps_expired: bool,
     /// Whether the last edit left nothing of its collection, so that its key went.
     pub spent: bool,
+    /// How often the command has met a long one in its way; after enough of that it waits for it.
+    pub held_tries: u32,
+    /// A long command holds a slot that was to be counted: what was counted is not all.
+    pub missed_slot: bool,
     /// What it did to keys, for those who listen.
     pub events: KeyEvents,
     followers: Option<Followers<'a>>,
@@ -96,28 +100,65 @@ pub struct Space<'a> {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
+    /// The same for the replication stream, in its words.
+    commands: Commands,
+    /// Replicas are told nothing: a script asked for that.
+    pub unreplicated: bool,
     news: News,
     /// Keys that changed and that somebody waits for, in the order in which they changed.
     ready: Vec<WaitedKey>,
 }
 
-impl Followers<'_> {
+impl<'a> Followers<'a> {
+    /// Who follows the data set now; `None` is nobody. Asked inside the gate, and true until it is left.
+    #[inline]
+    pub fn of(
+        engine: &'a Engine,
+        sink: Option<&'a dyn EffectSink>,
+        lane: usize,
+        writes: bool,
+    ) -> Option<Followers<'a>> {
+        let stream = &*engine.stream;
+        (sink.is_some() || stream.is_on()).then_some(Followers { sink, stream, lane, writes })
+    }
+
+    /// Makes sure that the log takes so many bytes of effects.
+    pub fn reserve(&self, bytes: usize) -> Result<(), Stopped> {
+        self.sink.map_or(Ok(()), |sink| sink.reserve(self.lane, bytes))
+    }
+
+    /// Whether effects are taken.
+    pub fn is_running(&self) -> bool {
+        self.sink.is_none_or(|sink| sink.is_running())
+    }
+
     /// Tells of a change that no client waits for: where the sink has stopped, it lets no later change in either.
     pub fn tell(&self, slot: &mut SlotGuard<'_>, id: SlotId, database: DbIndex, time_ms: u64, arguments: &[&[u8]]) {
-        let sequence = slot.next_sequence();
-        let _ = self.sink.append(self.lane, &Change { slot: id, database, sequence, time_ms, arguments });
+        if let Some(sink) = self.sink {
+            let sequence = slot.next_sequence();
+            let _ = sink.append(self.lane, &Change { slot: id, database, sequence, time_ms, arguments });
+        }
+        if self.stream.is_on() {
+            self.stream.append_one(database, arguments);
+        }
     }
 }
 
 /// Who is told of effects, and how.
 #[derive(Clone, Copy)]
 pub struct Followers<'a> {
-    pub sink: &'a dyn EffectSink,
+    /// The log, if there is one.
+    pub sink: Option<&'a dyn EffectSink>,
+    /// The replication stream, which may be off.
+    pub stream: &'a Stream,
     pub lane: usize,
     /// Whether the command may write. One that may not leaves expired keys where they are, unseen, while the sink takes
     /// nothing; one that may was not let in.
     pub writes: bool,
 }
+
+/// Commands beside a late script, which is what raises it, do not come so far.
+static NOT_BUSY: AtomicBool = AtomicBool::new(false);
 
 /// Keys whose time to live is looked at to tell a database's average.
 const TTL_SAMPLES: u64 = 256;
@@ -166,10 +207,14 @@ impl<'a> Space<'a> {
             effect: Effect::default(),
             keeps_expired: false,
             spent: false,
+            held_tries: u32::MAX,
+            missed_slot: false,
             events: KeyEvents::default(),
             followers,
             reserved_bytes: 0,
             parts: Parts::default(),
+            commands: Commands::default(),
+            unreplicated: false,
             news: News::default(),
             ready: Vec::new(),
         }
@@ -182,23 +227,24 @@ impl<'a> Space<'a> {
         Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
     }
 
-    /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `give_up` was raised while
+    /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `is_patient` said no while
     /// somebody else held the slot.
     #[inline]
-    pub fn lock_one(&mut self, key: &[u8], place: Place, give_up: &AtomicBool) -> bool {
-        let Some(guard) = self.keyspace.lock_alone_unless(place.slot, give_up) else { return false };
+    pub fn lock_one(&mut self, key: &[u8], place: Place, is_patient: impl FnMut() -> bool) -> bool {
+        let Some(guard) = self.keyspace.lock_alone_while(place.slot, is_patient) else { return false };
         self.known = Some((key.as_ptr(), place));
         self.held = Held::One(place.slot, guard);
         true
     }
 
-    /// Locks these slots, in ascending order whatever order they come in, or none when `give_up` is raised meanwhile.
-    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>, give_up: &AtomicBool) -> bool {
+    /// Locks these slots, in ascending order whatever order they come in, or none when `is_patient` says no while
+    /// somebody else holds one of them.
+    pub fn lock_some(&mut self, mut slots: SmallVec<[SlotId; 16]>, mut is_patient: impl FnMut() -> bool) -> bool {
         slots.sort_unstable();
         slots.dedup();
         let mut guards = Vec::with_capacity(slots.len());
         for slot in slots {
-            let Some(guard) = self.keyspace.slot(slot).lock_unless(give_up) else { return false };
+            let Some(guard) = self.keyspace.slot(slot).lock_while(&mut is_patient) else { return false };
             guards.push((slot, guard));
         }
         if self.keyspace.is_observed() {
@@ -342,7 +388,7 @@ impl<'a> Space<'a> {
     /// this space was promised before.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Stopped> {
         let Some(followers) = self.followers else { return Ok(()) };
-        followers.sink.reserve(followers.lane, self.reserved_bytes + bytes)?;
+        followers.reserve(self.reserved_bytes + bytes)?;
         self.reserved_bytes += bytes;
         Ok(())
     }
@@ -367,15 +413,32 @@ impl<'a> Space<'a> {
     /// Whether effects are told that were not handed on.
     #[inline]
     pub fn has_told(&self) -> bool {
-        !self.parts.is_empty()
+        !self.parts.is_empty() || !self.commands.is_empty()
     }
 
     /// Keeps an effect on a locked slot for [`Space::hand_on`].
     pub fn tell(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) {
-        if self.is_followed() {
+        self.tell_log(id, database, arguments);
+        self.tell_replicas(database, arguments);
+    }
+
+    /// The same for the log alone, where replicas are told in other words: a part of what concerns several slots.
+    pub fn tell_log(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) {
+        if self.followers.is_some_and(|followers| followers.sink.is_some()) {
             let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
             self.parts.push(&Change { slot: id, database, sequence, time_ms, arguments });
         }
+    }
+
+    /// The same for replicas alone: what is no change of any slot, or of more than one.
+    pub fn tell_replicas(&mut self, database: DbIndex, arguments: &[&[u8]]) {
+        if self.is_replicated() {
+            self.commands.push(database, arguments);
+        }
+    }
+
+    fn is_replicated(&self) -> bool {
+        !self.unreplicated && self.followers.is_some_and(|followers| followers.stream.is_on())
     }
 
     /// Hands on one effect of a locked slot, right behind those that were told. It saves a transaction's costs where
@@ -383,22 +446,37 @@ impl<'a> Space<'a> {
     #[inline]
     pub fn hand_on_one(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) -> Result<(), Stopped> {
         let Some(followers) = self.followers else { return Ok(()) };
-        if !self.parts.is_empty() {
+        if self.has_told() {
             self.tell(id, database, arguments);
             return self.hand_on();
         }
-        let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
-        followers.sink.append(followers.lane, &Change { slot: id, database, sequence, time_ms, arguments })
+        if let Some(sink) = followers.sink {
+            let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
+            sink.append(followers.lane, &Change { slot: id, database, sequence, time_ms, arguments })?;
+        }
+        if self.is_replicated() {
+            followers.stream.append_one(database, arguments);
+        }
+        Ok(())
     }
 
     /// Hands on all effects that were told, as one transaction.
     pub fn hand_on(&mut self) -> Result<(), Stopped> {
-        let Some(followers) = self.followers.filter(|_| !self.parts.is_empty()) else { return Ok(()) };
-        // Read under all locks: in none of the slots is there an earlier change with a later time, so a cut at any
-        // time has the whole transaction or nothing of it.
-        self.parts.set_time(clock::unix_ms().max(self.now_ms));
-        let outcome = followers.sink.append_all(followers.lane, &self.parts);
-        self.parts.clear();
+        let Some(followers) = self.followers else { return Ok(()) };
+        let mut outcome = Ok(());
+        if let Some(sink) = followers.sink.filter(|_| !self.parts.is_empty()) {
+            // Read under all locks: in none of the slots is there an earlier change with a later time, so a cut at any
+            // time has the whole transaction or nothing of it.
+            self.parts.set_time(clock::unix_ms().max(self.now_ms));
+            outcome = sink.append_all(followers.lane, &self.parts);
+            self.parts.clear();
+        }
+        if !self.commands.is_empty() {
+            if outcome.is_ok() {
+                followers.stream.append(&self.commands);
+            }
+            self.commands.clear();
+        }
         outcome
     }
 
@@ -668,6 +746,15 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// Removes a key of a held slot if it has expired; tells whether it had.
+    pub fn drop_expired(&mut self, db: DbIndex, key: &[u8]) -> bool {
+        let index = std::mem::replace(&mut self.db, db);
+        let told = self.has_told();
+        self.find(key);
+        self.db = index;
+        !told && self.has_told()
+    }
+
     /// What kind of value stands under a key of a held slot. Nothing is counted, touched or removed.
     pub fn kind(&mut self, db: DbIndex, key: &[u8]) -> Option<ValueType> {
         let (slot, hash) = (SlotId::of_key(key), self.keyspace.hasher().hash(key));
@@ -694,7 +781,7 @@ impl<'a> Space<'a> {
     /// How many keys the database holds, the expired ones that are not removed yet included.
     pub fn key_count(&mut self) -> u64 {
         let index = self.db;
-        SlotId::all().map(|id| self.with_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64).sum()
+        SlotId::all().map(|id| self.look_at_slot(id, |slot| slot.db(index).map_or(0, Db::len)) as u64).sum()
     }
 
     /// Whether slots stay locked until the command ends. Then no change may be told ahead of what the command told so far.
@@ -711,12 +798,27 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// The same for a look at each of all slots: one that a long command holds is missed, which the caller is to ask about.
+    pub fn look_at_slot<R: Default>(&mut self, id: SlotId, work: impl FnOnce(&SlotGuard<'a>) -> R) -> R {
+        if self.holds_slots() {
+            return work(self.slot(id));
+        }
+        let mut patience = Patience::with_slots(self.held_tries, &NOT_BUSY);
+        match self.keyspace.slot(id).lock_while(|| patience.lasts()) {
+            Some(slot) => work(&slot),
+            None => {
+                self.missed_slot = true;
+                R::default()
+            }
+        }
+    }
+
     /// Keys of each database. Unless all slots are held, they are counted one after the other.
     pub fn counts(&mut self) -> Vec<DbCounts> {
         let mut counts = vec![DbCounts::default(); usize::from(self.keyspace.databases())];
         let (now_ms, hasher) = (self.now_ms, self.keyspace.hasher());
         for id in SlotId::all() {
-            self.with_slot(id, |slot| {
+            self.look_at_slot(id, |slot| {
                 for (index, db) in slot.dbs() {
                     let counts = &mut counts[usize::from(index)];
                     counts.keys += db.len() as u64;

@@ -7,11 +7,15 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 
 use super::clients::{Clients, flag};
+use super::departure::{Courier, Departures};
 use super::effect::EffectSink;
 use super::eviction::{self, Pressure, Weights};
 use super::gate::Gate;
 use super::persistence::Persistence;
 use super::pubsub::PubSub;
+use super::replicas::Replicas;
+use super::replicas::stream::{Cursor, Stream};
+use super::script::library::LibrarySet;
 use super::script::{Libraries, Running, ScriptEngine, Scripts};
 use super::shutdown::Shutdown;
 use super::tracking::Tracking;
@@ -103,6 +107,10 @@ pub struct Engine {
     pub libraries: Libraries,
     /// Scripts that overran their time.
     pub running: Running,
+    /// Keys on their way to other servers.
+    pub departures: Departures,
+    /// Who brings them there. Installed by the first worker.
+    pub courier: OnceLock<Box<dyn Courier>>,
     /// Installed before anything is loaded.
     pub script_engine: OnceLock<Box<dyn ScriptEngine>>,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run what they otherwise may not.
@@ -117,6 +125,9 @@ pub struct Engine {
     effects: Mutex<Option<Arc<dyn EffectSink>>>,
     effects_generation: AtomicU64,
     pub run_id: String,
+    /// What replicas follow.
+    pub stream: Arc<Stream>,
+    pub replicas: Replicas,
     /// Names the history of this data set to replicas.
     pub replication_id: Mutex<String>,
     pub started_ms: u64,
@@ -158,6 +169,8 @@ impl Engine {
             scripts: Scripts::default(),
             libraries: Libraries::default(),
             running: Running::default(),
+            departures: Departures::default(),
+            courier: OnceLock::new(),
             script_engine: OnceLock::new(),
             scripts_run_anything: AtomicBool::new(false),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
@@ -169,6 +182,8 @@ impl Engine {
             effects: Mutex::default(),
             effects_generation: AtomicU64::new(0),
             run_id: random::hex_id(20),
+            stream: Arc::default(),
+            replicas: Replicas::default(),
             replication_id: Mutex::new(random::hex_id(20)),
             started_ms: now_ms,
             last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
@@ -207,6 +222,26 @@ impl Engine {
         *self.effects.lock() = sink;
         self.effects_generation.fetch_add(1, Ordering::Release);
         self.keyspace.observe(observer);
+        drop(alone);
+    }
+
+    /// Begins a full copy for replicas: `observer` sees each slot once as it is now, and the stream has every change from
+    /// now on, behind the cursor. The caller is no worker inside a batch.
+    pub fn cut(&self, observer: Arc<dyn SlotObserver>) -> (Cursor, Arc<LibrarySet>) {
+        let alone = self.gate.close();
+        let cursor = self.stream.cut(self.config.load().repl_backlog_size);
+        let libraries = self.libraries.current();
+        self.keyspace.observe(Some(observer));
+        drop(alone);
+        (cursor, libraries)
+    }
+
+    /// Forgets the replication stream, unless somebody has come to follow it. It will go on under another id.
+    pub fn end_stream(&self) {
+        let alone = self.gate.close();
+        if self.stream.turn_off() {
+            *self.replication_id.lock() = random::hex_id(20);
+        }
         drop(alone);
     }
 

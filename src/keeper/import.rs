@@ -257,16 +257,13 @@ impl<'e> Importer<'e> {
         let entry = entry_of(saved.key, saved.value, saved.expiry_ms, access);
         let expiries_ms = [saved.expiry_ms, soonest_field_expiry_ms(entry.view())];
         let hash = keyspace.hasher().hash(saved.key);
-        let followers = self.executor.worker.effects().map(|sink| Followers {
-            sink,
-            lane: self.engine.background_lane(),
-            writes: true,
-        });
+        let sink = self.executor.worker.effects();
+        let followers = Followers::of(self.engine, sink, self.engine.background_lane(), true);
         let mut slot = keyspace.lock(id);
         if let Some(followers) = followers {
             create(entry.view(), saved.key, |command| followers.tell(&mut slot, id, self.db, self.now_ms, command));
-            if !followers.sink.is_running() {
-                return Err(followers.sink.stopped().unwrap_or_default());
+            if !followers.is_running() {
+                return Err(sink.and_then(|sink| sink.stopped()).unwrap_or_default());
             }
         }
         let db = slot.db_mut(self.db);

@@ -4,6 +4,7 @@
 //! the file shows one instant: the moment at which the observer was installed. Copies wait in memory until the thread
 //! comes to write them; there are as many as slots were used since.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use crate::engine::Engine;
 use crate::log::settle::Pacer;
 use crate::store::keyspace::SlotObserver;
 use crate::store::table::CURSOR_END;
-use crate::store::{DbIndex, Entry, SlotGuard};
+use crate::store::{DbIndex, Entry, EntryRef, SlotGuard};
 
 type Copy = Vec<(DbIndex, Entry)>;
 
@@ -39,10 +40,16 @@ impl Seen {
 }
 
 /// Copies each slot once, for whoever comes first.
-struct Copier {
+pub(super) struct Copier {
     engine: Arc<Engine>,
     seen: Seen,
     copies: Mutex<Vec<Copy>>,
+}
+
+impl Copier {
+    pub fn new(engine: &Arc<Engine>) -> Copier {
+        Copier { engine: engine.clone(), seen: Seen::default(), copies: Mutex::default() }
+    }
 }
 
 impl SlotObserver for Copier {
@@ -78,27 +85,15 @@ pub fn write_live(
     let libraries = engine.libraries.current();
     let codes = functions::codes(&libraries);
     let mut file = SnapshotFile::create(path, config, used_memory_bytes, codes).map_err(failed)?;
-    let copier = Arc::new(Copier { engine: engine.clone(), seen: Seen::default(), copies: Mutex::default() });
+    let copier = Arc::new(Copier::new(engine));
     engine.keyspace.observe(Some(copier.clone()));
     // A transaction that began before may hold slots without showing them: it must be over before they are read.
     engine.gate.wait_for_leavers();
-    let mut outcome = Ok(());
-    for id in SlotId::all() {
-        drop(engine.keyspace.lock_alone(id));
-        let copies = std::mem::take(&mut *copier.copies.lock());
-        for (db, entry) in copies.iter().flatten() {
-            outcome = outcome.and_then(|()| file.add(*db, entry.view()));
-            pacer.pause();
-        }
-        if outcome.is_err() {
-            break;
-        }
-        pacer.pause();
-    }
+    let outcome = read_slots(engine, &copier, pacer, &mut |db, entry| file.add(db, entry));
     engine.keyspace.observe(None);
     match outcome {
         Ok(()) => {
-            let keys = file.keys;
+            let keys = file.count();
             file.finish().map(|bytes| Written { keys, bytes }).map_err(failed)
         }
         Err(error) => {
@@ -106,4 +101,23 @@ pub fn write_live(
             Err(failed(error))
         }
     }
+}
+
+/// Shows every entry as it was when the copier was installed as observer.
+pub(super) fn read_slots(
+    engine: &Engine,
+    copier: &Copier,
+    pacer: &mut dyn Pacer,
+    add: &mut dyn FnMut(DbIndex, EntryRef<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    for id in SlotId::all() {
+        drop(engine.keyspace.lock_alone(id));
+        let copies = std::mem::take(&mut *copier.copies.lock());
+        for (db, entry) in copies.iter().flatten() {
+            add(*db, entry.view())?;
+            pacer.pause();
+        }
+        pacer.pause();
+    }
+    Ok(())
 }

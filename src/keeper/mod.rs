@@ -9,6 +9,7 @@
 //! The server and the offline tool are built of the same parts.
 
 pub mod archive;
+mod full_copy;
 pub mod functions;
 mod history;
 pub mod import;

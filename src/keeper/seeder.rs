@@ -9,7 +9,7 @@ use crate::base::key_slot::SlotId;
 use crate::commands::creation::create;
 use crate::engine::Engine;
 use crate::engine::effect::EffectSink;
-use crate::engine::space::Followers;
+use crate::log::transaction::Change;
 use crate::store::SlotGuard;
 use crate::store::keyspace::SlotObserver;
 use crate::store::table::CURSOR_END;
@@ -33,7 +33,6 @@ impl SlotObserver for Seeder {
             return;
         }
         let (lane, now_ms) = (self.engine.background_lane(), clock::unix_ms());
-        let followers = Followers { sink: &*self.sink, lane, writes: true };
         let mut commands = Vec::new();
         for (index, db) in slot.dbs() {
             let mut cursor = 0;
@@ -48,7 +47,10 @@ impl SlotObserver for Seeder {
         }
         for (index, command) in commands {
             let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-            followers.tell(slot, id, index, now_ms, &command);
+            let sequence = slot.next_sequence();
+            let change = Change { slot: id, database: index, sequence, time_ms: now_ms, arguments: &command };
+            // A log that stops is not taken on: whoever began it sees that.
+            let _ = self.sink.append(lane, &change);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! keeper thread:   takes tasks (SAVE, BGREWRITEAOF, CONFIG SET appendonly), settles when the journal is long enough,
 //!                  watches save points and the disk, reports
 //! snapshot thread: writes one file from a pinned version; lives as long as that takes
+//! copy thread:     the same of a full copy for replicas
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use super::pacer::{BurstPacer, Share};
 use super::progress::ProgressWatch;
 use super::seeder::Seeder;
 use super::snapshot::Written;
-use super::{LOG_DIRECTORY, functions, live_snapshot, recovery, snapshot};
+use super::{LOG_DIRECTORY, full_copy, functions, live_snapshot, recovery, snapshot};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
 use crate::base::memory;
@@ -50,6 +51,8 @@ const QUIET_MS: u64 = 5000;
 const CALM_PERCENT: u64 = 12;
 /// Writing a snapshot takes this share.
 const SNAPSHOT_PERCENT: u64 = 25;
+/// Making a full copy for replicas takes this share: they wait for it, and the slots that change meanwhile take memory.
+const COPY_PERCENT: u64 = 50;
 /// The journal may hold this share of the live data, in percent, before it is settled.
 const JOURNAL_PERCENT: u64 = 30;
 /// Writers are slowed down at this multiple of what starts a pass.
@@ -67,6 +70,8 @@ pub struct Service {
     threads: Mutex<Vec<JoinHandle<()>>>,
     settle_share: Share,
     snapshot_share: Share,
+    /// Held by whoever has an observer look at every slot, or makes the data set anew.
+    observing: Mutex<()>,
     state: Mutex<Watched>,
 }
 
@@ -122,6 +127,7 @@ impl Service {
             threads: Mutex::default(),
             settle_share: Share::new(CALM_PERCENT),
             snapshot_share: Share::new(SNAPSHOT_PERCENT),
+            observing: Mutex::default(),
             state: Mutex::default(),
         };
         let watch = ProgressWatch::start(engine);
@@ -222,6 +228,7 @@ impl Service {
             saved?;
         }
         self.engine.persistence.ask_stop();
+        self.engine.replicas.copies.abandon();
         // Not held while they end: one of them may be about to start another.
         let threads = std::mem::take(&mut *self.threads.lock());
         // A late script may hold slots that they wait for. Then the process ends under them, as if it had crashed.
@@ -242,6 +249,7 @@ impl Service {
                 Some(Task::Save) => self.begin_save(),
                 Some(Task::Rewrite) => self.rewrite(),
                 Some(Task::Reload) => self.reload(),
+                Some(Task::Copy) => {}
                 Some(Task::SwitchLog(on)) => self.switch_log(on),
                 None => {}
             }
@@ -270,6 +278,7 @@ impl Service {
         }
         self.report(log.as_deref());
         self.watch_save_points(&config);
+        self.begin_copies();
     }
 
     /// Whether little was written for a while: then the journal is settled early, so that the disk holds little more than
@@ -437,7 +446,24 @@ impl Service {
         Ok(log.tables.current())
     }
 
+    /// Begins the full copies that are due, each on a thread of its own.
+    fn begin_copies(self: &Arc<Service>) {
+        while let Some(copy) = self.engine.replicas.copies.take_due(clock::unix_ms()) {
+            let (service, to_make) = (self.clone(), copy.clone());
+            let spawned = self.spawn("copy", move || {
+                let _alone = service.observing.lock();
+                let mut pacer = BurstPacer::new(Share::new(COPY_PERCENT));
+                full_copy::make(&service.engine, &to_make, &mut pacer);
+            });
+            if let Err(error) = spawned {
+                tracing::warn!("No thread for a full copy: {error}");
+                self.engine.replicas.copies.end(&copy, false);
+            }
+        }
+    }
+
     fn write_live(&self, pacer: &mut dyn Pacer) -> Result<Written, String> {
+        let _alone = self.observing.lock();
         let config = self.engine.config.load();
         live_snapshot::write_live(&self.engine, &self.snapshot_path(&config), &config, pacer)
     }
@@ -496,6 +522,7 @@ impl Service {
 
     /// DEBUG RELOAD and LOADAOF: the data set is made anew of what the disk has, or would have.
     fn reload(&self) {
+        let _observing = self.observing.lock();
         let alone = self.engine.gate.close();
         let outcome = match &*self.log.lock() {
             Some(log) => log.reload(&self.engine, 1),
@@ -511,6 +538,7 @@ impl Service {
 
     /// CONFIG SET appendonly.
     fn switch_log(&self, on: bool) {
+        let _observing = self.observing.lock();
         let is_on = self.log.lock().is_some();
         match (is_on, on) {
             (true, false) => {

@@ -26,15 +26,54 @@ use crate::store::{DbIndex, EntryRef};
 /// With `rdb-save-incremental-fsync`, so many bytes are written between two syncs.
 const SYNC_STEP_BYTES: u64 = 4 << 20;
 
+/// The keys of a data set on their way into a snapshot, wherever that is written to.
+pub struct KeyWriter<W: Write> {
+    writer: RdbWriter<W>,
+    db: Option<DbIndex>,
+    pub count: u64,
+    /// `rdb-key-save-delay`: how long to wait after each key, for tests.
+    delay: Duration,
+}
+
+impl<W: Write> KeyWriter<W> {
+    /// Begins a snapshot with these libraries of functions.
+    pub fn begin<'l>(
+        to: W,
+        config: &Config,
+        used_memory_bytes: u64,
+        libraries: impl Iterator<Item = &'l [u8]>,
+    ) -> io::Result<KeyWriter<W>> {
+        let options = WriteOptions { compression: config.rdbcompression, checksum: config.rdbchecksum };
+        let mut writer = RdbWriter::new(to, options)?;
+        writer.header(clock::unix_ms() / 1000, used_memory_bytes, false)?;
+        libraries.into_iter().try_for_each(|code| writer.library(code))?;
+        let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay).unwrap_or(0));
+        Ok(KeyWriter { writer, db: None, count: 0, delay })
+    }
+
+    pub fn add(&mut self, db: DbIndex, entry: EntryRef<'_>) -> io::Result<()> {
+        if self.db != Some(db) {
+            self.writer.select_db(u64::from(db))?;
+            self.db = Some(db);
+        }
+        self.count += 1;
+        if !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
+        }
+        self.writer.key(&SavedKey::new(entry.key(), value_of(entry), entry.expiry_ms()))
+    }
+
+    /// Ends the snapshot; gives back what it was written to.
+    pub fn finish(self) -> io::Result<W> {
+        self.writer.finish()
+    }
+}
+
 /// A snapshot file that is being written.
 pub struct SnapshotFile {
-    writer: RdbWriter<SteadyFile>,
+    keys: KeyWriter<SteadyFile>,
     temporary: PathBuf,
     path: PathBuf,
-    db: Option<DbIndex>,
-    pub keys: u64,
-    /// `rdb-key-save-delay`: how long to wait after each key, for tests.
-    key_delay: Duration,
 }
 
 /// A file that is synced every few megabytes, so that the last sync has little left to do.
@@ -71,30 +110,23 @@ impl SnapshotFile {
         let temporary = temporary_of(path);
         let file = File::create(&temporary)?;
         let file = SteadyFile { file, unsynced_bytes: 0, steady: config.rdb_save_incremental_fsync };
-        let options = WriteOptions { compression: config.rdbcompression, checksum: config.rdbchecksum };
-        let mut writer = RdbWriter::new(file, options)?;
-        writer.header(clock::unix_ms() / 1000, used_memory_bytes, false)?;
-        libraries.into_iter().try_for_each(|code| writer.library(code))?;
-        let key_delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay).unwrap_or(0));
-        Ok(SnapshotFile { writer, temporary, path: path.to_path_buf(), db: None, keys: 0, key_delay })
+        let keys = KeyWriter::begin(file, config, used_memory_bytes, libraries)?;
+        Ok(SnapshotFile { keys, temporary, path: path.to_path_buf() })
     }
 
     pub fn add(&mut self, db: DbIndex, entry: EntryRef<'_>) -> io::Result<()> {
-        if self.db != Some(db) {
-            self.writer.select_db(u64::from(db))?;
-            self.db = Some(db);
-        }
-        self.keys += 1;
-        if !self.key_delay.is_zero() {
-            std::thread::sleep(self.key_delay);
-        }
-        self.writer.key(&SavedKey::new(entry.key(), value_of(entry), entry.expiry_ms()))
+        self.keys.add(db, entry)
+    }
+
+    /// How many keys were added.
+    pub fn count(&self) -> u64 {
+        self.keys.count
     }
 
     /// Ends the file, makes it durable and gives it its name; tells its length in bytes.
     pub fn finish(self) -> io::Result<u64> {
-        let SnapshotFile { writer, temporary, path, .. } = self;
-        let finished = writer.finish().and_then(|file| {
+        let SnapshotFile { keys, temporary, path } = self;
+        let finished = keys.finish().and_then(|file| {
             file.file.sync_all()?;
             let bytes = file.file.metadata()?.len();
             fs::rename(&temporary, &path)?;
@@ -159,7 +191,7 @@ pub fn write_version(
         SnapshotFile::create(path, config, used_memory_bytes, functions::codes(libraries)).map_err(failed)?;
     match add_version(&mut file, version, config, pacer) {
         Ok(()) => {
-            let keys = file.keys;
+            let keys = file.count();
             file.finish().map(|bytes| Written { keys, bytes }).map_err(failed)
         }
         Err(error) => {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::health::{State, Stopped};
 use super::journal::{Heads, Journal, Options};
 use super::scan::{Expected, Purpose, Scan, scan};
-use super::segment::Segment;
+use super::segment::{HEADER_BYTES, Segment};
 use super::simulated_disk::{Operation, SimulatedDisk};
 use super::storage::Storage;
 use super::sync::Policy;
@@ -248,4 +248,50 @@ fn no_crash_takes_what_was_durable() {
         }
     });
     assert!(cuts > 100 && dropped > 10, "{cuts} cuts, {dropped} records dropped");
+}
+
+/// A file that is used again holds records of its former use wherever nothing of the present one has reached the disk:
+/// also in front of what has.
+#[test]
+fn what_a_file_held_before_looks_like_no_damage() {
+    let mut stale_fronts = 0;
+    for seed in 0..60 {
+        let mut rng = Rng::from_seed(seed);
+        let disk = SimulatedDisk::new(seed, 16 << 10);
+        let options =
+            Options { segment_bytes: 4096, fill_ahead_bytes: 1024, policy: Policy::No, spares: 4, ..Options::new(1) };
+        let journal = Journal::create(Arc::new(disk.clone()), options).unwrap();
+        let mut sequence = 0;
+        let mut append = || {
+            for _ in 0..12 {
+                let mut parts = Parts::default();
+                for _ in 0..1 + rng.below(4) {
+                    sequence += 1;
+                    let arguments: &[&[u8]] = &[b"SET", b"k", &[b'v'; 60][..rng.below(60) as usize]];
+                    parts.push(&Change { slot: slot(0), database: 0, sequence, time_ms: 1, arguments });
+                }
+                journal.append_all(0, &parts).unwrap();
+            }
+            sequence
+        };
+        let (mut heads, mut settled) = (journal.heads(&[]), 0);
+        for _ in 0..8 {
+            settled = append();
+            assert_eq!(journal.wait(journal.ticket(), Duration::from_secs(60)), Ok(true), "seed {seed}");
+            let segments = journal.cut().unwrap();
+            heads = journal.heads(&segments);
+            journal.release(&segments);
+        }
+        let given = append();
+        let expected = Expected { heads: &heads.numbers, last_number: heads.last_number };
+        for crash in 0..20 {
+            let found = scan(&disk.crash(crash), expected, &|_| settled, Purpose::Open);
+            let found = found.unwrap_or_else(|error| panic!("seed {seed}, crash {crash}: {error}"));
+            assert!(found.damage.is_empty(), "seed {seed}, crash {crash}: {:?}", found.damage);
+            let kept = found.index.records(slot(0)).count() as u64;
+            assert!(settled + kept <= given, "seed {seed}, crash {crash}: {kept} records");
+            stale_fronts += found.cuts.iter().filter(|cut| cut.offset == HEADER_BYTES && cut.fault.is_some()).count();
+        }
+    }
+    assert!(stale_fronts > 50, "{stale_fronts}");
 }

@@ -12,7 +12,7 @@
 //! | clean end | zeros, or the file's end, and nothing whole behind | nothing |
 //! | torn tail | no whole record, not covered, and nothing whole behind | cut there: it was being written |
 //! | hole | the same, with whole records behind | cut there: the disk wrote pages in any order, and none was promised. What is dropped is counted |
-//! | damaged record | covered, its header passes, and where it says it ends a whole record begins | the slot is refused: a change of it is lost that was durable. Others serve |
+//! | damaged record | covered, its header passes, and where it says it ends a whole record begins that goes on with it | the slot is refused: a change of it is lost that was durable. Others serve |
 //! | damaged header | covered, and the slot is not known | the start is refused: any slot may be the one |
 //! | lost end | an end before what is covered | the same |
 //! | senseless record | its sum is right, its fields are not | the same: another version wrote it, and what it says must not be dropped |

@@ -574,3 +574,26 @@ fn a_file_without_header_that_is_cut_whole_is_opened_again() {
     assert_eq!(open(&disk).unwrap().cuts.len(), 1);
     assert_clean(&open(&disk).unwrap());
 }
+
+/// The first sector is still that of an earlier use of the file, the second one is of this use: where the old records
+/// end, by their headers, a whole one begins.
+#[test]
+fn what_an_earlier_use_left_begins_no_transaction() {
+    for (open_before, following) in [(0, 1), (0, 3), (2, 1), (2, 2), (2, 0)] {
+        let disk = disk();
+        let mut image = Image::new(1, 0, 0);
+        let first = image.part(4, 1, open_before);
+        let stale = image.bytes.len();
+        image.number = 7;
+        image.part(5, 1, following);
+        image.number = 1;
+        image.change(6, 1);
+        image.part(7, 1, 1);
+        image.part(8, 1, 0);
+        image.put(&disk);
+        let found = open(&disk).unwrap();
+        let offset = if open_before > 0 { first } else { stale };
+        assert_eq!((found.cuts.len(), found.cuts[0].offset), (1, offset), "{open_before} {following}");
+        assert!(sequences(&found, 6).is_empty());
+    }
+}

@@ -10,6 +10,8 @@
 //! ends; a ticket is drawn by a thread that stored an end, then reads `started`. A sequentially consistent fence stands
 //! between the two on both sides, so at least one of them sees the other's store: either the ticket is a later round's,
 //! or the round sees the end.
+//! In the same way a round that begins looks whether the journal has failed. Whoever draws a ticket after a failure may have
+//! seen in memory what the log did not take, so no round serves that ticket. One that was under way by then may succeed.
 //!
 //! **Marks.** After a round, at most once in a period, a `synced` record goes to every lane that has changes which none
 //! covers. Recovery tells by them what must be there from what may be torn. What a mark covers is durable, and so is all
@@ -265,6 +267,9 @@ fn round(core: &Core, lanes: &mut [Synced]) -> Result<(), Stopped> {
     let number = rounds.started.load(Ordering::Relaxed) + 1;
     rounds.started.store(number, Ordering::Relaxed);
     fence(Ordering::SeqCst);
+    if core.health.has_failed() {
+        return Err(Stopped::Failed);
+    }
     let mut reached = vec![None; lanes.len()];
     core.for_live(|segment| {
         if segment.generation() != RECOVERED_GENERATION {
@@ -307,5 +312,35 @@ fn mark(core: &Core, lanes: &[Synced]) {
         if let (true, Some((number, offset))) = (lane.unmarked, *synced) {
             lane.mark(number, offset);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::filler::Signal;
+    use super::super::journal::Options;
+    use super::super::simulated_disk::SimulatedDisk;
+    use super::*;
+
+    #[test]
+    fn no_round_begins_after_a_failure() {
+        let core = Core {
+            storage: Arc::new(SimulatedDisk::new(1, 4096)),
+            options: Options::new(0),
+            health: Health::default(),
+            lanes: Box::default(),
+            generation: AtomicU64::new(RECOVERED_GENERATION + 1),
+            filler: Signal::default(),
+            rounds: Rounds::new(Policy::Always),
+            last_number: AtomicU64::new(0),
+            free_bytes: AtomicU64::new(0),
+            live: Mutex::default(),
+            spares: Mutex::default(),
+        };
+        assert_eq!((round(&core, &mut []), core.rounds.durable()), (Ok(()), 1));
+        core.health.fail("a test");
+        let ticket = core.rounds.ticket();
+        assert_eq!(round(&core, &mut []), Err(Stopped::Failed));
+        assert!(core.rounds.durable() < ticket);
     }
 }

@@ -61,6 +61,9 @@ struct Open {
     left: u32,
 }
 
+/// Damaged records with their offsets, where the whole one behind them is, and the transaction that is open there.
+type Damaged = (Vec<(usize, Header)>, usize, Option<Open>);
+
 /// Walks over the bytes of a segment.
 pub fn walk(bytes: &[u8], number: u64) -> Result<Walk, Senseless> {
     let mut found = Walk { end: HEADER_BYTES, ..Walk::default() };
@@ -94,25 +97,18 @@ pub fn walk(bytes: &[u8], number: u64) -> Result<Walk, Senseless> {
             Reading::Empty => None,
         };
         let open_before = open.map(|open| (open.start, open.parts));
-        let damaged = damaged_records(bytes, at, number);
-        let to = match &damaged {
-            Some((_, to)) => Some(*to),
-            None => next_whole(bytes, at + ALIGNMENT, number),
+        let (damaged, to, open_behind) = match damaged_records(bytes, at, number, open) {
+            Some((records, to, open)) => (records, Some(to), open),
+            None => (Vec::new(), next_whole(bytes, at + ALIGNMENT, number), None),
         };
         let Some(to) = to else {
             found.tail = fault;
             found.tail_bytes = loud_bytes(&bytes[at..]);
             break;
         };
-        let damaged = damaged.map(|(records, _)| records).unwrap_or_default();
         let records_before = found.records;
         found.gaps.push(Gap { from: at, to, fault, damaged, open: open_before, records_before });
-        let headers = &found.gaps[found.gaps.len() - 1].damaged;
-        // What is known of the damaged parts tells where their transaction goes on; otherwise it ends here.
-        open = headers.iter().try_fold(open, |open, (at, header)| follow(open, *at, header)).unwrap_or(None);
-        if headers.is_empty() {
-            open = None;
-        }
+        open = open_behind;
         at = to;
     }
     found.open = open.map(|open| (open.start, open.parts));
@@ -130,17 +126,24 @@ fn follow(open: Option<Open>, at: usize, header: &Header) -> Result<Option<Open>
     }
 }
 
-/// Records from `at` on that are damaged behind their headers, up to a whole one, and where that is.
-fn damaged_records(bytes: &[u8], mut at: usize, number: u64) -> Option<(Vec<(usize, Header)>, usize)> {
+/// Records from `at` on that are damaged behind their headers, up to a whole one, where that is, and the transaction that
+/// is open there. `None` if the headers cannot be believed. Also what an earlier use of the file left has headers that
+/// pass their check, and may end where a whole record begins; but it need not go on with the transaction before it, nor
+/// the whole record with its.
+fn damaged_records(bytes: &[u8], mut at: usize, number: u64, mut open: Option<Open>) -> Option<Damaged> {
     let mut records = Vec::new();
     loop {
         match record::read(bytes.get(at..)?, number) {
             Reading::Broken(Fault::Checksum(_)) => {
                 let (header, total) = record::read_header(&bytes[at..])?;
+                open = follow(open, at, &header).ok()?;
                 records.push((at, header));
                 at += total;
             }
-            Reading::Whole(..) => return Some((records, at)),
+            Reading::Whole(whole, _) => {
+                follow(open, at, &whole.header).ok()?;
+                return Some((records, at, open));
+            }
             _ => return None,
         }
     }

@@ -114,6 +114,10 @@ pub struct SharedStats {
     pub evicted_clients: SharedCounter,
     /// Time spent above the memory limit, without the time since it was passed last.
     pub eviction_exceeded_us: SharedCounter,
+    pub full_syncs: SharedCounter,
+    pub partial_syncs: SharedCounter,
+    /// Replicas that asked to go on, and could not.
+    pub refused_partial_syncs: SharedCounter,
     pub acl_denied_auth: SharedCounter,
     pub acl_denied_commands: SharedCounter,
     pub acl_denied_keys: SharedCounter,
@@ -136,6 +140,9 @@ impl SharedStats {
             &self.evicted_keys,
             &self.evicted_clients,
             &self.eviction_exceeded_us,
+            &self.full_syncs,
+            &self.partial_syncs,
+            &self.refused_partial_syncs,
             &self.acl_denied_auth,
             &self.acl_denied_commands,
             &self.acl_denied_keys,

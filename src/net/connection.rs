@@ -6,6 +6,7 @@
 //! With unsent replies the connection still reads and runs, as Redis does; the output limits bound what piles up.
 
 mod beside;
+mod feed;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -20,10 +21,12 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
+use self::feed::Feed;
 use super::stream::Stream;
 use super::worker::Shared;
 use crate::acl::Users;
-use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold};
+use crate::base::clock;
+use crate::commands::dispatch::{BATCH_REQUESTS_MAX, Hold, TURN_NS};
 use crate::commands::{Batch, Executor};
 use crate::config::choices::AppendFsync;
 use crate::config::special::OutputLimit;
@@ -68,13 +71,17 @@ pub struct Connection {
     /// How far the request at the front of `input` was read.
     partial: Partial,
     unsent: Unsent,
-    /// Set while requests are held back for a time.
+    /// Set while requests are held back.
     delayed: Option<Delay>,
     /// The replies kept in `unsent` may go once this ticket of the log is durable.
     held_for: Option<u64>,
     /// Ends what the session waits for.
     wait_timer: Option<Pin<Box<Sleep>>>,
     waker_known: bool,
+    /// What is sent beside replies, once the client is a replica.
+    feed: Option<Feed>,
+    /// The other connections of the worker go first.
+    is_turn_over: bool,
 }
 
 /// Replies that the socket has not taken yet.
@@ -99,11 +106,14 @@ impl Unsent {
     }
 }
 
-/// Until when requests are held back.
-struct Delay {
-    timer: Pin<Box<Sleep>>,
-    /// It is CLIENT PAUSE that holds them, and it may be lifted.
-    by_pause: bool,
+/// What holds requests back.
+enum Delay {
+    /// Only time.
+    Throttle(Pin<Box<Sleep>>),
+    /// CLIENT PAUSE, which may be lifted.
+    Pause(Pin<Box<Sleep>>),
+    /// Keys on their way, until this generation of departures ends.
+    Departure(u64),
 }
 
 /// How a connection ends.
@@ -145,6 +155,8 @@ impl Connection {
             held_for: None,
             wait_timer: None,
             waker_known: false,
+            feed: None,
+            is_turn_over: false,
         }
     }
 
@@ -154,6 +166,7 @@ impl Connection {
             self.handle.set_waker(cx.waker().clone());
             self.waker_known = true;
         }
+        let began = clock::ticks();
         for _ in 0..ROUNDS_PER_POLL_MAX {
             if self.take_mail(cx, shared) {
                 return Poll::Ready(End::Closed);
@@ -171,6 +184,9 @@ impl Connection {
                     return Poll::Ready(End::Closed);
                 }
                 self.publish_output(shared);
+            }
+            if self.feed.is_some() && self.feed_replica(cx, shared) {
+                return Poll::Ready(End::Closed);
             }
             if self.over_output_limit(shared) || self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
@@ -194,8 +210,11 @@ impl Connection {
             if self.handle.has_flag(flag::CLOSE_ASAP) {
                 return Poll::Ready(End::Closed);
             }
+            if std::mem::take(&mut self.is_turn_over) || clock::ticks().nanos_since(began) > TURN_NS {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        end_turn(cx);
         Poll::Pending
     }
 
@@ -284,18 +303,17 @@ impl Connection {
     fn after_run(&mut self, shared: &Shared, ran: &Ran) {
         self.needed = ran.needed;
         self.argument_at = ran.argument_at;
-        let delay = match ran.hold {
+        self.is_turn_over = ran.hold == Some(Hold::Turn);
+        let timer = |wait_ms| Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
+        self.delayed = match ran.hold {
             Some(Hold::Pause { until_ms }) => {
-                Some((until_ms.saturating_sub(shared.executor.worker.now_ms).max(1), true))
+                Some(Delay::Pause(timer(until_ms.saturating_sub(shared.executor.worker.now_ms).max(1))))
             }
-            Some(Hold::Throttle { delay_ms }) => Some((delay_ms, false)),
-            Some(Hold::Waiting) | None => None,
+            Some(Hold::Throttle { delay_ms } | Hold::Held { delay_ms }) => Some(Delay::Throttle(timer(delay_ms))),
+            Some(Hold::Departure { generation }) => Some(Delay::Departure(generation)),
+            Some(Hold::Waiting | Hold::Turn) | None => None,
         };
-        if let Some((wait_ms, by_pause)) = delay {
-            let timer = Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)));
-            self.delayed = Some(Delay { timer, by_pause });
-        }
-        if ran.hold.is_some() {
+        if self.delayed.is_some() || ran.hold == Some(Hold::Waiting) {
             self.handle.set_flag(flag::BLOCKED, true);
         }
         self.publish(shared);
@@ -390,7 +408,11 @@ impl Connection {
             return true;
         }
         // A reply goes ahead of messages about what was done for it.
-        self.hear_of_keys(shared, orders.answer, orders.look_again);
+        if let Some(answer) = orders.answer {
+            self.take_answer(shared, &answer);
+        } else if orders.look_again {
+            self.look_again(shared);
+        }
         for piece in shared.mail.pieces() {
             self.send_bytes(cx, piece, &shared.executor);
         }
@@ -441,19 +463,22 @@ impl Connection {
                 Poll::Pending => return Ok(()),
             }
         }
-        self.unsent = Unsent::default();
+        // What is left in the stream may be over the limit still.
+        let over_soft_limit_since_ms = self.unsent.over_soft_limit_since_ms.filter(|_| self.feed.is_some());
+        self.unsent = Unsent { over_soft_limit_since_ms, ..Unsent::default() };
         Ok(())
     }
 
     /// Whether the unsent replies exceed what the client's class may pile up.
     fn over_output_limit(&mut self, shared: &mut Shared) -> bool {
-        if self.unsent.len() == 0 {
+        let bytes = self.unsent.len() as u64 + self.feed.as_ref().map_or(0, Feed::waiting_bytes);
+        if bytes == 0 {
+            self.unsent.over_soft_limit_since_ms = None;
             return false;
         }
         let worker = &mut shared.executor.worker;
         worker.refresh();
         let limit = self.output_limit(worker);
-        let bytes = self.unsent.len() as u64;
         let now_ms = worker.now_ms;
         let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
         let since_ms = match (over_soft, self.unsent.over_soft_limit_since_ms) {
@@ -490,7 +515,9 @@ impl Connection {
     /// What the client may pile up unsent, by its class.
     fn output_limit(&self, worker: &Worker) -> OutputLimit {
         let limits = &worker.config().client_output_buffer_limit;
-        if self.session.monitor {
+        if self.feed.is_some() {
+            Feed::limit(limits.replica, worker.config())
+        } else if self.session.monitor {
             limits.replica
         } else if self.session.subscriptions().is_some() {
             limits.pubsub
@@ -524,10 +551,16 @@ impl Connection {
 
     fn is_delayed(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
         let Some(delay) = &mut self.delayed else { return false };
-        let over = delay.timer.as_mut().poll(cx).is_ready();
         let worker = &mut shared.executor.worker;
         worker.refresh();
-        if over || delay.by_pause && worker.engine.pause.now(worker.now_ms).is_none() {
+        let over = match delay {
+            Delay::Throttle(timer) => timer.as_mut().poll(cx).is_ready(),
+            Delay::Pause(timer) => {
+                timer.as_mut().poll(cx).is_ready() || worker.engine.pause.now(worker.now_ms).is_none()
+            }
+            Delay::Departure(generation) => !worker.engine.departures.is_generation(*generation),
+        };
+        if over {
             self.delayed = None;
             self.handle.set_flag(flag::BLOCKED, false);
             return false;
@@ -565,18 +598,33 @@ impl Connection {
 
     /// Whether the client still waits for what its last command asked for; writes the reply when it does not.
     fn is_waiting(&mut self, cx: &mut Context<'_>, shared: &mut Shared) -> bool {
+        if let Some(Waiting::Stream(_)) = self.session.waiting {
+            self.become_replica(cx, shared);
+            return false;
+        }
         let Some(waiting) = &self.session.waiting else { return false };
         shared.executor.worker.refresh();
         let worker = &shared.executor.worker;
         let mut text = Vec::new();
         let mut reply = Reply::new(&mut text, self.session.protocol);
+        let exhausted = self.handle.patience.exhausted();
         match *waiting {
-            Waiting::Replicas { until_ms } => {
-                if until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
+            _ if exhausted == Some(true) => {
+                tell_unblocked(worker, self.handle.last_command.load(Ordering::Relaxed), &mut reply);
+            }
+            Waiting::Departure { .. } => return true,
+            // Answered above.
+            Waiting::Stream(_) => return false,
+            Waiting::Replicas { wanted, offset, until_ms } => {
+                let replicas = &worker.engine.replicas;
+                replicas.wait(&self.handle);
+                let found = replicas.count_with(offset);
+                let over = exhausted.is_some() || found >= wanted;
+                if !over && until_ms.is_none_or(|until_ms| worker.now_ms < until_ms) {
                     wait_until(&mut self.wait_timer, cx, until_ms, worker.now_ms);
                     return true;
                 }
-                reply.integer(0);
+                reply.integer(found as i64);
             }
             Waiting::ProcessEnd(ref failure) => {
                 if !failure.load(Ordering::Acquire) {
@@ -589,10 +637,12 @@ impl Connection {
                 Some(true) => reply.ok(),
                 Some(false) => reply.error(&ReplyError::of("ERR")),
             },
-            Waiting::Durable { ticket, locally, replicas, until_ms } => {
+            Waiting::Durable { ticket, locally, replicas, offset, until_ms } => {
+                worker.engine.replicas.wait(&self.handle);
+                let found = worker.engine.replicas.count_durable(offset);
                 let durable = worker.effects().is_some_and(|sink| sink.is_durable(ticket));
-                let over = until_ms.is_some_and(|until_ms| until_ms <= worker.now_ms);
-                if !over && (locally && !durable || replicas > 0) {
+                let over = exhausted.is_some() || until_ms.is_some_and(|until_ms| until_ms <= worker.now_ms);
+                if !over && (locally && !durable || found < replicas) {
                     if let Some(sink) = worker.effects().filter(|_| locally && !durable) {
                         sink.wake_when_durable(ticket, cx.waker());
                     }
@@ -601,7 +651,7 @@ impl Connection {
                 }
                 reply.array(2);
                 reply.integer(i64::from(durable));
-                reply.integer(0);
+                reply.integer(found as i64);
             }
             Waiting::Keys(ref waiter) => {
                 let Some(end) = waiter.poll(worker.now_ms, &worker.engine.keyspace) else {
@@ -611,12 +661,7 @@ impl Connection {
                 match end {
                     _ if waiter.wait.silent => {}
                     WaitEnd::TimedOut => reply.null_array(),
-                    WaitEnd::Unblocked => {
-                        let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-                        worker.engine.count_error(error.code());
-                        worker.stats.commands[usize::from(waiter.wait.command)].failed_calls.add(1);
-                        reply.error(&error);
-                    }
+                    WaitEnd::Unblocked => tell_unblocked(worker, waiter.wait.command, &mut reply),
                 }
             }
         }
@@ -626,29 +671,35 @@ impl Connection {
         false
     }
 
-    /// Takes the answer to the command that waits for keys, or has those keys looked at again.
-    fn hear_of_keys(&mut self, shared: &mut Shared, answer: Option<Vec<u8>>, look_again: bool) {
-        let Some(Waiting::Keys(waiter)) = &self.session.waiting else { return };
-        if let Some(reply) = answer {
-            let silent = waiter.wait.silent;
-            let worker = &shared.executor.worker;
-            if worker.config().appendfsync == AppendFsync::Always
-                && let Some(sink) = worker.effects()
-            {
-                // What answered it was appended before.
-                self.held_for = Some(sink.ticket());
-            }
-            self.end_wait(if silent { &[] } else { &reply });
-        } else if look_again {
-            let db = waiter.wait.db;
-            let keys = waiter.wait.keys.iter().map(|key| WaitedKey { db, key: key[..].into() }).collect();
-            shared.executor.serve_waiters(keys);
+    /// Takes the answer to the command that the client waits in.
+    fn take_answer(&mut self, shared: &Shared, answer: &[u8]) {
+        let silent = match &self.session.waiting {
+            Some(Waiting::Keys(waiter)) => waiter.wait.silent,
+            Some(Waiting::Departure { silent }) => *silent,
+            _ => return,
+        };
+        let worker = &shared.executor.worker;
+        if worker.config().appendfsync == AppendFsync::Always
+            && let Some(sink) = worker.effects()
+        {
+            // What answered it was appended before.
+            self.held_for = Some(sink.ticket());
         }
+        self.end_wait(if silent { &[] } else { answer });
+    }
+
+    /// Has the keys looked at again that the client waits for.
+    fn look_again(&self, shared: &mut Shared) {
+        let Some(Waiting::Keys(waiter)) = &self.session.waiting else { return };
+        let db = waiter.wait.db;
+        let keys = waiter.wait.keys.iter().map(|key| WaitedKey { db, key: key[..].into() }).collect();
+        shared.executor.serve_waiters(keys);
     }
 
     /// The next request may run, once this reply is on its way.
     fn end_wait(&mut self, reply: &[u8]) {
         self.session.waiting = None;
+        self.handle.patience.end();
         self.wait_timer = None;
         self.handle.set_flag(flag::BLOCKED, false);
         self.unsent.push(reply);
@@ -717,12 +768,30 @@ impl Future for Conversation {
 impl Drop for Connection {
     fn drop(&mut self) {
         let engine = self.shared.borrow().executor.worker.engine.clone();
+        if let Some(feed) = self.feed.take() {
+            feed.end(&engine);
+        }
         if let Some(Waiting::Keys(waiter)) = &self.session.waiting {
             waiter.forget(&engine.keyspace);
         }
         self.session.unwatch(|id, work| work(&mut engine.keyspace.lock(id)));
         self.session.stop_listening(&engine);
     }
+}
+
+/// Answers a command that CLIENT UNBLOCK ended with an error.
+fn tell_unblocked(worker: &Worker, command: u16, reply: &mut Reply<'_>) {
+    let error = ReplyError::of("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    worker.engine.count_error(error.code());
+    worker.stats.commands[usize::from(command)].failed_calls.add(1);
+    reply.error(&error);
+}
+
+/// Has the task polled again once the worker has looked for what came on other connections. A plain wake would have it
+/// polled dozens of times before that.
+fn end_turn(cx: &mut Context<'_>) {
+    let ended = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(ended.is_pending());
 }
 
 /// Has the task polled again at this Unix time in milliseconds, if one is given.

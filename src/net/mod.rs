@@ -7,6 +7,7 @@
 //! A connection lives and dies on one worker; its task runs a command where its bytes arrived.
 
 pub mod connection;
+pub mod courier;
 pub mod listener;
 pub mod stream;
 pub mod worker;

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::connection::{Connection, Conversation};
+use super::courier::Post;
 use super::stream::Accepted;
 use crate::base::process;
 use crate::commands::{Executor, Lookup};
@@ -104,6 +105,7 @@ pub fn start(
             let _ = ready.send(Ok(()));
             // The first worker to come says it for all.
             let _ = engine.running.meanwhile.set(Box::new(serve_beside_script));
+            let _ = engine.courier.set(Box::new(Post::default()));
             let desk = Rc::new(Desk {
                 beside: RefCell::new(Executor::beside_script(Worker::new(engine.clone(), index), lookup)),
                 engine,
@@ -141,6 +143,13 @@ async fn serve(desk: Rc<Desk>) {
     while let Some(arrival) = std::future::poll_fn(|cx| desk.arrivals.borrow_mut().poll_recv(cx)).await {
         desk.seat(arrival);
     }
+}
+
+/// Runs `work` with the executor of the calling worker's thread, beside its commands.
+pub fn with_executor<R>(work: impl FnOnce(&mut Executor) -> R) -> Option<R> {
+    let desk = DESK.with_borrow(Clone::clone)?;
+    let mut shared = desk.shared.borrow_mut();
+    Some(work(&mut shared.executor))
 }
 
 /// Serves the other connections of this thread, whose worker a late script keeps.

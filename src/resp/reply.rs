@@ -4,7 +4,7 @@
 //! after. Where RESP2 lacks a type, the method writes what Redis writes for RESP2 clients.
 
 use super::error::ReplyError;
-use crate::base::number::Decimal;
+use crate::base::number::{Decimal, INTEGER_DOUBLES_MAX, double_text};
 
 /// Which protocol a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -26,8 +26,6 @@ impl Protocol {
 /// Numbers below this have their header lines ready.
 const SHORT_HEADERS: usize = 1024;
 const SHORT_HEADER_BYTES: usize = 8;
-/// Below this, doubles that are integers are written as such.
-const INTEGER_DOUBLES_END: f64 = 1e17;
 
 /// `?N\r\n` for each short number, the length of the line in the last byte.
 static SHORT_HEADERS_TEXT: [[u8; SHORT_HEADER_BYTES]; SHORT_HEADERS] = short_headers();
@@ -231,16 +229,16 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A floating point number with 17 significant digits at the most, as Redis prints doubles.
+    /// A floating point number with as few digits as tell it from others.
     pub fn double(&mut self, value: f64) {
-        if value.trunc() == value && value.abs() < INTEGER_DOUBLES_END && (value != 0.0 || value.is_sign_positive()) {
+        if value.trunc() == value && value.abs() <= INTEGER_DOUBLES_MAX && (value != 0.0 || value.is_sign_positive()) {
             match self.protocol {
                 Protocol::Resp2 => self.bulk_integer(value as i64),
                 Protocol::Resp3 => self.header(b',', value as i64),
             }
             return;
         }
-        self.double_text(&crate::base::number::double_text(value));
+        self.double_text(&double_text(value));
     }
 
     /// A floating point number that is written out already.
@@ -318,7 +316,7 @@ mod tests {
         assert_eq!(both(&|reply| reply.boolean(true)), (":1\r\n".into(), "#t\r\n".into()));
         assert_eq!(both(&|reply| reply.double(-7.0)), ("$2\r\n-7\r\n".into(), ",-7\r\n".into()));
         assert_eq!(both(&|reply| reply.double(-0.0)), ("$2\r\n-0\r\n".into(), ",-0\r\n".into()));
-        assert_eq!(both(&|reply| reply.double(1e17)), ("$5\r\n1e+17\r\n".into(), ",1e+17\r\n".into()));
+        assert_eq!(both(&|reply| reply.double(1e19)), ("$5\r\n1e+19\r\n".into(), ",1e+19\r\n".into()));
         assert_eq!(both(&|reply| reply.double(0.5)), ("$3\r\n0.5\r\n".into(), ",0.5\r\n".into()));
         assert_eq!(both(&|reply| reply.verbatim("txt", "hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
         assert_eq!(written(Protocol::Resp2, |reply| reply.integer(-12)), ":-12\r\n");

@@ -1,38 +1,21 @@
-//! The table `redis` of scripts: commands, and what else the server offers them.
-//!
-//! `redis.call` is the hot path: arguments go as bytes straight to the command, and its reply's bytes become the value.
+//! The table `redis` of scripts, but for `call` and `pcall`: what the server offers them beside commands.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
-use mlua::{Function, Lua, MultiValue, Table, Value};
-use smallvec::SmallVec;
+use mlua::{Function, Lua, Table, Value};
 
-use super::arguments::{Args, Failure, Values, as_bytes, error_table, native, nothing, number_text, one};
-use super::convert;
-use super::lend::Lent;
+use super::arguments::{Args, Failure, Values, as_bytes, error_table, native, nothing, one};
+use super::c_interface::Shared;
 use crate::base::sha1;
 use crate::base::version::REDIS_VERSION;
-use crate::engine::script::{Called, Stop};
 use crate::resp::Protocol;
 
 /// Levels of redis.log, and their names.
 const LEVELS: [&str; 4] = ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"];
 /// Which followers of the data set are told of a script's writes.
 const REPLICATION: [(&str, i64); 5] =
-    [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", 3)];
-
-/// What a state's natives share.
-#[derive(Default)]
-pub struct Shared {
-    pub host: Lent,
-    /// Why the run under way is to end.
-    pub stop: Cell<Option<Stop>>,
-}
-
-/// What the sandbox does with the first result of a call.
-const RAISE: f64 = 1.0;
-const STOP: f64 = 2.0;
+    [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", REPLICA_FLAG), ("REPL_REPLICA", REPLICA_FLAG), ("REPL_ALL", 3)];
+const REPLICA_FLAG: i64 = 2;
 
 fn outside(function: &str) -> Failure {
     Failure::Reply(format!("ERR {function} can only be called inside a script invocation"))
@@ -51,102 +34,6 @@ pub fn constants(lua: &Lua) -> mlua::Result<Table> {
     let number = REDIS_VERSION.split('.').fold(0, |number, part| number << 8 | part.parse::<u32>().unwrap_or(0));
     table.set("REDIS_VERSION_NUM", f64::from(number))?;
     Ok(table)
-}
-
-/// An argument of a command: a text, or a number at full precision.
-fn command_bytes(value: &Value, out: &mut SmallVec<[u8; 256]>) -> bool {
-    match value {
-        Value::String(text) => out.extend_from_slice(&text.as_bytes()),
-        Value::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Number(number) => out.extend_from_slice(number_text(*number, 17).as_bytes()),
-        _ => return false,
-    }
-    true
-}
-
-/// The arguments of a command, end to end, and where each ends.
-struct Call {
-    bytes: SmallVec<[u8; 256]>,
-    ends: SmallVec<[usize; 8]>,
-}
-
-impl Call {
-    fn read<'v>(values: impl ExactSizeIterator<Item = &'v Value>) -> Result<Call, &'static str> {
-        if values.len() == 0 {
-            return Err("ERR Please specify at least one argument for this redis lib call");
-        }
-        let mut call = Call { bytes: SmallVec::new(), ends: SmallVec::new() };
-        for value in values {
-            call.push(value)?;
-        }
-        Ok(call)
-    }
-
-    #[inline]
-    fn push(&mut self, value: &Value) -> Result<(), &'static str> {
-        if !command_bytes(value, &mut self.bytes) {
-            return Err("ERR Lua redis lib command arguments must be strings or integers");
-        }
-        self.ends.push(self.bytes.len());
-        Ok(())
-    }
-
-    fn arguments(&self) -> SmallVec<[&[u8]; 8]> {
-        let mut start = 0;
-        let next = |end: &usize| {
-            let argument = &self.bytes[start..*end];
-            start = *end;
-            argument
-        };
-        self.ends.iter().map(next).collect()
-    }
-}
-
-/// The native under `redis.call` and `redis.pcall`: the reply or error, and what to do with it.
-pub fn call(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
-    let shared = shared.clone();
-    lua.create_function(move |lua, values: MultiValue| run_command(lua, &shared, Call::read(values.iter())))
-}
-
-/// The same for more arguments than Lua's stack has room for in a native: they come in a table.
-pub fn call_with_table(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
-    let shared = shared.clone();
-    lua.create_function(move |lua, table: Table| {
-        let mut call = Call { bytes: SmallVec::new(), ends: SmallVec::new() };
-        let mut read = Ok(());
-        for index in 1..=table.raw_len() {
-            read = read.and_then(|()| call.push(&table.raw_get(index).unwrap_or(Value::Nil)));
-        }
-        run_command(lua, &shared, read.map(|()| call))
-    })
-}
-
-fn run_command(lua: &Lua, shared: &Shared, call: Result<Call, &'static str>) -> mlua::Result<(Value, Value)> {
-    let failed =
-        |text: &[u8], counted: bool| Ok((Value::Table(error_table(lua, text, counted)?), Value::Number(RAISE)));
-    let call = match call {
-        Ok(call) => call,
-        Err(text) => return failed(text.as_bytes(), false),
-    };
-    let mut converted = None;
-    let called = shared.host.with(|host| {
-        if let Some(stop) = shared.stop.get() {
-            return Called::Stopped(stop);
-        }
-        host.call(&call.arguments(), &mut |reply| converted = Some(convert::to_lua(lua, reply)))
-    });
-    match called {
-        None => failed(b"ERR redis.call/pcall can only be called inside a script invocation", false),
-        Some(Called::Refused(text)) => failed(text.as_bytes(), true),
-        Some(Called::Stopped(stop)) => {
-            shared.stop.set(Some(stop));
-            Ok((Value::Nil, Value::Number(STOP)))
-        }
-        Some(Called::Replied) => {
-            let (value, is_error) = converted.unwrap_or(Ok((Value::Nil, false)))?;
-            Ok((value, if is_error { Value::Number(RAISE) } else { Value::Nil }))
-        }
-    }
 }
 
 /// The natives of `redis` that raise their failures.
@@ -225,7 +112,7 @@ fn set_protocol(shared: &Shared, args: &Args<'_>) -> Values {
     nothing()
 }
 
-/// Checked and without effect: a write is told to everybody who follows the data set, or the log would not be the data.
+/// Says whether replicas are told of writes. The log is, whatever is said, or it would not be the data.
 fn set_replication(shared: &Shared, args: &Args<'_>) -> Values {
     shared.host.with(|_| ()).ok_or_else(|| outside("redis.set_repl"))?;
     let [value] = args.0 else {
@@ -237,12 +124,19 @@ fn set_replication(shared: &Shared, args: &Args<'_>) -> Values {
             "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.".into(),
         ));
     }
+    shared.host.with(|host| host.set_replicated(flags & REPLICA_FLAG != 0));
     nothing()
 }
 
 fn may_call(shared: &Shared, args: &Args<'_>) -> Result<bool, Failure> {
-    let call = Call::read(args.0.iter()).map_err(|text| Failure::Reply(text.into()))?;
-    let allowed = shared.host.with(|host| host.may_call(&call.arguments()));
+    if args.0.is_empty() {
+        return Err(Failure::Reply("ERR Please specify at least one argument for this redis lib call".into()));
+    }
+    let words: Option<Vec<Vec<u8>>> = args.0.iter().map(as_bytes).collect();
+    let words =
+        words.ok_or(Failure::Reply("ERR Lua redis lib command arguments must be strings or integers".into()))?;
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let allowed = shared.host.with(|host| host.may_call(&words));
     let known = allowed.ok_or_else(|| outside("redis.acl_check_cmd"))?;
     known.ok_or_else(|| Failure::Reply("ERR Invalid command passed to redis.acl_check_cmd()".into()))
 }

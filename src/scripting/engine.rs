@@ -5,18 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mlua::{Lua, Table, Value};
+use mlua::Value;
 use parking_lot::Mutex;
 
 use super::arguments::plain_number;
+use super::c_interface::Entry;
 use super::convert;
 use super::state::{State, plain};
 use crate::engine::script::library::LibraryCode;
 use crate::engine::script::seam::Registered;
 use crate::engine::script::{Ended, Runnable, Script, ScriptEngine, ScriptHost};
 
-/// After so many runs the garbage is collected and the state measured, beside what Lua does by itself: its own measure
-/// is twice what is in use.
+/// After so many runs the garbage is collected and the state measured, beside what Lua does by itself.
 const RUNS_PER_COLLECTION: u32 = 2000;
 
 thread_local! {
@@ -122,13 +122,11 @@ impl ScriptEngine for LuaEngine {
 }
 
 fn call(state: &State, runnable: &Runnable, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<(bool, Value)> {
-    let (keys, args) = (array(&state.lua, keys)?, array(&state.lua, args)?);
-    match runnable {
-        Runnable::Script(script) => state.run_script.call((script.id as f64, keys, args)),
-        Runnable::Function(function) => {
-            state.run_function.call((function.library.id as f64, &*function.name, keys, args))
-        }
-    }
+    let entry = match runnable {
+        Runnable::Script(script) => Entry::Script(script.id),
+        Runnable::Function(function) => Entry::Function(function.library.id, &function.name),
+    };
+    state.entries.run(&state.lua, entry, keys, args)
 }
 
 /// What errors call it.
@@ -137,14 +135,6 @@ fn name_of(runnable: &Runnable) -> &str {
         Runnable::Script(script) => &script.sha,
         Runnable::Function(function) => &function.name,
     }
-}
-
-fn array(lua: &Lua, values: &[&[u8]]) -> mlua::Result<Table> {
-    let table = lua.create_table_with_capacity(values.len(), 0)?;
-    for value in values {
-        table.raw_push(lua.create_string(value)?)?;
-    }
-    Ok(table)
 }
 
 /// The reply to what a script raised.

@@ -4,8 +4,9 @@
 //! engine      runs what the handlers ask for, in the calling thread's state
 //! state       a Lua state: sandbox, compiled scripts, loaded libraries
 //! sandbox.lua what scripts find around them
-//! calls       redis.call and the rest of the API; lend: the host, while a script runs
-//! convert     replies to Lua values, and back
+//! c_interface into a script, and out of it by redis.call; lend: the host, while a script runs
+//! calls       the rest of the table redis
+//! convert     what a script returns, as a reply
 //! json, msgpack, structs, bits, random    the libraries that scripts expect
 //! arguments   reading what a script hands to a native
 //! ```
@@ -14,6 +15,7 @@
 
 mod arguments;
 mod bits;
+mod c_interface;
 mod calls;
 mod convert;
 mod engine;

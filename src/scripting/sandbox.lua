@@ -249,33 +249,7 @@ for name, value in pairs(constants.redis) do
     api[name] = value
 end
 
--- The second result says what to do with the first: nil to return it, 1 for a command's error, 2 to stop.
-local call_native, call_with_table = natives.call, natives.call_with_table
--- Arguments that a native's stack surely takes.
-local ARGUMENTS_MAX = 4000
-
-local function run(...)
-    if select("#", ...) > ARGUMENTS_MAX then
-        return call_with_table({ ... })
-    end
-    return call_native(...)
-end
-
-function api.call(...)
-    local reply, failure = run(...)
-    if failure then
-        error(reply, 0)
-    end
-    return reply
-end
-
-function api.pcall(...)
-    local reply, failure = run(...)
-    if failure == 2 then
-        error(reply, 0)
-    end
-    return reply
-end
+api.call, api.pcall = natives.call, natives.pcall
 
 local function returning_failure(native)
     return function(...)
@@ -371,19 +345,6 @@ end
 -- Compiled scripts, and the functions of loaded libraries by name; both by the ids that the server gave them.
 local scripts, libraries = {}, {}
 
-local function run_script(id, keys, arguments)
-    eval_globals.KEYS = keys
-    eval_globals.ARGV = arguments
-    return xpcall(scripts[id], explain)
-end
-
-local function run_function(id, name, keys, arguments)
-    local callback = libraries[id][name]
-    return xpcall(function()
-        return callback(keys, arguments)
-    end, explain)
-end
-
 local function keep_script(id, script)
     scripts[id] = script
 end
@@ -405,4 +366,4 @@ local function load_library(code)
     return ok, failure
 end
 
-return eval_proxy, run_script, run_function, keep_script, keep_function, forget, load_library
+return eval_proxy, { scripts, libraries, eval_globals, explain }, keep_script, keep_function, forget, load_library

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
+use mlua::state::{GcIncParams, GcMode};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 
-use super::calls::{self, Shared};
+use super::c_interface::{self, Entries, Shared};
+use super::calls;
 use super::library::{Loading, Loadings, register_function};
 use super::{bits, json, msgpack, random, structs};
 use crate::base::clock::{self, Ticks};
@@ -21,6 +23,9 @@ const SCRIPT_NAME: &str = "@user_script";
 const FUNCTION_NAME: &str = "@user_function";
 /// What compiled code begins with.
 const COMPILED_CODE: u8 = 0x1b;
+/// How large a state grows before its garbage is collected, as a share of what is in use. That is little, so it costs
+/// less memory than time.
+const COLLECTION_PAUSE_PERCENT: i32 = 1000;
 /// Instructions between two looks at the time.
 const HOOK_PERIOD: u32 = 10_000;
 /// So many scripts and libraries are kept without a look at whether the server still has them.
@@ -50,8 +55,7 @@ pub struct State {
     /// Until when the library under way may load.
     load_until: Rc<Cell<Option<(Ticks, u64)>>>,
     scripts: Table,
-    pub run_script: Function,
-    pub run_function: Function,
+    pub entries: Entries,
     keep_script: Function,
     keep_function: Function,
     forget: Function,
@@ -69,7 +73,9 @@ impl State {
     pub fn new(deprecated: bool) -> mlua::Result<State> {
         let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
-        let (shared, loading, load_until) = (Rc::new(Shared::default()), Loadings::default(), Rc::default());
+        let pause = GcIncParams::default().pause(COLLECTION_PAUSE_PERCENT);
+        lua.gc_set_mode(GcMode::Incremental(pause));
+        let (shared, loading, load_until) = (c_interface::shared(), Loadings::default(), Rc::default());
         install_hook(&lua, &shared, &load_until)?;
         let natives = natives(&lua, &shared, &loading)?;
         let loadstring = lua.globals().get("loadstring")?;
@@ -77,16 +83,16 @@ impl State {
         constants.set("null", Value::NULL)?;
         constants.set("redis", calls::constants(&lua)?)?;
         let sandbox = lua.load(SANDBOX).set_name("=sandbox");
-        let (scripts, run_script, run_function, keep_script, keep_function, forget, load_library) =
-            sandbox.call((natives, constants, deprecated))?;
+        let (scripts, entries, keep_script, keep_function, forget, load_library) =
+            sandbox.call::<(_, Table, _, _, _, _)>((natives, constants, deprecated))?;
+        let entries = Entries::new(&lua, &entries)?;
         Ok(State {
             lua,
             shared,
             loading,
             load_until,
             scripts,
-            run_script,
-            run_function,
+            entries,
             keep_script,
             keep_function,
             forget,
@@ -241,14 +247,15 @@ fn natives(lua: &Lua, shared: &Rc<Shared>, loading: &Loadings) -> mlua::Result<T
     table.set("random", random)?;
     table.set("randomseed", seed)?;
     table.set("redis", calls::natives(lua, shared)?)?;
-    table.set("call", calls::call(lua, shared)?)?;
-    table.set("call_with_table", calls::call_with_table(lua, shared)?)?;
+    let (call, protected_call) = c_interface::calls(lua)?;
+    table.set("call", call)?;
+    table.set("pcall", protected_call)?;
     let (error, status) = calls::replies(lua)?;
     table.set("error_reply", error)?;
     table.set("status_reply", status)?;
     table.set("register_function", register_function(lua, loading)?)?;
     let own = shared.clone();
-    table.set("stopped", lua.create_function(move |_, ()| Ok(own.stop.get().is_some()))?)?;
+    table.set("stopped", lua.create_function(move |_, ()| Ok(own.is_stopped()))?)?;
     table.set("where", lua.create_function(|lua, ()| place(lua))?)?;
     Ok(table)
 }

@@ -104,6 +104,50 @@ fn errors_say_where() {
 }
 
 #[test]
+fn a_failed_call_that_is_returned_has_its_line() {
+    let mut server = server();
+    let got = eval(&mut server, "\nreturn redis.call('nosuch')", &[], &[]);
+    assert!(got.ends_with(", on @user_script:2.\r\n"), "{got}");
+}
+
+#[test]
+fn arguments_and_replies_of_every_kind_cross_over() {
+    let mut server = server();
+    for (script, value) in [
+        // Texts stay as they are, numbers come at full precision.
+        ("redis.call('set', KEYS[1], '\\0a\\r\\n'); return #redis.call('get', KEYS[1])", ":4"),
+        ("redis.call('set', KEYS[1], 0.1); return redis.call('get', KEYS[1])", "0.10000000000000001"),
+        ("redis.call('set', KEYS[1], 2^53); return redis.call('get', KEYS[1])", "9007199254740992"),
+        ("redis.call('rpush', KEYS[2], 1, 'b', -3, 1e100); return redis.call('lrange', KEYS[2], 0, -1)[4]", "1e+100"),
+        // Replies in replies.
+        (
+            "redis.call('zadd', KEYS[1], 1, 'a', 2, 'b'); return redis.call('zrange', KEYS[1], 0, -1, 'withscores')[3]",
+            "b",
+        ),
+        (
+            "redis.setresp(3); redis.call('zadd', KEYS[1], 1.5, 'a'); return tostring(redis.call('zscore', KEYS[1], 'a').double)",
+            "1.5",
+        ),
+        ("redis.setresp(3); redis.call('hset', KEYS[1], 'f', 'v'); return redis.call('hgetall', KEYS[1]).map.f", "v"),
+        (
+            "redis.setresp(3); redis.call('sadd', KEYS[1], 'm'); return tostring(redis.call('smembers', KEYS[1]).set.m)",
+            "true",
+        ),
+        ("redis.setresp(3); return tostring(redis.call('get', KEYS[1]))", "nil"),
+        ("return tostring(redis.call('lpop', KEYS[1], 2))", "false"),
+        // More arguments than a C function is sure to have room for.
+        ("local t = {}; for i = 1, 5000 do t[i] = i end; return redis.call('rpush', KEYS[1], unpack(t))", ":5000"),
+        ("return coroutine.wrap(function() return redis.call('exists', KEYS[1]) end)()", ":0"),
+        // Garbage is collected on the way.
+        ("for i = 1, 20000 do redis.call('echo', 'x' .. i) end; return redis.call('echo', 'end')", "end"),
+    ] {
+        let got = eval(&mut server, script, &["{k}a", "{k}b"], &[]);
+        assert_eq!(got.trim_end().lines().last(), Some(value), "{script}: {got}");
+        eval(&mut server, "return redis.call('flushall')", &[], &[]);
+    }
+}
+
+#[test]
 fn libraries() {
     let mut server = server();
     for (script, value) in [

@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::arguments::{self, Request};
 use super::daemon::{self, PidFile};
 use super::oom_score::OomScore;
+use super::title::Title;
 use super::{cron, logging};
 use crate::base::hash::KeyHasher;
 use crate::base::version::CAIRN_VERSION;
@@ -72,6 +73,7 @@ fn renamed_lookup(config: &Config) -> Result<Lookup, String> {
     Lookup::renamed(&renames).map_err(|error| format!("rename-command: {error:?}"))
 }
 
+#[allow(unsafe_code)]
 fn serve(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     let config = &loaded.config;
     std::env::set_current_dir(&config.dir)
@@ -86,14 +88,16 @@ fn serve(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
     for (row, reason) in without_effect(config) {
         tracing::debug!("Directive '{}' has no effect: {reason}", row.name);
     }
+    // SAFETY: threads begin below.
+    let title = unsafe { Title::claim(config, loaded.file.as_deref()) };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("Can't start the runtime: {error}"))?;
-    runtime.block_on(run(loaded, lookup))
+    runtime.block_on(run(loaded, lookup, title))
 }
 
-async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
+async fn run(loaded: Loaded, lookup: Lookup, title: Title) -> Result<i32, String> {
     // Before anybody can know that the server is there.
     let mut signals = Signals::watch()?;
     let config = loaded.config.clone();
@@ -141,7 +145,7 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
         }
     };
     let loaded = if Service::finds_data(&directory, &config) { None } else { Some(load()?) };
-    install_config_hook(&engine, listening.clone(), acceptor.clone());
+    install_config_hook(&engine, listening.clone(), acceptor.clone(), title);
     let pid_file = PidFile::write(&config);
     if config.always_show_logo {
         show_banner(&config);
@@ -214,7 +218,10 @@ async fn run(loaded: Loaded, lookup: Lookup) -> Result<i32, String> {
 }
 
 /// What CONFIG SET changes outside the configuration itself. Whatever may fail comes first.
-fn install_config_hook(engine: &Engine, listening: Arc<TcpListening>, acceptor: Arc<Acceptor>) {
+fn install_config_hook(engine: &Engine, listening: Arc<TcpListening>, acceptor: Arc<Acceptor>, title: Title) {
+    if let Err(error) = title.follow(&engine.config.load()) {
+        tracing::warn!("The process title cannot be set: {error}");
+    }
     let oom_score = OomScore::default();
     if let Err(reason) = oom_score.follow(&Config::default(), &engine.config.load()) {
         tracing::warn!("Unable to set the out-of-memory score: {reason}");
@@ -255,8 +262,15 @@ fn install_config_hook(engine: &Engine, listening: Arc<TcpListening>, acceptor: 
         if old.appendonly != new.appendonly {
             acceptor.engine.persistence.ask_log(new.appendonly);
         }
+        title.follow(new).map_err(|error| {
+            tracing::warn!("{error}");
+            because("proc-title-template", "failed to set process title")
+        })?;
         if old.loglevel != new.loglevel {
             logging::set_level(new.loglevel);
+        }
+        if old.log_format != new.log_format {
+            logging::set_format(new.log_format);
         }
         Ok(())
     };

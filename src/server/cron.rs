@@ -1,14 +1,17 @@
-//! Background work, `hz` times a second: the expiry cycle, idle clients, the look at memory.
+//! Background work, `hz` times a second: the expiry cycle, idle clients, silent replicas, the look at memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::{clock, memory, process};
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::clients::flag;
 use crate::engine::eviction::{self, Evictor};
 use crate::engine::expiry::ExpiryCycle;
+use crate::engine::replicas::Phase;
+use crate::replication::primary::{self, Moment};
 use crate::store::reclaim::RECLAIMER;
 
 /// Share of a period that the expiry cycle may take at `active-expire-effort` 1, in percent; more effort adds 2 each.
@@ -37,25 +40,62 @@ pub fn run(engine: Arc<Engine>) {
             cycle.run(&engine, period_ms * 10 * percent);
         }
         eviction::run_in_background(&engine, &mut evictor);
+        attend_to_replicas(&engine, &config);
         engine.sample();
         let now_ms = clock::unix_ms();
         if now_ms >= clients_checked_ms + CLIENT_CHECK_MS {
             clients_checked_ms = now_ms;
+            engine.courier.get().inspect(|courier| courier.close_idle());
             check_clients(&engine, now_ms, u64::from(config.timeout) * 1000);
         }
     }
 }
 
-/// Closes idle clients, and wakes those with unsent output: only their own task can judge their output limits, and a
+/// Closes idle clients, and wakes those with unsent output, or with a stream that may be: only their own task can judge their output limits, and a
 /// client that reads nothing gives it no occasion.
 fn check_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
     for client in engine.clients.all() {
         let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
-        if timeout_ms > 0 && idle_ms > timeout_ms && !client.has_flag(flag::MONITOR | flag::BLOCKED) {
+        if timeout_ms > 0 && idle_ms > timeout_ms && !client.has_flag(flag::MONITOR | flag::BLOCKED | flag::REPLICA) {
             tracing::debug!("Closing idle client id={}", client.id);
             client.kill();
-        } else if client.output_bytes.load(Ordering::Relaxed) > 0 {
+        } else if client.output_bytes.load(Ordering::Relaxed) > 0 || client.has_flag(flag::REPLICA) {
             client.wake();
+        }
+    }
+}
+
+/// Does what time asks of a primary.
+fn attend_to_replicas(engine: &Engine, config: &Config) {
+    let (replicas, stream, now_ms) = (&engine.replicas, &engine.stream, clock::unix_ms());
+    if !stream.is_on() {
+        return;
+    }
+    stream.set_backlog(config.repl_backlog_size);
+    let moment = Moment {
+        now_ms,
+        pinged_ms: replicas.pinged_ms.load(Ordering::Relaxed),
+        replicas: replicas.count(),
+        left_ms: replicas.left_ms(),
+        is_on: true,
+    };
+    let due = primary::due(moment, config);
+    if due.ping && engine.pause.now(now_ms).is_none() {
+        stream.append_aside(&[b"PING"]);
+        replicas.pinged_ms.store(now_ms, Ordering::Relaxed);
+    }
+    if due.end_stream {
+        tracing::info!(
+            "Replication backlog freed after {} seconds without connected replicas.",
+            config.repl_backlog_ttl
+        );
+        engine.end_stream();
+    }
+    for replica in replicas.all() {
+        let may_be_lost = replica.acknowledges() && replica.phase() == Phase::Online;
+        if may_be_lost && primary::is_lost(replica.silent_ms(now_ms), config) {
+            tracing::warn!("Disconnecting timedout replica {}", replica.client.peer.address());
+            replica.client.kill();
         }
     }
 }

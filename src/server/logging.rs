@@ -9,21 +9,25 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::base::clock;
 use crate::config::Config;
 use crate::config::choices::{Choice, LogFormat, LogLevel};
 
+/// Whether lines are JSON.
+static JSON: AtomicBool = AtomicBool::new(false);
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -38,19 +42,23 @@ fn filter(level: LogLevel) -> LevelFilter {
 
 /// Starts logging as the configuration says. Called once, before threads start.
 pub fn start(config: &Config) -> io::Result<()> {
-    let target = Target::open(config)?;
+    let target = SharedTarget(Arc::new(Target::open(config)?));
     let (level, handle) = reload::Layer::new(filter(config.loglevel));
-    let layer = tracing_subscriber::fmt::layer();
+    set_format(config.log_format);
+    let line = tracing_subscriber::fmt::layer().event_format(RedisLine).with_writer(target.clone());
+    let json = tracing_subscriber::fmt::layer().json().with_writer(target);
     let registry = Registry::default().with(level);
-    match config.log_format {
-        LogFormat::Redis => registry.with(layer.event_format(RedisLine).with_writer(target)).init(),
-        LogFormat::Json => registry.with(layer.json().with_writer(target)).init(),
-    }
+    registry.with(line.with_filter(when_json(false))).with(json.with_filter(when_json(true))).init();
     // A panic ends one connection or one thread; where it was belongs in the log with everything else.
     std::panic::set_hook(Box::new(|panic| tracing::error!("Panic: {panic}")));
     // Set once: `init` above would have failed on a second call.
     let _ = LEVEL.set(handle);
     Ok(())
+}
+
+/// Lets lines through while they are to be JSON, or while they are not.
+fn when_json<S: Subscriber>(wanted: bool) -> impl Filter<S> {
+    dynamic_filter_fn(move |_, _: &Context<'_, S>| JSON.load(Ordering::Relaxed) == wanted)
 }
 
 /// Changes the level of a running server.
@@ -59,6 +67,11 @@ pub fn set_level(level: LogLevel) {
         // The subscriber lives as long as the process.
         let _ = handle.modify(|current| *current = filter(level));
     }
+}
+
+/// Changes the format of the lines to come.
+pub fn set_format(format: LogFormat) {
+    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
 }
 
 struct RedisLine;
@@ -99,11 +112,15 @@ impl Target {
     }
 }
 
-impl<'a> MakeWriter<'a> for Target {
+/// The same, for the layers of both formats.
+#[derive(Clone)]
+struct SharedTarget(Arc<Target>);
+
+impl<'a> MakeWriter<'a> for SharedTarget {
     type Writer = LineWriter<'a>;
 
     fn make_writer(&'a self) -> LineWriter<'a> {
-        LineWriter(self)
+        LineWriter(&self.0)
     }
 }
 

@@ -6,3 +6,4 @@ pub mod cron;
 pub mod daemon;
 pub mod logging;
 mod oom_score;
+mod title;

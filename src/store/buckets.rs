@@ -155,6 +155,16 @@ impl Buckets {
         }
     }
 
+    /// The first entry of a key's home bucket that may be the key's.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<EntryRef<'_>> {
+        if self.count() == 0 {
+            return None;
+        }
+        let bucket = &self.slice()[self.home(position(hash))];
+        bucket.0.iter().find(|word| **word >> 48 == hash & 0xffff && is_live(**word)).map(borrow)
+    }
+
     /// The word index of `key`.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {

@@ -65,6 +65,12 @@ pub trait Large: Any + Send {
     fn memory_bytes(&self) -> usize;
 
     fn copied(&self) -> Box<dyn Large>;
+
+    /// Goes a step towards what a command with these arguments after its key touches: reads what earlier steps, counted
+    /// from 0, brought to the cache, and brings the next. Tells whether there is a further step.
+    fn approach(&self, _items: &[&[u8]], _step: u32) -> bool {
+        false
+    }
 }
 
 /// A collection without a key.

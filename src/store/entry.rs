@@ -25,6 +25,7 @@ use std::ptr::{self, NonNull};
 
 pub use crate::base::memory::size_class;
 
+use super::buckets::prefetch;
 use super::collection::{Form, Large, ValueType};
 use super::set::SetRef;
 
@@ -188,7 +189,7 @@ impl<'a> EntryRef<'a> {
     }
 
     #[inline]
-    fn is_large(self) -> bool {
+    pub fn is_large(self) -> bool {
         !self.is_string() && self.meta() >> FORM_SHIFT == Form::Large as u8
     }
 
@@ -197,6 +198,14 @@ impl<'a> EntryRef<'a> {
         debug_assert!(self.is_large());
         // SAFETY: the value of a large collection is the pointer that `large` wrote there.
         unsafe { ptr::read_unaligned(self.address.as_ptr().add(self.value_at()).cast()) }
+    }
+
+    /// Brings a large collection's object towards the cache.
+    #[inline]
+    pub fn prefetch_large(self) {
+        let address = self.large_pointer().cast::<u8>().cast_const();
+        prefetch(address);
+        prefetch(address.wrapping_add(64));
     }
 
     /// A large collection, whatever its type.
@@ -334,6 +343,13 @@ impl Entry {
     ) -> Entry {
         debug_assert!(value_type != ValueType::String && form != Form::Large);
         Entry::build(key, collection_kind(value_type, form), bytes, expiry_ms, access)
+    }
+
+    /// Brings the entry towards the cache.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(self.0.as_ptr());
+        prefetch(self.0.as_ptr().wrapping_add(64));
     }
 
     /// A large collection.

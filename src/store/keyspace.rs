@@ -135,10 +135,10 @@ impl Keyspace {
         self.slot(id).lock()
     }
 
-    /// The same, unless `give_up` is raised while somebody else holds the slot.
+    /// The same, unless `is_patient` says no while somebody else holds the slot.
     #[inline]
-    pub fn lock_alone_unless(&self, id: SlotId, give_up: &AtomicBool) -> Option<SlotGuard<'_>> {
-        let mut guard = self.slot(id).lock_unless(give_up)?;
+    pub fn lock_alone_while(&self, id: SlotId, is_patient: impl FnMut() -> bool) -> Option<SlotGuard<'_>> {
+        let mut guard = self.slot(id).lock_while(is_patient)?;
         if self.is_observed() {
             self.show(id, &mut guard);
         }

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 const FREE: u8 = 0;
 const HELD: u8 = 1;
@@ -29,10 +29,10 @@ impl SpinLock {
         }
     }
 
-    /// Takes the lock, unless `give_up` is raised while somebody else holds it.
+    /// Takes the lock, unless `is_patient` says no while somebody else holds it.
     #[inline]
-    pub fn lock_unless(&self, give_up: &AtomicBool) -> bool {
-        self.try_lock() || self.wait_unless(give_up)
+    pub fn lock_while(&self, is_patient: impl FnMut() -> bool) -> bool {
+        self.try_lock() || self.wait_while(is_patient)
     }
 
     /// Releases the lock; only its holder may call this.
@@ -42,18 +42,18 @@ impl SpinLock {
     }
 
     fn wait(&self) {
-        self.wait_unless(&AtomicBool::new(false));
+        self.wait_while(|| true);
     }
 
     #[cold]
-    fn wait_unless(&self, give_up: &AtomicBool) -> bool {
+    fn wait_while(&self, mut is_patient: impl FnMut() -> bool) -> bool {
         let mut spins = 0;
         loop {
             while self.0.load(Ordering::Relaxed) == HELD {
                 if spins < SPINS_MAX {
                     spins += 1;
                     std::hint::spin_loop();
-                } else if give_up.load(Ordering::Relaxed) {
+                } else if !is_patient() {
                     return false;
                 } else {
                     std::thread::yield_now();

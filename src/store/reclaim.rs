@@ -6,11 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use super::entry::Entry;
+use super::slot::Db;
+use super::table::CURSOR_END;
+use crate::base::hash::KeyHasher;
 
 /// Entries with at least this many bytes are freed in the background.
 const LARGE_ENTRY_BYTES: usize = 64 << 10;
 /// Collections of more items than this are freed in the background where that is asked for.
 const LAZY_ITEMS_MIN: usize = 64;
+
+/// Databases with more keys than this are freed in the background.
+const KEYS_AT_ONCE_MAX: usize = 1000;
 
 /// Something large that nobody can reach any more.
 pub type Garbage = Box<dyn Send>;
@@ -56,6 +62,22 @@ fn is_large(entry: &Entry) -> bool {
     entry.view().memory_bytes() >= LARGE_ENTRY_BYTES
 }
 
+/// Whether freeing these databases may take long.
+pub fn is_much(databases: &[Db], hasher: &KeyHasher) -> bool {
+    if databases.iter().map(Db::len).sum::<usize>() > KEYS_AT_ONCE_MAX {
+        return true;
+    }
+    let (mut bytes, mut arrays) = (0, 0);
+    for db in databases {
+        let mut cursor = 0;
+        arrays += db.table().memory_bytes();
+        while !db.is_empty() && cursor < CURSOR_END {
+            cursor = db.table().scan(cursor as u32, hasher, |entry| bytes += entry.memory_bytes());
+        }
+    }
+    bytes + arrays >= LARGE_ENTRY_BYTES
+}
+
 #[cold]
 fn retire(entry: Entry) -> usize {
     let bytes = entry.view().memory_bytes();
@@ -63,9 +85,29 @@ fn retire(entry: Entry) -> usize {
     bytes
 }
 
+/// Garbage that somebody waits to be free of.
+struct Awaited<F: FnOnce()> {
+    garbage: Option<Garbage>,
+    then: Option<F>,
+}
+
+impl<F: FnOnce()> Drop for Awaited<F> {
+    fn drop(&mut self) {
+        drop(self.garbage.take());
+        if let Some(then) = self.then.take() {
+            then();
+        }
+    }
+}
+
 impl Reclaimer {
     pub fn retire(&self, garbage: Garbage) {
         self.queue(garbage, 0);
+    }
+
+    /// Has `then` called once the garbage is freed.
+    pub fn retire_then(&self, garbage: Garbage, then: impl FnOnce() + Send + 'static) {
+        self.retire(Box::new(Awaited { garbage: Some(garbage), then: Some(then) }));
     }
 
     fn queue(&self, garbage: Garbage, bytes: u64) {

@@ -86,6 +86,10 @@ impl Large for Set {
     fn copied(&self) -> Box<dyn Large> {
         Box::new(self.clone())
     }
+
+    fn approach(&self, items: &[&[u8]], step: u32) -> bool {
+        items.first().is_some_and(|member| self.members.approach(member::hash(member), step, Member::prefetch))
+    }
 }
 
 /// A set to read, whatever its form.

@@ -212,6 +212,20 @@ impl SlotData {
         self.first.table.prefetch_entry(hash);
     }
 
+    /// Goes a step from an entry of database 0, which is in the cache, towards what a command with these arguments after
+    /// its key touches in a large collection. Tells whether there is a further step.
+    #[inline]
+    pub fn approach(&self, hash: u64, items: &[&[u8]], step: u32) -> bool {
+        let Some(entry) = self.first.table.likely(hash).filter(|entry| entry.is_large()) else { return false };
+        match step.checked_sub(1) {
+            None => {
+                entry.prefetch_large();
+                true
+            }
+            Some(step) => entry.any_large().approach(items, step),
+        }
+    }
+
     /// Takes all keys of a database out, leaving it empty.
     pub fn take_db(&mut self, index: DbIndex) -> Db {
         let taken = if self.db(index).is_some() { std::mem::take(self.db_mut(index)) } else { Db::default() };
@@ -362,10 +376,10 @@ impl Slot {
         self.lock.try_lock().then(|| SlotGuard(self))
     }
 
-    /// Locks the slot, unless `give_up` is raised while somebody else holds it.
+    /// Locks the slot, unless `is_patient` says no while somebody else holds it.
     #[inline]
-    pub fn lock_unless(&self, give_up: &AtomicBool) -> Option<SlotGuard<'_>> {
-        self.lock.lock_unless(give_up).then(|| SlotGuard(self))
+    pub fn lock_while(&self, is_patient: impl FnMut() -> bool) -> Option<SlotGuard<'_>> {
+        self.lock.lock_while(is_patient).then(|| SlotGuard(self))
     }
 }
 

@@ -74,6 +74,12 @@ impl Table {
         self.current.prefetch_entry(hash);
     }
 
+    /// What is probably the entry of a key with this hash: nobody has compared the key.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<EntryRef<'_>> {
+        self.current.likely(hash)
+    }
+
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
         if let Some(index) = self.current.find(hash, key) {

@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<Status, String> {
             });
         }
     };
-    let keys = file.keys;
+    let keys = file.count();
     let bytes = file.finish().map_err(failed)?;
     for reason in &missing {
         println!("missing: {reason}");

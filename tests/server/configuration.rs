@@ -341,6 +341,47 @@ fn number_of_databases() {
 }
 
 #[test]
+fn the_process_title() {
+    let shown = |server: &Server| {
+        let bytes = fs::read(format!("/proc/{}/cmdline", server.process_id())).expect("the command line");
+        String::from_utf8(bytes).expect("UTF-8").trim_end_matches('\0').to_owned()
+    };
+    let server = Server::with(&["--databases", "3"]);
+    let binary = env!("CARGO_BIN_EXE_cairn-server");
+    let address = format!("127.0.0.1:{}", server.port());
+    wait_until("the title is there", || shown(&server) == format!("{binary} {address}"));
+    let mut client = server.client();
+    check(&mut client, "CONFIG SET proc-title-template \"x {port} {config-file} {server-mode}\" => +OK");
+    assert_eq!(shown(&server), format!("x {} -", server.port()));
+    // There is room for more than the arguments took, and no more than there is.
+    let long = format!("{{port}}{}", "y".repeat(100_000));
+    assert_eq!(client.command(&["CONFIG", "SET", "proc-title-template", &long]), Reply::ok());
+    assert!(shown(&server).starts_with(&format!("{}yyyyyyyyyy", server.port())));
+    check(
+        &mut client,
+        "CONFIG SET proc-title-template \"{nope}\" => contains \"template format is invalid\"
+         CONFIG SET set-proc-title no => contains \"can't set immutable config\"",
+    );
+    let server = Server::with(&["--set-proc-title", "no"]);
+    assert!(shown(&server).contains("--set-proc-title\0no"));
+}
+
+#[test]
+fn the_format_of_the_log_changes_at_run_time() {
+    let server = Server::with(&["--loglevel", "debug"]);
+    let mut client = server.client();
+    let formats = |server: &Server| server.log().lines().map(|line| line.starts_with('{')).collect::<Vec<_>>();
+    assert!(formats(&server).iter().all(|is_json| !is_json));
+    assert_eq!(client.run("CONFIG SET log-format json"), Reply::ok());
+    client.send(b"*x\r\n");
+    wait_until("a line of JSON", || formats(&server).last() == Some(&true));
+    server.client().run("CONFIG SET log-format redis");
+    let before = formats(&server).len();
+    server.client().send(b"*x\r\n");
+    wait_until("another line", || formats(&server).len() > before && formats(&server).last() == Some(&false));
+}
+
+#[test]
 fn pid_file_and_log_file() {
     let directory = temporary_directory();
     let (pid, log) = (directory.join("server.pid"), directory.join("server.log"));

@@ -410,6 +410,20 @@ fn client_unblock() {
         "#,
     );
     assert_eq!(client.run(&format!("CLIENT UNBLOCK {own}")), Reply::Integer(0));
+    // Those who wait for replicas are told how many there are, or that somebody ended it.
+    let mut waiting = server.client();
+    let id = waiting.id();
+    for (wait, reply) in [("WAIT 1 0", Reply::Integer(0)), ("WAITAOF 0 1 0", Reply::Array(vec![Reply::Integer(0); 2]))]
+    {
+        for (reason, reply) in
+            [("", reply), ("ERROR", Reply::Error(b"UNBLOCKED client unblocked via CLIENT UNBLOCK".to_vec()))]
+        {
+            waiting.post(wait);
+            wait_until("it waits", || client.run(&format!("CLIENT UNBLOCK {id} {reason}")).integer() == 1);
+            assert_eq!(waiting.reply(), reply, "{wait} {reason}");
+            assert_eq!(client.run(&format!("CLIENT UNBLOCK {id}")).integer(), 0);
+        }
+    }
 }
 
 #[test]
@@ -459,7 +473,6 @@ fn clients_that_a_pause_holds_back_go_on_as_soon_as_it_is_lifted() {
 }
 
 #[test]
-#[ignore = "client-side caching is not there yet: CLIENT TRACKING ON is refused"]
 fn client_tracking_in_resp3() {
     let server = Server::start();
     let (mut client, mut other) = (server.client(), server.client());

@@ -1,4 +1,5 @@
-//! One slot that grows and shrinks by hundreds of thousands of keys must not make any client wait.
+//! One slot that grows and shrinks by hundreds of thousands of keys must not make any client wait, and one long command
+//! none but those of its worker and its slots.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -59,6 +60,41 @@ fn a_growing_slot_stalls_nobody() {
         waits.push(growing.max(shrinking));
     }
     panic!("a client waited {waits:?} for a slot that grew or shrank");
+}
+
+/// A long command beside clients that wait for its slot, for its slot with others, and for all slots: whoever shares
+/// neither its worker nor its slot is served before it ends.
+#[test]
+fn a_long_command_holds_up_its_own_slots_only() {
+    const LONG: &str = "local start = os.clock() while os.clock() - start < tonumber(ARGV[1]) do end
+        return redis.call('GET', KEYS[1])";
+    for blocked in ["SET {held} 1", "MSET {held} 1 elsewhere 1", "FLUSHALL", "INFO"] {
+        let server = Server::with(&["--io-threads", "2", "--busy-reply-threshold", "0"]);
+        let mut clients: Vec<_> = (0..9).map(|_| server.client()).collect();
+        assert_eq!(clients[0].run("SET {held} 0"), Reply::ok());
+        // A script is alone until it is known which keys it touches.
+        assert_eq!(clients[0].command(&["EVAL", LONG, "1", "{held}", "0"]), Reply::bulk("0"));
+        let (long, others) = clients.split_first_mut().unwrap();
+        let (waiting, asking) = others.split_at_mut(4);
+        // So long is what both of the server's workers use together.
+        long.send(&encode_command(&["EVAL", LONG, "1", "{held}", "1"]));
+        long.expect_silence(Duration::from_millis(100));
+        // Some of them are on the other worker, whichever that is.
+        waiting.iter_mut().for_each(|client| client.post(blocked));
+        std::thread::sleep(Duration::from_millis(100));
+        asking.iter_mut().for_each(|client| client.post("SET elsewhere 2"));
+        let look = Duration::from_millis(20);
+        while !asking.iter_mut().any(|client| client.reply_within(look).is_some()) {
+            assert_eq!(long.reply_within(Duration::ZERO), None, "everybody waits while {blocked} does");
+        }
+        // A busy machine may need a while for a second of work.
+        let patience = Duration::from_secs(60);
+        let reply = long.reply_within(patience).map(|(reply, _)| reply);
+        assert_eq!(reply, Some(Reply::bulk("0")), "{blocked}");
+        for client in waiting {
+            assert!(client.reply_within(patience).is_some(), "{blocked}");
+        }
+    }
 }
 
 /// Flushing many keys answers at once, and the keys are gone for everybody.

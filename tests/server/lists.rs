@@ -52,6 +52,35 @@ fn a_ring_of_moves_loses_nothing() {
 }
 
 #[test]
+fn rules_are_looked_at_again_when_a_client_is_served() {
+    let server = Server::start();
+    let mut other = server.client();
+    check(&mut other, "ACL SETUSER waiter on nopass +@all allkeys\nACL SETUSER goer on nopass +@all allkeys");
+    let mut waiting: Vec<Client> = ["waiter", "goer", "default"]
+        .iter()
+        .enumerate()
+        .map(|(number, user)| {
+            let mut client = server.client();
+            client.run(&format!("AUTH {user} x"));
+            client.post("BLPOP queue 0");
+            wait_for_blocked(&mut other, number + 1);
+            client
+        })
+        .collect();
+    check(
+        &mut other,
+        "ACL SETUSER waiter resetkeys
+         ACL DELUSER goer => :1
+         RPUSH queue a => :1
+         LLEN queue => :0",
+    );
+    assert_eq!(other.run("ACL LOG 1").items()[0].field("object"), &Reply::bulk("queue"));
+    assert!(waiting[0].reply().error().starts_with("NOPERM"));
+    assert_eq!(waiting[2].reply(), pair("queue", "a"));
+    assert!(other.info("commandstats", "cmdstat_blpop").contains("rejected_calls=1"));
+}
+
+#[test]
 fn waiting_ends_in_every_way() {
     let server = Server::start();
     let (mut client, mut other) = (server.client(), server.client());

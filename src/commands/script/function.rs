@@ -19,10 +19,16 @@ fn text(error: String) -> ReplyError {
     ReplyError::Quoting(error.into_bytes())
 }
 
-/// Changes the libraries, and counts that as a change of the data set.
-fn change<R>(cx: &Cx<'_>, work: impl FnOnce(&mut LibrarySet) -> Result<R, String>) -> Result<R, ReplyError> {
+/// Changes the libraries as `args` ask, and counts that as a change of the data set. They lie in no slot: replicas are
+/// told, and the log is not.
+fn change<R>(
+    cx: &mut Cx<'_>,
+    args: &[&[u8]],
+    work: impl FnOnce(&mut LibrarySet) -> Result<R, String>,
+) -> Result<R, ReplyError> {
     let result = cx.engine().libraries.change(work).map_err(text)?;
     cx.worker.stats.dirty.add(1);
+    cx.space.tell_replicas(cx.space.db, args);
     Ok(result)
 }
 
@@ -45,7 +51,7 @@ pub fn load(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let header = flags::of_library(code).map_err(text)?;
     already(&cx.engine().libraries.current(), &header.name).map_err(text)?;
     let library = Library::load(script_engine(cx)?, code, timeout_ms(cx)).map_err(ReplyError::Quoting)?;
-    change(cx, |set| {
+    change(cx, args, |set| {
         already(set, &header.name)?;
         set.insert(library)
     })?;
@@ -55,7 +61,7 @@ pub fn load(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// FUNCTION DELETE library
 pub fn delete(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    change(cx, |set| match std::str::from_utf8(args[2]) {
+    change(cx, args, |set| match std::str::from_utf8(args[2]) {
         Ok(name) if set.remove(name) => Ok(()),
         _ => Err("ERR Library not found".into()),
     })?;
@@ -71,7 +77,7 @@ pub fn flush(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     if args.get(2).is_some_and(|word| !is_flush_mode(word)) {
         return Err(ReplyError::of("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
     }
-    change(cx, |set| {
+    change(cx, args, |set| {
         *set = LibrarySet::default();
         Ok(())
     })?;
@@ -204,7 +210,7 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
         restored.insert(library).map_err(text)?;
     }
-    change(cx, |set| {
+    change(cx, args, |set| {
         if policy == Policy::Flush {
             *set = LibrarySet::default();
         }

@@ -13,7 +13,7 @@ use crate::base::key_slot::SlotId;
 use crate::commands::access;
 use crate::commands::account;
 use crate::commands::context::Cx;
-use crate::commands::dispatch::run_handler;
+use crate::commands::dispatch::{check_replicas, run_handler};
 use crate::commands::keys::{self, KeyRefs, KeyShape};
 use crate::commands::listeners;
 use crate::commands::registry::Command;
@@ -157,6 +157,11 @@ impl<'c, 'a> Host<'c, 'a> {
                     .into(),
             );
         }
+        if command.has(WRITE)
+            && let Err(error) = check_replicas(self.cx.worker)
+        {
+            return Some(error.text().into_owned().into());
+        }
         (command.has(DENYOOM) && self.memory_full)
             .then(|| "OOM command not allowed when used memory > 'maxmemory'.".into())
     }
@@ -292,6 +297,10 @@ impl ScriptHost for Host<'_, '_> {
 
     fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    fn set_replicated(&mut self, replicated: bool) {
+        self.cx.space.unreplicated = !replicated;
     }
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {

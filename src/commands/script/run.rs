@@ -10,6 +10,7 @@ use super::host::Host;
 use crate::base::number::parse_i64;
 use crate::commands::account;
 use crate::commands::context::{Cx, Outcome};
+use crate::commands::dispatch::check_replicas;
 use crate::engine::effect::Effect;
 use crate::engine::persistence::obstacle;
 use crate::engine::script::flags::{ALLOW_OOM, NO_CLUSTER, NO_WRITES, ScriptFlags, UNDECLARED};
@@ -114,6 +115,7 @@ fn check_declared(cx: &Cx<'_>, flags: ScriptFlags) -> Outcome {
              scripts are blocked. Use 'no-writes' flag for read only scripts.",
         ));
     }
+    check_replicas(cx.worker)?;
     if is_read_only(cx.command) {
         return Err(ReplyError::of("ERR Can not execute a script with write flag using *_ro command."));
     }
@@ -141,6 +143,7 @@ fn call(cx: &mut Cx<'_>, runnable: &Runnable, args: &[&[u8]], keys: &[&[u8]], ar
     // The script's commands were counted and their effects told; the call itself changed nothing.
     cx.space.effect = Effect::default();
     cx.space.changes = changes_before;
+    cx.space.unreplicated = false;
     if matches!(ended, Ended::Stopped(Stop::Abandoned)) {
         cx.wants_everything = true;
         return Ok(());

@@ -3,7 +3,7 @@
 use super::push;
 use crate::base::random;
 use crate::commands::account::reserve;
-use crate::commands::arguments::{integer, quantity};
+use crate::commands::arguments::{negatable, quantity};
 use crate::commands::context::{Cx, Outcome};
 use crate::engine::notify;
 use crate::log::record;
@@ -103,11 +103,9 @@ pub fn srandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let count = match args {
         [_, _] => None,
         [_, _, count] => {
-            let count = integer(count)?;
-            if count == i64::MIN {
-                return Err(ReplyError::of(
-                    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-                ));
+            let count = negatable(count)?;
+            if count < 0 {
+                cx.check_draws(count.unsigned_abs())?;
             }
             Some(count)
         }

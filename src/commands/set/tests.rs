@@ -124,6 +124,7 @@ fn what_was_drawn_is_told() {
         ("SRANDMEMBER s -2", "*2\r\n$1\r\na\r\n$1\r\na\r\n"),
         ("SRANDMEMBER none", "$-1\r\n"),
         ("SRANDMEMBER none 3", "*0\r\n"),
+        ("SRANDMEMBER s -1099511627776", "-ERR value is out of range\r\n"),
         ("SRANDMEMBER s x", "-ERR value is not an integer or out of range\r\n"),
         ("SPOP s -1", "-ERR value is out of range, must be positive\r\n"),
         ("SPOP s 0", "*0\r\n"),

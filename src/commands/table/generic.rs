@@ -2,7 +2,7 @@
 
 use crate::commands::keys::*;
 use crate::commands::spec::*;
-use crate::commands::{Handler, dump, expire, generic, object, persistence, scan, sort};
+use crate::commands::{Handler, dump, expire, generic, migrate, object, persistence, scan, sort};
 use category::{CONNECTION, DANGEROUS, KEYSPACE, LIST, SET, SORTEDSET};
 
 const fn row(name: &'static str, arity: i16, flags: Flags, categories: Categories, handler: Handler) -> CommandSpec {
@@ -19,6 +19,14 @@ const SORT_LIMIT: ArgSpec = block("limit", &[integer("offset"), integer("count")
 const SORT_GET: ArgSpec =
     ArgSpec { key_spec: Some(1), ..pattern("get-pattern").display("pattern").token("GET").optional().multiple_token() };
 const SORT_ORDER: ArgSpec = one_of("order", &[word("asc", "ASC"), word("desc", "DESC")]).optional();
+
+/// The keys of MIGRATE that are not at its key's place.
+const MIGRATED: KeySpec = KeySpec {
+    flags: RW | ACCESS | DELETE | INCOMPLETE,
+    begin: BeginSearch::Keyword { word: "KEYS", start_from: -2 },
+    find: FindKeys::Range { last: -1, step: 1, limit: 0 },
+    notes: None,
+};
 
 /// What RESTORE takes, and its internal twin.
 pub const RESTORE_ARGS: &[ArgSpec] = &[
@@ -95,6 +103,39 @@ pub static ROWS: &[CommandSpec] = &[
         .doc("1.0.0", "Lists the keys whose names match a pattern.", "O(N), N: keys in the database")
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .args(&[pattern("pattern")]),
+    row("migrate", -6, WRITE, KEYSPACE | DANGEROUS, migrate::migrate)
+        .doc(
+            "2.6.0",
+            "Moves keys to another server.",
+            "For each key: a DUMP and a DEL here, a RESTORE there, and the time that the network takes",
+        )
+        .tips(&["nondeterministic_output"])
+        .history(&[
+            ("3.0.0", "Options `COPY` and `REPLACE`."),
+            ("3.0.6", "Option `KEYS`."),
+            ("4.0.7", "Option `AUTH`."),
+            ("6.0.0", "Option `AUTH2`."),
+        ])
+        .keys(&[key_at(3, RW | ACCESS | DELETE), MIGRATED])
+        .find_keys_with(migrate_keys)
+        .args(&[
+            string("host"),
+            integer("port"),
+            one_of("key-selector", &[key("key", 0), word("empty-string", "")]),
+            integer("destination-db"),
+            integer("timeout"),
+            word("copy", "COPY").since("3.0.0").optional(),
+            word("replace", "REPLACE").since("3.0.0").optional(),
+            one_of(
+                "authentication",
+                &[
+                    string("auth").display("password").token("AUTH").since("4.0.7"),
+                    block("auth2", &[string("username"), string("password")]).token("AUTH2").since("6.0.0"),
+                ],
+            )
+            .optional(),
+            key("keys", 1).display("key").token("KEYS").since("3.0.6").optional().multiple(),
+        ]),
     row("move", 3, WRITE | FAST, KEYSPACE, generic::move_key)
         .doc("1.0.0", "Moves a key to another database.", "O(1)")
         .keys(&[key_at(1, RW | ACCESS | UPDATE)])

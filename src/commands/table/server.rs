@@ -4,8 +4,8 @@ use super::generic::{RESTORE_ARGS, RESTORE_COMPLEXITY, RESTORE_HISTORY};
 use crate::commands::keys::*;
 use crate::commands::spec::*;
 use crate::commands::{
-    Handler, command, config, debug, dump, generic, info, latency, lolwut, memory, module, persistence, scan, server,
-    slow_log,
+    Handler, command, config, debug, dump, generic, info, latency, lolwut, memory, module, persistence, replication,
+    scan, server, slow_log,
 };
 use category::{CONNECTION, DANGEROUS, KEYSPACE};
 
@@ -198,12 +198,23 @@ pub static ROWS: &[CommandSpec] = &[
         "Streams every command that the server runs.",
         "",
     ),
+    row("psync", -3, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, 0, replication::psync)
+        .doc("2.8.0", "Follows the replication stream from where it was left, if that is kept.", "")
+        .args(&[string("replicationid"), integer("offset")]),
+    row("replconf", -1, ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY, 0, replication::replconf)
+        .doc("3.0.0", "Tells the primary about a replica, and how far it has come.", "O(1)")
+        .system(),
     row("restore-asking", -4, WRITE | DENYOOM | ASKING, KEYSPACE | DANGEROUS, dump::restore)
         .doc("3.0.0", "Makes a key of what DUMP gave, for the migration of slots.", RESTORE_COMPLEXITY)
         .history(RESTORE_HISTORY)
         .system()
         .keys(&[key_at(1, OW | UPDATE)])
         .args(RESTORE_ARGS),
+    row("role", 1, NOSCRIPT | LOADING | STALE | FAST, category::ADMIN | DANGEROUS, replication::role).doc(
+        "2.8.12",
+        "Tells whether the server is a primary, and who follows it.",
+        "O(1)",
+    ),
     row("save", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, 0, persistence::save).doc(
         "1.0.0",
         "Writes a snapshot file and answers when it is there.",
@@ -241,6 +252,11 @@ pub static ROWS: &[CommandSpec] = &[
     row("swapdb", 3, WRITE | FAST | ALL_SLOTS, KEYSPACE | DANGEROUS, generic::swapdb)
         .doc("4.0.0", "Exchanges two databases.", "O(N), N: clients that watch or wait for keys of either")
         .args(&[integer("index1"), integer("index2")]),
+    row("sync", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, 0, replication::sync).doc(
+        "1.0.0",
+        "Takes a full copy of the data set and follows the replication stream.",
+        "",
+    ),
     row("time", 1, LOADING | STALE | FAST, 0, server::time)
         .doc("2.6.0", "Tells the server's time.", "O(1)")
         .tips(&["nondeterministic_output"]),

@@ -34,8 +34,10 @@ impl Aggregate {
         match self {
             // Infinities of both signs make nothing.
             Aggregate::Sum => number_or_zero(one + other),
-            Aggregate::Min => one.min(other),
-            Aggregate::Max => one.max(other),
+            // What is no better does not count: other zeros, and infinity weighed by zero.
+            Aggregate::Min if other < one => other,
+            Aggregate::Max if other > one => other,
+            Aggregate::Min | Aggregate::Max => one,
         }
     }
 }

@@ -105,8 +105,11 @@ impl<'a> Query<'a> {
         }
         reader.finish()?;
         let (by, reversed) = (by.unwrap_or(By::Rank), reversed.unwrap_or(false));
-        if limit != -1 && by == By::Rank {
-            return Err(LIMIT_OF_RANKS);
+        if by == By::Rank {
+            if limit != -1 {
+                return Err(LIMIT_OF_RANKS);
+            }
+            offset = 0;
         }
         if with_scores && by == By::Lex {
             return Err(SCORES_OF_MEMBERS);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::replies::{self, read};
 use crate::base::number::double_text;
 use crate::base::random;
-use crate::commands::arguments::{Arguments, integer};
+use crate::commands::arguments::{Arguments, negatable};
 use crate::commands::context::{Cx, Outcome};
 use crate::commands::scan_options::{Extra, ScanOptions, read_cursor, reply_page};
 use crate::resp::{Reply, ReplyError};
@@ -80,20 +80,21 @@ fn rank(cx: &mut Cx<'_>, args: &[&[u8]], reversed: bool) -> Outcome {
 
 // ---- random members -----------------------------------------------------------------------------------------------
 
-/// Members that may be asked for where one may come several times: all of them go into one reply.
-const REPEATED_MAX: u64 = 1 << 24;
-
 /// ZRANDMEMBER key [count [WITHSCORES]]
 pub fn zrandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let Some(count) = args.get(2) else {
         return one_random_member(cx, args[1]);
     };
-    let count = integer(count)?;
+    let count = negatable(count)?;
     let mut options = Arguments::from(args, 3);
     let with_scores = options.word("WITHSCORES");
     options.finish()?;
-    if count.unsigned_abs() > i64::MAX as u64 / if with_scores { 2 } else { 1 } {
+    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(ReplyError::OutOfRange);
+    }
+    let reply_bytes_max = cx.reply_bytes_max();
+    if count < 0 {
+        cx.check_draws(count.unsigned_abs())?;
     }
     let zset = cx.space.read_collection(args[1], ValueType::Zset)?.map(ZsetRef::of);
     let Some(zset) = zset.filter(|_| count != 0) else {
@@ -101,17 +102,25 @@ pub fn zrandmember(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         return Ok(());
     };
     let (len, wanted) = (zset.len(), count.unsigned_abs());
-    let ranks = match count {
-        ..0 if wanted > REPEATED_MAX => return Err(ReplyError::OutOfRange),
-        ..0 => (0..wanted).map(|_| random::below(len)).collect(),
-        _ => distinct_ranks(wanted.min(len), len),
-    };
-    replies::members(&mut cx.reply, ranks.len(), with_scores);
-    for rank in ranks {
+    let reply = &mut cx.reply;
+    let tell = |reply: &mut Reply<'_>, rank: u64| {
         for (member, score) in zset.range(rank..rank + 1, false) {
-            replies::member(&mut cx.reply, &member, score, with_scores);
+            replies::member(reply, &member, score, with_scores);
         }
+    };
+    if count < 0 {
+        replies::members(reply, usize::try_from(wanted).unwrap_or(usize::MAX), with_scores);
+        for _ in 0..wanted {
+            if reply.len() > reply_bytes_max {
+                break;
+            }
+            tell(reply, random::below(len));
+        }
+        return Ok(());
     }
+    let ranks = distinct_ranks(wanted.min(len), len);
+    replies::members(reply, ranks.len(), with_scores);
+    ranks.into_iter().for_each(|rank| tell(reply, rank));
     Ok(())
 }
 

@@ -182,6 +182,23 @@ fn a_stored_large_set_is_told_in_pieces_of_its_own_slot() {
 }
 
 #[test]
+fn edges_of_scores_and_ranks() {
+    TestServer::new().expect(&[
+        ("ZADD {t}one 1 x", ":1\r\n"),
+        ("ZADD {t}infinite inf x", ":1\r\n"),
+        ("ZINTER 2 {t}one {t}infinite WEIGHTS 1 0 AGGREGATE MIN WITHSCORES", "*2\r\n$1\r\nx\r\n$1\r\n1\r\n"),
+        ("ZINTER 2 {t}one {t}infinite WEIGHTS 1 0 WITHSCORES", "*2\r\n$1\r\nx\r\n$1\r\n0\r\n"),
+        ("ZUNION 2 {t}one {t}infinite WEIGHTS -0 0 AGGREGATE MIN WITHSCORES", "*2\r\n$1\r\nx\r\n$2\r\n-0\r\n"),
+        ("ZADD packed -0 x", ":1\r\n"),
+        ("ZSCORE packed x", "$1\r\n0\r\n"),
+        ("CONFIG SET zset-max-listpack-entries 0", "+OK\r\n"),
+        ("ZADD large -0 x", ":1\r\n"),
+        ("ZSCORE large x", "$2\r\n-0\r\n"),
+        ("ZRANGESTORE {t}d {t}one 0 0 REV LIMIT 1 -1", ":1\r\n"),
+    ]);
+}
+
+#[test]
 fn random_members_and_scans() {
     let mut server = TestServer::new();
     for number in 0..300 {
@@ -196,7 +213,11 @@ fn random_members_and_scans() {
         ("ZRANDMEMBER none", "$-1\r\n"),
         ("ZRANDMEMBER none 3", "*0\r\n"),
         ("ZRANDMEMBER small 5", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
-        ("ZRANDMEMBER small -9223372036854775808", "-ERR value is out of range\r\n"),
+        ("ZRANDMEMBER small -1099511627776", "-ERR value is out of range\r\n"),
+        (
+            "ZRANDMEMBER small -9223372036854775808 JUNK",
+            "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807\r\n",
+        ),
         ("ZRANDMEMBER small 5000000000000000000 WITHSCORES", "-ERR value is out of range\r\n"),
     ]);
     for (count, lines) in [(10, 21), (-10, 21), (250, 501), (300, 601), (1000, 601)] {

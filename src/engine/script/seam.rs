@@ -52,6 +52,8 @@ pub trait ScriptHost {
     fn protocol(&self) -> Protocol;
     /// Whether the user may run a command; `None` when there is none of that name.
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool>;
+    /// Whether replicas are told of the writes that follow.
+    fn set_replicated(&mut self, replicated: bool);
     /// Called every now and then while the script runs; whether it is to end.
     fn interrupt(&mut self) -> Option<Stop>;
     /// Writes the client's reply.

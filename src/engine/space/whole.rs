@@ -50,7 +50,7 @@ impl Space<'_> {
         let bytes: usize = keys.iter().map(|key| removal_bytes(key)).sum();
         // A walk may meet more of them than any request reckons with.
         let has_space = match self.followers {
-            Some(followers) if !self.holds_slots() => followers.sink.reserve(followers.lane, bytes).is_ok(),
+            Some(followers) if !self.holds_slots() => followers.reserve(bytes).is_ok(),
             _ => self.reserve(bytes).is_ok(),
         };
         if keys.is_empty() || !has_space {
@@ -157,7 +157,7 @@ impl Space<'_> {
     }
 
     /// Takes all keys of these databases out, for the caller to free. Each counts as a change, and whoever watches one
-    /// is told, and each slot that held any tells of it.
+    /// is told, and each slot that held any tells the log of it.
     pub fn flush(&mut self, databases: std::ops::Range<DbIndex>) -> Vec<Db> {
         let (mut taken, hasher) = (Vec::new(), self.keyspace.hasher());
         self.note_flush();
@@ -175,7 +175,7 @@ impl Space<'_> {
             for index in databases.start..end {
                 let db = self.slot(id).take_db(index);
                 if !db.is_empty() {
-                    self.tell(id, index, &[b"FLUSHDB"]);
+                    self.tell_log(id, index, &[b"FLUSHDB"]);
                 }
                 if !db.is_empty() || db.table().memory_bytes() > 0 {
                     taken.push(db);
@@ -187,7 +187,7 @@ impl Space<'_> {
     }
 
     /// Exchanges two databases. Who watches a key that either holds is told, unless it is gone before and after, and
-    /// each slot that held any tells of it.
+    /// each slot that held any tells the log of it.
     pub fn swap(&mut self, first: DbIndex, second: DbIndex) {
         self.changes += 1;
         if first == second {
@@ -219,7 +219,7 @@ impl Space<'_> {
                 slot.put_db(second, from_first);
                 if had_keys {
                     let (one, other) = (first.to_string(), second.to_string());
-                    self.tell(id, before, &[b"SWAPDB", one.as_bytes(), other.as_bytes()]);
+                    self.tell_log(id, before, &[b"SWAPDB", one.as_bytes(), other.as_bytes()]);
                 }
             }
         }

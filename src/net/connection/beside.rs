@@ -21,7 +21,7 @@ const READ_BYTES: usize = 16 * 1024;
 
 impl Stream {
     /// The socket, which does not block.
-    fn socket(&self) -> SockRef<'_> {
+    pub(super) fn socket(&self) -> SockRef<'_> {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream),
             Stream::Unix(stream) => SockRef::from(stream),

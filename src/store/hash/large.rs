@@ -62,6 +62,10 @@ impl Large for Hash {
     fn copied(&self) -> Box<dyn Large> {
         Box::new(self.clone())
     }
+
+    fn approach(&self, items: &[&[u8]], step: u32) -> bool {
+        items.first().is_some_and(|field| self.fields.approach(member::hash(field), step, |pair| pair.0.prefetch()))
+    }
 }
 
 impl Hash {

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use super::node::Node;
 use super::{ListLimits, Side};
+use crate::store::buckets::prefetch;
 use crate::store::collection::{Large, ValueType};
 use crate::store::listpack::{Element, Listpack};
 use crate::store::reclaim::RECLAIMER;
@@ -554,5 +555,24 @@ impl Large for LargeList {
 
     fn copied(&self) -> Box<dyn Large> {
         Box::new(self.clone())
+    }
+
+    /// Towards both ends.
+    fn approach(&self, _items: &[&[u8]], step: u32) -> bool {
+        let (Some(first), Some(last)) = (self.chunks.front(), self.chunks.back()) else { return false };
+        if step == 0 {
+            prefetch(std::ptr::from_ref(first).cast());
+            prefetch(std::ptr::from_ref(last).cast());
+            return true;
+        }
+        let (Some(first), Some(last)) = (first.nodes.front(), last.nodes.back()) else { return false };
+        if step == 1 {
+            prefetch(std::ptr::from_ref(first).cast());
+            prefetch(std::ptr::from_ref(last).cast());
+            return true;
+        }
+        first.prefetch(Side::Head);
+        last.prefetch(Side::Tail);
+        false
     }
 }

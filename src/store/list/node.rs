@@ -9,10 +9,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::Side;
 use crate::base::lzf;
+use crate::store::buckets::prefetch;
 use crate::store::listpack::edit::{self, PackedBytes};
 use crate::store::listpack::{self, Element, HEADER_BYTES, Listpack};
 
+/// A cache line.
+const PREFETCHED_BYTES: u32 = 64;
 /// Smaller nodes are not compressed, and nothing is that would not become smaller by so much.
 const COMPRESSIBLE_BYTES_MIN: usize = 48;
 const SAVED_BYTES_MIN: usize = 8;
@@ -102,6 +106,18 @@ impl Node {
 
     pub fn is_compressed(&self) -> bool {
         self.kind == Kind::Compressed
+    }
+
+    /// Brings the elements at an end towards the cache.
+    pub fn prefetch(&self, side: Side) {
+        let at = match side {
+            Side::Head => self.start,
+            Side::Tail => self.end.saturating_sub(PREFETCHED_BYTES),
+        };
+        let address = self.buffer.as_ptr().wrapping_add(at as usize);
+        prefetch(address.wrapping_sub(PREFETCHED_BYTES as usize));
+        prefetch(address);
+        prefetch(address.wrapping_add(PREFETCHED_BYTES as usize));
     }
 
     /// Bytes of memory beside the node itself.

@@ -11,6 +11,7 @@
 //! Bytes from outside become a block by way of [`Block::of_bytes`] only, which checks all of that.
 
 use super::StreamId;
+use crate::store::buckets::prefetch;
 use crate::store::listpack::edit::{pack, push_back, replace};
 use crate::store::listpack::{BYTES_MAX, Element, HEADER_BYTES, Listpack, validate};
 
@@ -263,6 +264,14 @@ impl Block {
     }
 
     /// Bytes that the block takes.
+    /// Brings the head and the end towards the cache.
+    pub fn prefetch_ends(&self) {
+        let end = self.bytes.as_ptr().wrapping_add(self.bytes.len());
+        prefetch(self.bytes.as_ptr());
+        prefetch(end.wrapping_sub(1));
+        prefetch(end.wrapping_add(64));
+    }
+
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::block::{Block, BlockLimits, Item};
 use super::{NewId, StreamId};
+use crate::store::buckets::prefetch;
 use crate::store::listpack::BYTES_MAX;
 use crate::store::reclaim::RECLAIMER;
 
@@ -95,6 +96,19 @@ impl Entries {
 
     pub fn memory_bytes(&self) -> usize {
         self.bytes + self.blocks.len() * PLACE_BYTES
+    }
+
+    /// Goes a step towards the last block.
+    pub fn approach_end(&self, step: u32) -> bool {
+        if step == 0 {
+            // The object's later lines.
+            prefetch(std::ptr::from_ref(&self.bytes).cast());
+            return true;
+        }
+        if let Some((_, block)) = self.blocks.last_key_value() {
+            block.prefetch_ends();
+        }
+        false
     }
 
     // ---- adding -------------------------------------------------------------------------------------------------

@@ -33,6 +33,11 @@ impl Large for Stream {
     fn copied(&self) -> Box<dyn Large> {
         Box::new(self.clone())
     }
+
+    /// Towards the end, where entries are added.
+    fn approach(&self, _items: &[&[u8]], step: u32) -> bool {
+        self.entries.approach_end(step)
+    }
 }
 
 impl Stream {

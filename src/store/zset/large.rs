@@ -21,6 +21,11 @@ fn hash_of(element: &ElementRef) -> u64 {
 }
 
 impl Zset {
+    /// Goes a step towards a member.
+    pub fn approach(&self, member: &[u8], step: u32) -> bool {
+        self.index.approach(hash(member), step, |element| element.prefetch())
+    }
+
     #[inline]
     pub fn len(&self) -> usize {
         self.tree.len() as usize

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use super::large::Gathering;
-use crate::base::number::double_text;
+use crate::base::number::{INTEGER_DOUBLES_MAX, double_text};
 use crate::store::limits::PackedLimits;
 use crate::store::listpack::edit::{self, PackedBytes};
 use crate::store::listpack::{Element, Listpack, validate};
 use crate::store::{Detached, Form, ValueType};
 
-/// A score as a listpack holds it.
+/// A score as a listpack holds it, where a negative zero is a zero.
 enum PackedScore {
     Integer(i64),
     Text(String),
@@ -17,10 +17,7 @@ enum PackedScore {
 
 impl PackedScore {
     fn of(score: f64) -> PackedScore {
-        /// Redis writes integers plainly up to here.
-        const INTEGER_MAX: f64 = (i64::MAX / 2) as f64;
-        let is_integer = score.abs() <= INTEGER_MAX && score.trunc() == score;
-        if is_integer && (score != 0.0 || score.is_sign_positive()) {
+        if score.abs() <= INTEGER_DOUBLES_MAX && score.trunc() == score {
             PackedScore::Integer(score as i64)
         } else {
             PackedScore::Text(double_text(score))
@@ -132,7 +129,7 @@ mod tests {
             ("9", -0.5),
             ("inf", f64::INFINITY),
             ("minus", f64::NEG_INFINITY),
-            ("zero", -0.0),
+            ("zero", 0.0),
             ("large", 1e300),
             ("long", 4e18),
         ];

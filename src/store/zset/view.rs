@@ -27,6 +27,11 @@ impl Large for Zset {
     fn copied(&self) -> Box<dyn Large> {
         Box::new(self.clone())
     }
+
+    // Where a command names a member, it is mostly the last of its arguments.
+    fn approach(&self, items: &[&[u8]], step: u32) -> bool {
+        items.last().is_some_and(|member| self.approach(member, step))
+    }
 }
 
 /// A sorted set to read. Ranges are ranges of ranks, and lie within the set.

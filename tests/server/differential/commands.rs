@@ -27,6 +27,11 @@ const KEYS: &[&[u8]] = &[
 const LISTS: &[&[u8]] = &[b"list1", b"list2", b"{t}list"];
 const SETS: &[&[u8]] = &[b"set1", b"set2", b"{t}set"];
 const SORTED_SETS: &[&[u8]] = &[b"zset1", b"zset2", b"{t}zset"];
+/// Sorted sets in which all scores are zero: elsewhere it is left open which members a lexical range has. Commands that
+/// would give other scores never see them.
+const LEXICAL: &[&[u8]] = &[b"lexical1", b"lexical2", b"{t}lexical"];
+/// Sets of one member at most: what is drawn from them is certain.
+const LONE: &[&[u8]] = &[b"lone"];
 const HASHES: &[&[u8]] = &[b"hash1", b"hash2"];
 const STREAMS: &[&[u8]] = &[b"stream1", b"stream2"];
 
@@ -96,6 +101,9 @@ const AWKWARD_FLOATS: &[&str] = &[
     "99999999999999999.9",
     "1_000",
 ];
+
+/// Exponents that no double has; two zeros less, and some do.
+const OUT_OF_RANGE: &[&str] = &["e400", "e5000", "e-400"];
 
 const AWKWARD_OFFSETS: &[&str] = &[
     "-1",
@@ -263,9 +271,35 @@ const SEALED_BODIES: &[&[u8]] = &[
     b"\x00\xc3\x05\x15\x00a\xe0\x0b\x01",
 ];
 
-/// One command as its arguments.
-pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
+/// One command of the families that are asked for, as its arguments. Only sequences that are `sorting` have SORT: they have
+/// no zero bytes, which would end texts for the oracle; no numbers out of range, as it takes what they leave in errno for
+/// an error of a later SORT; and large sorted sets only, as it makes those large that it sorts.
+pub fn random_command(random: &mut Random, sorting: bool) -> Vec<Vec<u8>> {
+    let unwanted = if sorting { "zset-max-listpack-entries" } else { "SORT" };
     let mut template = templates::pick(random);
+    while template.contains(unwanted) {
+        template = templates::pick(random);
+    }
+    let mut command = command_of(template, random, sorting);
+    let is_about_commands = |command: &[Vec<u8>]| command[0].eq_ignore_ascii_case(b"COMMAND");
+    if random.chance(8) && !is_about_commands(&command) {
+        command = wrapped(command, random);
+    }
+    // The two versions want different numbers of arguments here, and inside MULTI that decides over the transaction.
+    // With less, all commands are told, of which one version has more.
+    while is_about_commands(&command) && command.len() < 4 {
+        command.push(b"word".to_vec());
+    }
+    command
+}
+
+/// One command of any family that is about values.
+pub fn any_command(random: &mut Random) -> Vec<Vec<u8>> {
+    command_of(templates::pick_of_values(random), random, false)
+}
+
+fn command_of(template: &'static str, random: &mut Random, sorting: bool) -> Vec<Vec<u8>> {
+    let mut template = template;
     // What empties everything or moves databases about stays rare, or there would be nothing to compare.
     if (template.starts_with("FLUSH") || template.starts_with("SWAPDB") || template.starts_with("SELECT"))
         && random.chance(85)
@@ -274,23 +308,26 @@ pub fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
     }
     let mut command = Vec::new();
     expand(template, random, &mut command);
-    // SPOP takes everything as it is: less would leave each side with other members.
-    if random.chance(6) && !template.starts_with("SPOP") {
+    // SPOP takes everything as it is: less would leave each side with other members. Nor may there be other members of
+    // the lone set, or other scores in lexical sets.
+    if random.chance(6) && !["SPOP", "SADD <lone>", "ZADD <lexical>"].iter().any(|start| template.starts_with(start)) {
         damage(&mut command, random);
     }
     // In the ids of streams a zero byte ends what the oracle reads, which is nothing to imitate.
     if command[0].first().is_some_and(|first| first.eq_ignore_ascii_case(&b'X')) {
         command.iter_mut().flatten().filter(|byte| **byte == 0).for_each(|byte| *byte = 1);
     }
-    // Of those the two versions want different numbers of arguments.
-    let apart = [&b"COMMAND"[..], b"ZRANK", b"ZREVRANK"].contains(&command[0].to_ascii_uppercase().as_slice());
-    if random.chance(8) && !apart {
-        command = wrapped(command, random);
+    // The oracle has no WITHSCORE yet.
+    if [&b"ZRANK"[..], b"ZREVRANK"].contains(&command[0].to_ascii_uppercase().as_slice()) {
+        command.truncate(3);
     }
-    // The two versions want different numbers of arguments here, and inside MULTI that decides over the transaction.
-    // With less, all commands are told, of which one version has more.
-    while command[0].eq_ignore_ascii_case(b"COMMAND") && command.len() < 4 {
-        command.push(b"word".to_vec());
+    if sorting || template.contains("<border>") {
+        command.iter_mut().flatten().filter(|byte| **byte == 0).for_each(|byte| *byte = b'0');
+    }
+    // A timeout of fewer zeros would be waited for.
+    if sorting && !template.starts_with('B') {
+        let is_out_of_range = |word: &[u8]| OUT_OF_RANGE.iter().any(|end| word.ends_with(end.as_bytes()));
+        command.iter_mut().filter(|word| is_out_of_range(word)).for_each(|word| word.truncate(word.len() - 2));
     }
     command
 }
@@ -368,6 +405,10 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
         "<list>" => key(random, LISTS),
         "<set>" => key(random, SETS),
         "<zset>" => key(random, SORTED_SETS),
+        "<lexical>" => random.pick(LEXICAL).to_vec(),
+        "<lone>" => random.pick(LONE).to_vec(),
+        "<weight>" => [b"w_", &member(random)[..]].concat(),
+        "<weighing>" => [b"h_", &member(random)[..]].concat(),
         "<hash>" => key(random, HASHES),
         "<stream>" => key(random, STREAMS),
         "<log>" => key(random, &[b"hll1", b"hll2"]),
@@ -385,8 +426,11 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
             1 => format!("{}.{}", random.between(-9, 9), random.below(100)).into_bytes(),
             _ => random.between(-9, 9).to_string().into_bytes(),
         },
-        "<border>" => match random.below(3) {
-            0 => random.pick(&["-inf", "+inf", "(0", "(3", "(x", "inf", "nan", "", "(", "(-inf"]).as_bytes().to_vec(),
+        "<border>" => match random.below(6) {
+            0 => [random.pick(&["", "("]), random.pick(AWKWARD_FLOATS)].concat().into_bytes(),
+            1 | 2 => {
+                random.pick(&["-inf", "+inf", "(0", "(3", "(x", "inf", "nan", "", "(", "(-inf"]).as_bytes().to_vec()
+            }
             _ => random.between(-9, 9).to_string().into_bytes(),
         },
         "<lex>" => match random.below(3) {
@@ -414,7 +458,7 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
         "<longitude>" => format!("{}.{}", random.between(-181, 181), random.below(1000)).into_bytes(),
         "<latitude>" => format!("{}.{}", random.between(-86, 86), random.below(1000)).into_bytes(),
         "<distance>" => random.pick(&["100", "1000", "0", "5000.5", "20000", "-1", "x"]).as_bytes().to_vec(),
-        "<timeout>" => random.pick(&["0.01", "0.01", "0.001", "-1", "x", "", "1e400", "nan"]).as_bytes().to_vec(),
+        "<timeout>" => random.pick(&["0.001", "0.001", "0.001", "-1", "x", "", "1e400", "nan"]).as_bytes().to_vec(),
         "<value>" => value(random),
         "<integer>" => integer(random),
         "<float>" => match random.below(3) {
@@ -547,16 +591,18 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
     let junk = |random: &mut Random| {
         if timed { b"junk".to_vec() } else { value(random) }
     };
+    // A pattern without a star would leave sets in the order of their tables.
+    let weighs = at > 0 && command[at - 1].eq_ignore_ascii_case(b"BY");
     match random.below(5) {
         0 if command.len() > 1 => {
             command.pop();
         }
-        1 if at > 0 => {
+        1 if at > 0 && !weighs => {
             command.remove(at);
         }
         2 => command.push(junk(random)),
-        // Only a cursor that a scan gave means anything, and each server gives its own.
-        3 if at > 0 && !(at == 2 && [&b"SSCAN"[..], b"HSCAN", b"ZSCAN"].contains(&name.as_slice())) => {
+        // Only a cursor that a scan gave means anything, and each server gives its own: a scan has to reach the end.
+        3 if at > 0 && !weighs && !(at >= 2 && [&b"SSCAN"[..], b"HSCAN", b"ZSCAN"].contains(&name.as_slice())) => {
             command[at] = junk(random);
         }
         4 => command.insert(at + 1, command[at].clone()),

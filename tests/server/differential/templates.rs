@@ -1,6 +1,5 @@
 //! What random commands look like, a line for each form.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use super::server_templates::{LISTENING, SCRIPTS, SERVER};
@@ -111,15 +110,29 @@ const LISTS: &[&str] = &[
     "LINSERT <list> BEFORE|AFTER|JUNK <member> <member>",
     "LREM <list> <count> <member>",
     "LPOS <list> <member> {RANK|COUNT|MAXLEN <count>}",
-    "LMOVE <list> <list> LEFT|RIGHT LEFT|RIGHT|JUNK",
+    "LMOVE <list> <list> LEFT|RIGHT|JUNK LEFT|RIGHT|JUNK",
     "RPOPLPUSH <list> <list>",
     "LMPOP <numkeys> <list> [<list>] LEFT|RIGHT|JUNK {COUNT <count>}",
     "BLPOP|BRPOP <list> {<list>} <timeout>",
-    "BLMOVE <list> <list> LEFT|RIGHT LEFT|RIGHT <timeout>",
+    "BLMOVE <list> <list> LEFT|RIGHT|JUNK LEFT|RIGHT|JUNK <timeout>",
     "BRPOPLPUSH <list> <list> <timeout>",
-    "BLMPOP <timeout> <numkeys> <list> [<list>] LEFT|RIGHT {COUNT <count>}",
-    "SORT|SORT_RO <list> {BY nosort|w_*|<pattern>} {LIMIT <index> <index>} {GET #|w_*|<pattern>} {ASC|DESC|ALPHA}",
-    "SORT <list> ALPHA {DESC} {STORE <list>}",
+    "BLMPOP <timeout> <numkeys> <list> [<list>] LEFT|RIGHT|JUNK {COUNT <count>}",
+    "LPOS <list> <member> RANK <count> COUNT <count> MAXLEN <count>",
+    "SORT|SORT_RO <list> {BY w_*|h_*->f|h_*->|junk_*} {LIMIT <index> <index>} {GET #|w_*|h_*->f|<pattern>} {ASC|DESC}",
+    "SORT|SORT_RO <list> {ALPHA|DESC|ASC} {LIMIT <index> <index>} {GET #|w_*|h_*->f|<pattern>}",
+    "SORT|SORT_RO <list>|<set>|<zset> BY w_* ALPHA {DESC} {LIMIT <index> <index>} GET w_*",
+    "SORT|SORT_RO <list>|<set>|<zset> BY h_*->f ALPHA {DESC} {LIMIT <index> <index>} GET h_*->f",
+    "SORT <list>|<set>|<zset> {BY w_*} [DESC] {LIMIT <index> <index>} {GET #|w_*} STORE <list>",
+    "SORT <list>|<set>|<zset> ALPHA {DESC} {LIMIT <index> <index>} {GET #|w_*} STORE <list>",
+    "SORT_RO <list> STORE <list>",
+    "SET <weight> <float>|<member>",
+    "HSET <weighing> f <float>",
+    "DEL|UNLINK|EXISTS|TOUCH|TYPE|PERSIST <list>",
+    "OBJECT ENCODING <list>",
+    "COPY|RENAME|RENAMENX <list> <list>",
+    "COPY <list> <list> REPLACE",
+    "EXPIRE <list> <time>",
+    "CONFIG SET list-max-listpack-size -1|-2|1|4",
 ];
 
 const SETS: &[&str] = &[
@@ -130,13 +143,34 @@ const SETS: &[&str] = &[
     "SISMEMBER <set> <member>",
     "SMISMEMBER <set> <member> {<member>}",
     "SCARD|SMEMBERS <set>",
-    "SPOP <set> 1000",
     "SRANDMEMBER <set> [<few>]",
     "SINTER|SUNION|SDIFF <set> {<set>}",
     "SINTERSTORE|SUNIONSTORE|SDIFFSTORE <set> <set> {<set>}",
     "SINTERCARD <numkeys> <set> [<set>] {LIMIT <count>}",
+    "SPOP <set> 1000|1000|1000|0|-1|x|",
+    "SADD <lone> only",
+    "SREM|SISMEMBER|SMISMEMBER <lone> only",
+    "SPOP <lone> [<count>]",
+    "SRANDMEMBER <lone> [<few>]",
+    "SRANDMEMBER <set> x||0|1000|-9223372036854775808|9223372036854775807|9223372036854775808",
+    "SET|RPUSH <lone> <member>",
+    "DEL <lone>",
     "SSCAN <set> 0 COUNT 1000000 {MATCH <pattern>}",
+    "SSCAN <set> 0 COUNT 0|-1|x|1e3",
+    "SSCAN <set> x|1x",
+    "SSCAN <set> 0 JUNK|TYPE <member> {<member>}",
     "SORT|SORT_RO <set> {ALPHA} {DESC} {LIMIT <index> <index>}",
+    "SORT|SORT_RO <set> BY w_*|h_*->f {DESC} {LIMIT <index> <index>} {GET #|w_*}",
+    "SET <weight> <float>|<member>",
+    "HSET <weighing> f <float>",
+    "DEL|UNLINK|EXISTS|TOUCH|TYPE|PERSIST <set>",
+    "OBJECT ENCODING <set>",
+    "COPY|RENAME|RENAMENX <set> <set>",
+    "COPY <set> <set> REPLACE",
+    "EXPIRE <set> <time>",
+    "DUMP <set>",
+    // A command that names more members than that makes a large set for 7.2, and for 7.0 only if they differ.
+    "CONFIG SET set-max-intset-entries 12|512",
 ];
 
 const SORTED_SETS: &[&str] = &[
@@ -150,22 +184,17 @@ const SORTED_SETS: &[&str] = &[
     "ZMSCORE <zset> <member> {<member>}",
     "ZRANK|ZREVRANK <zset> <member>",
     "ZCOUNT <zset> <border> <border>",
-    "ZLEXCOUNT <zset> <lex> <lex>",
     "ZRANGE <zset> <index> <index> {REV|WITHSCORES|LIMIT}",
     "ZRANGE <zset> 0 -1 WITHSCORES",
     "ZRANGE <zset> <border> <border> BYSCORE {REV} {LIMIT <count> <count>} {WITHSCORES}",
-    "ZRANGE <zset> <lex> <lex> BYLEX {REV} {LIMIT <count> <count>}",
-    "ZRANGESTORE <zset> <zset> <border> <border> {BYSCORE} {BYLEX} {REV} {LIMIT <count> <count>}",
     "ZREVRANGE <zset> <index> <index> {WITHSCORES}",
     "ZRANGEBYSCORE|ZREVRANGEBYSCORE <zset> <border> <border> {WITHSCORES} {LIMIT <count> <count>}",
-    "ZRANGEBYLEX|ZREVRANGEBYLEX <zset> <lex> <lex> {LIMIT <count> <count>}",
     "ZREMRANGEBYRANK <zset> <index> <index>",
     "ZREMRANGEBYSCORE <zset> <border> <border>",
-    "ZREMRANGEBYLEX <zset> <lex> <lex>",
     "ZPOPMIN|ZPOPMAX <zset> [<count>]",
     "ZMPOP <numkeys> <zset> [<zset>] MIN|MAX|JUNK {COUNT <count>}",
     "BZPOPMIN|BZPOPMAX <zset> {<zset>} <timeout>",
-    "BZMPOP <timeout> <numkeys> <zset> [<zset>] MIN|MAX {COUNT <count>}",
+    "BZMPOP <timeout> <numkeys> <zset> [<zset>] MIN|MAX|JUNK {COUNT <count>}",
     "ZUNION|ZINTER <numkeys> <zset> [<zset>|<set>] {WEIGHTS <score> [<score>]} {AGGREGATE SUM|MIN|MAX|JUNK} {WITHSCORES}",
     "ZDIFF <numkeys> <zset> [<zset>|<set>] {WITHSCORES}",
     "ZUNIONSTORE|ZINTERSTORE <zset> <numkeys> <zset> [<zset>|<set>] {WEIGHTS <score> [<score>]} {AGGREGATE SUM|MIN|MAX}",
@@ -173,7 +202,37 @@ const SORTED_SETS: &[&str] = &[
     "ZINTERCARD <numkeys> <zset> [<zset>] {LIMIT <count>}",
     "ZRANDMEMBER <zset> [<few>] [WITHSCORES]",
     "ZSCAN <zset> 0 COUNT 1000000 {MATCH <pattern>}",
-    "SORT|SORT_RO <zset> BY nosort {ALPHA} {DESC} {LIMIT <index> <index>}",
+    "ZRANGESTORE <zset> <zset> <index> <index> {REV}",
+    "ZRANGESTORE <zset> <zset> <border> <border> BYSCORE {REV} {LIMIT <count> <count>}",
+    "ZRANGESTORE <zset> <zset> <border> <border> {REV} {LIMIT <count> <count>} {WITHSCORES}",
+    "ZINTER|ZUNION 3 <zset> <zset>|<set> <zset> {WEIGHTS <score> <score> <score>} {AGGREGATE SUM|MIN|MAX} {WITHSCORES}",
+    "ZRANDMEMBER <zset> x||0|-9223372036854775808|9223372036854775807|9223372036854775808 [WITHSCORES|JUNK]",
+    "ZSCAN <zset> 0 COUNT 0|-1|x|1e3",
+    "ZSCAN <zset> x|1x",
+    "SORT|SORT_RO <zset> {ALPHA} {DESC} {LIMIT <index> <index>}",
+    "ZADD <lexical> {NX|XX|GT|LT|CH} 0 <member> {0 <member>}",
+    "ZADD <lexical> 0 <member> 0 <member> 0 <member> 0 <member>",
+    "ZREM|ZSCORE|ZRANK|ZREVRANK <lexical> <member>",
+    "ZLEXCOUNT|ZREMRANGEBYLEX <lexical> <lex> <lex>",
+    "ZRANGEBYLEX|ZREVRANGEBYLEX <lexical> <lex> <lex> {LIMIT <count> <count>} {WITHSCORES}",
+    "ZRANGE <lexical> <lex> <lex> BYLEX {REV} {LIMIT <count> <count>}",
+    "ZRANGE <lexical> <lex>|<border> <lex>|<border> BYLEX|BYSCORE {BYLEX|BYSCORE|REV|WITHSCORES} {LIMIT <count> <count>}",
+    "ZRANGESTORE <lexical>|<zset> <lexical> <lex> <lex> BYLEX {REV} {LIMIT <count> <count>}",
+    "ZUNIONSTORE|ZINTERSTORE <lexical> 2 <lexical> <lexical> {WEIGHTS <score> <score>} {AGGREGATE SUM|MIN|MAX}",
+    "ZDIFFSTORE <lexical> 2 <lexical> <lexical>",
+    "ZPOPMIN|ZPOPMAX <lexical> [<count>]",
+    "SORT|SORT_RO <lexical> BY nosort|# {ALPHA} {DESC} {LIMIT <index> <index>} {GET #}",
+    "SORT <lexical> BY nosort STORE <list>",
+    "SET|RPUSH|DEL <lexical> <member>",
+    "DEL <lexical>",
+    "DEL|UNLINK|EXISTS|TOUCH|TYPE|PERSIST <zset>",
+    "OBJECT ENCODING <zset>|<lexical>",
+    "COPY|RENAME|RENAMENX <zset> <zset>",
+    "COPY <zset> <zset> REPLACE",
+    "COPY <lexical> <lexical>|<zset>",
+    "EXPIRE <zset> <time>",
+    "DUMP <zset>",
+    "CONFIG SET zset-max-listpack-entries 3|128",
 ];
 
 const HASHES: &[&str] = &[
@@ -186,6 +245,7 @@ const HASHES: &[&str] = &[
     "HINCRBY <hash> <member> <integer>",
     "HINCRBYFLOAT <hash> <member> <float>",
     "HRANDFIELD <hash> [<few>] [WITHVALUES]",
+    "HRANDFIELD <hash> x||0|-9223372036854775808|9223372036854775807|9223372036854775808 [WITHVALUES|JUNK]",
     "HSCAN <hash> 0 COUNT 1000000 {MATCH <pattern>}",
 ];
 
@@ -244,8 +304,10 @@ const OTHERS: &[&str] = &[
     "CONFIG SET hash-max-listpack-entries|zset-max-listpack-entries|set-max-intset-entries 3|128|512",
 ];
 
-/// The families, by the names that CAIRN_DIFF_FAMILIES knows.
-const FAMILIES: &[(&str, &[&str])] = &[
+/// A name that CAIRN_DIFF_FAMILIES knows, and the forms.
+type Family = (&'static str, &'static [&'static str]);
+
+const FAMILIES_OF_VALUES: &[Family] = &[
     ("keys", STRINGS_AND_KEYS),
     ("lists", LISTS),
     ("sets", SETS),
@@ -253,29 +315,41 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("hashes", HASHES),
     ("streams", STREAMS),
     ("others", OTHERS),
-    ("scripts", SCRIPTS),
-    ("server", SERVER),
 ];
+const OTHER_FAMILIES: &[Family] = &[("scripts", SCRIPTS), ("server", SERVER)];
 /// What runs when nothing else is asked for.
-const USUAL: &str = "keys,hashes,others";
+const USUAL: &str = "keys,hashes,others,lists,sets,zsets";
 
 /// The families that are asked for: all of them by `all`.
-static CHOSEN: LazyLock<Vec<(&str, &[&str])>> = LazyLock::new(|| {
+static CHOSEN: LazyLock<Vec<Family>> = LazyLock::new(|| {
     let asked = std::env::var("CAIRN_DIFF_FAMILIES").unwrap_or(USUAL.into());
-    let chosen = FAMILIES.iter().filter(|(name, _)| asked == "all" || asked.split(',').any(|word| word == *name));
-    let chosen: Vec<(&str, &[&str])> = chosen.copied().collect();
+    let is_asked = |name: &str| asked == "all" || asked.split(',').any(|word| word == name);
+    let chosen: Vec<Family> = families().filter(|(name, _)| is_asked(name)).collect();
     assert!(!chosen.is_empty(), "CAIRN_DIFF_FAMILIES names no family");
     chosen
 });
+
+fn families() -> impl Iterator<Item = Family> {
+    FAMILIES_OF_VALUES.iter().chain(OTHER_FAMILIES).copied()
+}
 
 pub fn is_chosen(family: &str) -> bool {
     CHOSEN.iter().any(|(name, _)| *name == family)
 }
 
-/// The names of the commands of all families.
-pub fn first_words() -> BTreeSet<&'static str> {
-    let forms = FAMILIES.iter().flat_map(|(_, forms)| *forms).chain(LISTENING);
-    forms.flat_map(|form| form.split(' ').next().unwrap_or_default().split('|')).collect()
+/// The forms that a command has in all families, and for connections that listen.
+pub fn forms_of(name: &str) -> Vec<&'static str> {
+    let is_of = |form: &str| {
+        let names = form.split(' ').next().unwrap_or_default();
+        names.split('|').any(|word| word.eq_ignore_ascii_case(name))
+    };
+    families().flat_map(|(_, forms)| forms).chain(LISTENING).copied().filter(|form| is_of(form)).collect()
+}
+
+/// A form of any family that is about values, whatever is asked for.
+pub fn pick_of_values(random: &mut Random) -> &'static str {
+    let (_, forms) = random.pick(FAMILIES_OF_VALUES);
+    random.pick(forms)
 }
 
 /// A form of one of the families.

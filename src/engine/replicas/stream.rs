@@ -1,0 +1,404 @@
+//! The replication stream: every change of the data set as Redis commands, in one order, each byte with an offset.
+//!
+//! It is off, and costs one load, until the first replica comes. Whoever changes keys appends under the locks of their
+//! slots, so the stream has every slot's order; what belongs together is appended in one piece. It goes on and off only
+//! while the gate is closed: inside the gate nobody sees that happen.
+//!
+//! ```text
+//! base            start of the backlog        cursors of replicas     end
+//!  |---------------|---------------------------|-------|---------------|
+//!   kept for the slowest cursor                                         appended here
+//! ```
+//! The bytes lie in blocks that all readers share. A block goes once it is behind the backlog and behind every cursor.
+//! One mutex guards all of it; it is held for copies of bounded size only.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::engine::clients::ClientHandle;
+use crate::store::DbIndex;
+
+/// Length of every block but the last.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// Commands for the stream that were not appended yet: those of a transaction, a script or one command.
+#[derive(Debug, Default)]
+pub struct Commands {
+    encoded: Vec<u8>,
+    /// Of each command: its database, and where it ends.
+    ends: Vec<(DbIndex, usize)>,
+}
+
+impl Commands {
+    pub fn push(&mut self, db: DbIndex, arguments: &[&[u8]]) {
+        encode(&mut self.encoded, arguments);
+        self.ends.push((db, self.encoded.len()));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.encoded.clear();
+        self.ends.clear();
+    }
+}
+
+/// Appends a command as a request.
+fn encode(to: &mut Vec<u8>, arguments: &[&[u8]]) {
+    let number = |to: &mut Vec<u8>, kind: u8, number: usize| {
+        to.push(kind);
+        to.extend_from_slice(number.to_string().as_bytes());
+        to.extend_from_slice(b"\r\n");
+    };
+    number(to, b'*', arguments.len());
+    for argument in arguments {
+        number(to, b'$', argument.len());
+        to.extend_from_slice(argument);
+        to.extend_from_slice(b"\r\n");
+    }
+}
+
+#[derive(Default)]
+pub struct Stream {
+    on: AtomicBool,
+    /// Copy of the state's, for those who only look.
+    end: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    blocks: VecDeque<Vec<u8>>,
+    /// Offset of the first byte that is kept.
+    base: u64,
+    end: u64,
+    backlog_bytes: u64,
+    /// The database that the stream has selected. None makes the next command select its own.
+    selected: Option<DbIndex>,
+    cursors: Vec<Place>,
+    last_cursor_id: u64,
+    /// Kept for its allocation.
+    scratch: Vec<u8>,
+}
+
+/// Where a cursor stands.
+struct Place {
+    id: u64,
+    offset: u64,
+    /// To be woken by the next append.
+    idle: bool,
+    client: Option<Arc<ClientHandle>>,
+}
+
+impl State {
+    fn write(&mut self, mut bytes: &[u8]) {
+        self.end += bytes.len() as u64;
+        while !bytes.is_empty() {
+            match self.blocks.back_mut().filter(|block| block.len() < BLOCK_BYTES) {
+                None => self.blocks.push_back(Vec::with_capacity(BLOCK_BYTES)),
+                Some(block) => {
+                    let (fitting, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - block.len()));
+                    block.extend_from_slice(fitting);
+                    bytes = rest;
+                }
+            }
+        }
+    }
+
+    fn select(&mut self, db: DbIndex) {
+        if self.selected != Some(db) {
+            self.selected = Some(db);
+            let mut command = Vec::with_capacity(32);
+            encode(&mut command, &[b"SELECT", db.to_string().as_bytes()]);
+            self.write(&command);
+        }
+    }
+
+    fn backlog_start(&self) -> u64 {
+        self.base.max(self.end.saturating_sub(self.backlog_bytes))
+    }
+
+    /// Ends an append.
+    fn settle(&mut self) {
+        for place in &mut self.cursors {
+            if let Some(client) = &place.client
+                && std::mem::take(&mut place.idle)
+            {
+                client.wake();
+            }
+        }
+        self.trim();
+    }
+
+    /// Gives up the blocks that nobody will ask for.
+    fn trim(&mut self) {
+        let needed = self.cursors.iter().map(|place| place.offset).fold(self.backlog_start(), u64::min);
+        while self.blocks.len() > 1 && self.base + BLOCK_BYTES as u64 <= needed {
+            self.blocks.pop_front();
+            self.base += BLOCK_BYTES as u64;
+        }
+    }
+}
+
+/// What INFO tells of the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub start: u64,
+    pub end: u64,
+    /// Memory of the blocks.
+    pub bytes: u64,
+}
+
+impl Stream {
+    /// Whether changes are appended. It does not change inside the gate.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// The offset behind the last byte.
+    pub fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// What those who come back can have, if the stream is on.
+    pub fn extent(&self) -> Option<Extent> {
+        let state = self.state.lock();
+        let bytes = (state.blocks.len() * BLOCK_BYTES) as u64;
+        self.is_on().then(|| Extent { start: state.backlog_start(), end: state.end, bytes })
+    }
+
+    /// Memory beyond the backlog, which is there for slow replicas alone.
+    pub fn surplus_bytes(&self) -> u64 {
+        if !self.is_on() {
+            return 0;
+        }
+        let state = self.state.lock();
+        ((state.blocks.len() * BLOCK_BYTES) as u64).saturating_sub(state.backlog_bytes + BLOCK_BYTES as u64)
+    }
+
+    pub fn set_backlog(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.backlog_bytes = bytes;
+        state.trim();
+    }
+
+    /// Turns the stream on, if it is not, and makes a cursor at its end. The next command selects its database. The caller
+    /// has closed the gate.
+    pub fn cut(self: &Arc<Stream>, backlog_bytes: u64) -> Cursor {
+        let mut state = self.state.lock();
+        state.backlog_bytes = backlog_bytes;
+        if !self.is_on() {
+            state.base = state.end;
+            state.blocks.clear();
+            self.on.store(true, Ordering::Relaxed);
+        }
+        state.selected = None;
+        let end = state.end;
+        self.add_cursor(&mut state, end, None)
+    }
+
+    /// Turns the stream off and forgets it, unless there is a cursor. The caller has closed the gate.
+    pub fn turn_off(&self) -> bool {
+        let mut state = self.state.lock();
+        if !state.cursors.is_empty() {
+            return false;
+        }
+        self.on.store(false, Ordering::Relaxed);
+        state.blocks.clear();
+        state.base = state.end;
+        true
+    }
+
+    /// A cursor at an offset for a client that is woken when there is more; `None` when what follows is not kept.
+    pub fn cursor(self: &Arc<Stream>, offset: u64, client: &Arc<ClientHandle>) -> Option<Cursor> {
+        let mut state = self.state.lock();
+        let kept = self.is_on() && (state.base..=state.end).contains(&offset);
+        kept.then(|| self.add_cursor(&mut state, offset, Some(client.clone())))
+    }
+
+    fn add_cursor(self: &Arc<Stream>, state: &mut State, offset: u64, client: Option<Arc<ClientHandle>>) -> Cursor {
+        state.last_cursor_id += 1;
+        let id = state.last_cursor_id;
+        state.cursors.push(Place { id, offset, idle: false, client });
+        Cursor { stream: self.clone(), id }
+    }
+
+    // ---- appending ----------------------------------------------------------------------------------------------
+
+    fn append_with(&self, write: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        write(&mut state);
+        state.settle();
+        self.end.store(state.end, Ordering::Release);
+    }
+
+    /// One command on one database.
+    pub fn append_one(&self, db: DbIndex, arguments: &[&[u8]]) {
+        self.append_with(|state| {
+            state.select(db);
+            let mut scratch = std::mem::take(&mut state.scratch);
+            encode(&mut scratch, arguments);
+            state.write(&scratch);
+            scratch.clear();
+            scratch.shrink_to(BLOCK_BYTES);
+            state.scratch = scratch;
+        });
+    }
+
+    /// Several commands as one transaction, a single one as it is.
+    pub fn append(&self, commands: &Commands) {
+        let Some((first_db, _)) = commands.ends.first() else { return };
+        self.append_with(|state| {
+            let is_transaction = commands.ends.len() > 1;
+            state.select(*first_db);
+            if is_transaction {
+                state.write(b"*1\r\n$5\r\nMULTI\r\n");
+            }
+            let mut start = 0;
+            for (db, end) in &commands.ends {
+                state.select(*db);
+                state.write(&commands.encoded[start..*end]);
+                start = *end;
+            }
+            if is_transaction {
+                state.write(b"*1\r\n$4\r\nEXEC\r\n");
+            }
+        });
+    }
+
+    /// A command that concerns no database; nothing while the stream is off.
+    pub fn append_aside(&self, arguments: &[&[u8]]) {
+        if !self.is_on() {
+            return;
+        }
+        let mut command = Vec::new();
+        encode(&mut command, arguments);
+        self.append_with(|state| state.write(&command));
+    }
+}
+
+/// A place in the stream from which everything is kept for as long as the cursor lives.
+pub struct Cursor {
+    stream: Arc<Stream>,
+    id: u64,
+}
+
+impl Cursor {
+    fn with<R>(&self, look: impl FnOnce(&mut State, usize) -> R) -> R {
+        let mut state = self.stream.state.lock();
+        let at = state.cursors.iter().position(|place| place.id == self.id).expect("a cursor has a place");
+        look(&mut state, at)
+    }
+
+    pub fn offset(&self) -> u64 {
+        self.with(|state, at| state.cursors[at].offset)
+    }
+
+    /// Another cursor at the same place, for a client.
+    pub fn again(&self, client: &Arc<ClientHandle>) -> Option<Cursor> {
+        self.stream.cursor(self.offset(), client)
+    }
+
+    /// Bytes that are still to be read.
+    pub fn lag(&self) -> u64 {
+        self.with(|state, at| state.end - state.cursors[at].offset)
+    }
+
+    /// Appends what follows to `to`, a block at the most. Where nothing follows, the client is woken once something does.
+    pub fn read(&self, to: &mut Vec<u8>) -> usize {
+        self.with(|state, at| {
+            let into = (state.cursors[at].offset - state.base) as usize;
+            let block = state.blocks.get(into / BLOCK_BYTES).map_or(&[][..], Vec::as_slice);
+            let bytes = block.get(into % BLOCK_BYTES..).unwrap_or_default();
+            to.extend_from_slice(bytes);
+            let count = bytes.len();
+            state.cursors[at].offset += count as u64;
+            state.cursors[at].idle = count == 0;
+            count
+        })
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        let mut state = self.stream.state.lock();
+        state.cursors.retain(|place| place.id != self.id);
+        state.trim();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Arc<ClientHandle> {
+        Arc::new(ClientHandle::nobody())
+    }
+
+    fn read_all(cursor: &Cursor) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while cursor.read(&mut bytes) > 0 {}
+        bytes
+    }
+
+    fn words(bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(bytes);
+        let words = text.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with(['*', '$']));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn databases_are_selected_and_transactions_framed() {
+        let stream = Arc::new(Stream::default());
+        let cursor = stream.cut(1000);
+        stream.append_one(0, &[b"SET", b"a", b"1"]);
+        stream.append_one(0, &[b"DEL", b"a"]);
+        let mut commands = Commands::default();
+        commands.push(3, &[b"SET", b"b", b"2"]);
+        commands.push(0, &[b"SET", b"c", b""]);
+        stream.append(&commands);
+        commands.clear();
+        commands.push(0, &[b"DEL", b"c"]);
+        stream.append(&commands);
+        stream.append_aside(&[b"PING"]);
+        let bytes = read_all(&cursor);
+        assert_eq!(words(&bytes), "SELECT 0 SET a 1 DEL a SELECT 3 MULTI SET b 2 SELECT 0 SET c EXEC DEL c PING");
+        assert!(bytes.starts_with(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"));
+        assert_eq!((cursor.lag(), stream.end()), (0, bytes.len() as u64));
+        drop(stream.cut(1000));
+        stream.append_one(0, &[b"DEL", b"d"]);
+        assert_eq!(words(&read_all(&cursor)), "SELECT 0 DEL d", "a copy begins with no database selected");
+    }
+
+    #[test]
+    fn what_a_cursor_needs_is_kept_and_no_more_than_the_backlog_beyond() {
+        let stream = Arc::new(Stream::default());
+        let backlog_bytes = 3 * BLOCK_BYTES as u64;
+        let slow = stream.cut(backlog_bytes);
+        let value = vec![b'v'; 10_000];
+        for _ in 0..100 {
+            stream.append_one(0, &[b"SET", b"k", &value]);
+        }
+        let extent = stream.extent().unwrap();
+        assert_eq!((extent.start, extent.end), (stream.end() - backlog_bytes, stream.end()));
+        assert!(stream.cursor(0, &client()).is_some(), "the slow one keeps it");
+        assert_eq!(read_all(&slow).len() as u64, stream.end());
+        drop(slow);
+        assert!(stream.cursor(0, &client()).is_none());
+        assert!(stream.cursor(stream.end() + 1, &client()).is_none());
+        let back = stream.cursor(extent.start, &client()).unwrap();
+        assert_eq!(read_all(&back).len() as u64, backlog_bytes);
+        assert!(stream.extent().unwrap().bytes <= backlog_bytes + 2 * BLOCK_BYTES as u64);
+        drop(back);
+        let end = stream.end();
+        assert!(stream.turn_off());
+        assert_eq!((stream.extent(), stream.end()), (None, end), "offsets never go back");
+        assert_eq!(stream.cut(1).offset(), end);
+    }
+}
