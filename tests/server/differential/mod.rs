@@ -171,8 +171,10 @@ impl Pair {
     /// Sends the command to both; a report when the replies are not alike.
     fn compare(&mut self, command: &[Vec<u8>]) -> Option<String> {
         let name = command[0].to_ascii_uppercase();
-        // Inside a transaction the sides cannot be brought to the same state again, nor is it known how to decode.
-        if self.queued.is_open() && (reads_for_consumer(&unwrapped(command)[0]) || name == b"HELLO") {
+        // Inside a transaction the sides cannot be brought to the same state again, nor is it known how to decode. What
+        // is configured there holds for the rest of it with the oracle only.
+        let is_apart = reads_for_consumer(&unwrapped(command)[0]) || name == b"HELLO" || name == b"CONFIG";
+        if self.queued.is_open() && is_apart {
             return None;
         }
         if name == b"HELLO" {
