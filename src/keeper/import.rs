@@ -284,6 +284,8 @@ impl<'e> Importer<'e> {
     fn run(&mut self, arguments: &[&[u8]]) -> Result<(), String> {
         let mut reply = Vec::new();
         let batch = Batch { arguments, ends: &[arguments.len()] };
+        // It does not come back later: it waits in place for whatever is in its way.
+        self.session.held_tries = u32::MAX;
         self.executor.run(&mut self.session, &batch, &mut reply);
         self.imported.commands += 1;
         let unknown = [&b"-ERR unknown command"[..], b"-EXECABORT", b"-MISCONF", b"-ERR DB index"];

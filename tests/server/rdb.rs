@@ -343,6 +343,9 @@ fn append_only_files_of_redis_are_read() {
             directory.text(),
             "--appendonly",
             "yes",
+            // By default it puts writes off while it waits for the disk.
+            "--appendfsync",
+            "no",
             "--aof-timestamp-enabled",
             "yes",
             "--aof-use-rdb-preamble",

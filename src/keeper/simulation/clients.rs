@@ -49,8 +49,12 @@ impl Clients {
             });
             let ends: Vec<usize> = ends.collect();
             let batch = Batch { arguments: &arguments, ends: &ends };
+            // As after many tries: waits in place for whatever is in its way.
+            session.held_tries = u32::MAX;
             let progress = self.executor.run(session, &batch, &mut replies);
-            assert!(progress.hold.is_none() && progress.requests > 0, "{progress:?}");
+            assert!(progress.requests > 0, "{progress:?}");
+            // Some are answered later, like FLUSHALL when much memory is freed; what they do is done.
+            session.waiting = None;
             done += progress.requests;
         }
         let lane = self.executor.worker.index;
