@@ -41,6 +41,8 @@ pub fn pfadd(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
                 changes += u64::from(hll::add(&mut bytes, element, sparse_bytes_max(cx))?);
             }
             if changes > 0 {
+                // The first count of an empty one is a change as well.
+                hll::forget_count(&mut bytes);
                 cx.space.rewrite_string(key, StringForm::Raw, |_| Ok(bytes))?;
                 cx.space.changes += changes - 1;
             }
@@ -100,14 +102,20 @@ fn count_one(cx: &mut Cx<'_>, args: &[&[u8]], key: &[u8]) -> Result<u64, ReplyEr
 pub fn pfmerge(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let target = args[1];
     let (mut registers, mut dense) = ([0; REGISTERS], false);
-    for key in &args[1..] {
+    let mut own = registers;
+    for (index, key) in args[1..].iter().enumerate() {
         if let Some(value) = cx.space.read_string(key)? {
             let bytes = checked(value)?;
             dense |= hll::is_dense(bytes);
             hll::merge(&mut registers, bytes)?;
         }
+        if index == 0 {
+            own = registers;
+        }
     }
-    let bytes = hll::pack(&registers, dense, sparse_bytes_max(cx));
+    // It becomes dense as a register is raised.
+    let sparse_bytes_max = if registers == own { usize::MAX } else { sparse_bytes_max(cx) };
+    let bytes = hll::pack(&registers, dense, sparse_bytes_max);
     let crosses = args[2..].iter().any(|source| SlotId::of_key(source) != SlotId::of_key(target));
     if crosses {
         reserve(cx, args, bytes_for_request(target.len() + bytes.len(), 5))?;
@@ -215,6 +223,7 @@ mod tests {
         let effects = server.effects();
         let expected = [
             "PFADD h",
+            "SETRANGE h 8",
             "PFADD h a b c",
             "SETRANGE h 8",
             "PFADD i c d",

@@ -23,7 +23,7 @@ pub fn keep(engine: &Engine, log_path: Option<&Path>) -> Result<(), String> {
 /// Takes a library, in the place of one of its name.
 pub fn take(engine: &Engine, code: &[u8]) -> Result<(), String> {
     let runs = engine.script_engine.get().ok_or("there are functions, and nothing here runs them")?;
-    let library = Library::load(&**runs, code, 0)?;
+    let library = Library::load(&**runs, code, 0).map_err(|said| String::from_utf8_lossy(&said).into_owned())?;
     engine.libraries.change(|set| set.insert(library))
 }
 

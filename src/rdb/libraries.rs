@@ -19,9 +19,9 @@ pub enum LibrariesError {
     Format,
 }
 
-pub fn encode<'a>(codes: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+pub fn encode<'a>(codes: impl Iterator<Item = &'a [u8]>, compress: bool) -> Vec<u8> {
     const INFALLIBLE: &str = "memory takes what is written to it";
-    let mut packer = Packer::new(Vec::new(), true);
+    let mut packer = Packer::new(Vec::new(), compress);
     for code in codes {
         packer.byte(opcode::FUNCTION).expect(INFALLIBLE);
         packer.string(code).expect(INFALLIBLE);
@@ -54,14 +54,14 @@ mod tests {
     #[test]
     fn round_trips() {
         let codes: [&[u8]; 3] = [b"#!lua name=a\n", &[b'x'; 100_000], b""];
-        let payload = encode(codes.iter().copied());
+        let payload = encode(codes.iter().copied(), true);
         assert_eq!(decode(&payload).unwrap(), codes);
-        assert_eq!(decode(&encode(std::iter::empty())).unwrap(), Vec::<Vec<u8>>::new());
+        assert_eq!(decode(&encode(std::iter::empty(), true)).unwrap(), Vec::<Vec<u8>>::new());
     }
 
     #[test]
     fn damage() {
-        let payload = encode([&b"#!lua name=a\n"[..]].into_iter());
+        let payload = encode([&b"#!lua name=a\n"[..]].into_iter(), true);
         for cut in 0..payload.len() {
             assert_eq!(decode(&payload[..cut]), Err(LibrariesError::VersionOrChecksum), "{cut}");
         }

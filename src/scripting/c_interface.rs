@@ -73,6 +73,8 @@ pub fn calls(lua: &Lua) -> mlua::Result<(Function, Function)> {
     unsafe { Ok((lua.create_c_function(call)?, lua.create_c_function(protected_call)?)) }
 }
 
+/// # Safety
+/// For Lua to call, with its state.
 unsafe extern "C-unwind" fn call(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: Lua calls this with its state.
     unsafe {
@@ -83,6 +85,8 @@ unsafe extern "C-unwind" fn call(state: *mut ffi::lua_State) -> c_int {
     }
 }
 
+/// # Safety
+/// For Lua to call, with its state.
 unsafe extern "C-unwind" fn protected_call(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: as above. What failed is the result, unless the run is to end.
     unsafe {
@@ -98,6 +102,9 @@ fn is_stopped() -> bool {
 }
 
 /// Runs the command on the stack and pushes its reply, or what is to be raised. Gives whether it is a reply.
+///
+/// # Safety
+/// Called by a C function with Lua's state, whose stack has the function's arguments only.
 unsafe fn run_command(state: *mut ffi::lua_State) -> bool {
     // Taken out of its place, so that a finalizer that calls a command meanwhile does not write into it. Should that
     // finalizer raise, the buffer is lost, and nothing else.
@@ -119,6 +126,9 @@ unsafe fn run_command(state: *mut ffi::lua_State) -> bool {
 }
 
 /// Runs the command whose arguments are on the stack. Everything it needs is dropped when it returns, and it never raises.
+///
+/// # Safety
+/// As of [`run_command`].
 unsafe fn command(state: *mut ffi::lua_State, buffer: &mut Vec<u8>) -> Went {
     buffer.clear();
     let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -160,10 +170,10 @@ fn fail(buffer: &mut Vec<u8>, text: &str, counted: bool) -> Went {
 }
 
 /// The arguments of a command: texts where Lua has them, numbers written out behind each other in `numbers`.
-unsafe fn arguments<'b>(
-    state: *mut ffi::lua_State,
-    numbers: &'b mut String,
-) -> Result<SmallVec<[&'b [u8]; 8]>, &'static str> {
+///
+/// # Safety
+/// The state is Lua's, and what is on its stack stays there for as long as the arguments are used.
+unsafe fn arguments(state: *mut ffi::lua_State, numbers: &mut String) -> Result<SmallVec<[&[u8]; 8]>, &'static str> {
     // SAFETY: indexes from 1 to the top are values. A text's bytes stay while it is on the stack, which is longer than 'b.
     unsafe {
         let count = ffi::lua_gettop(state);
@@ -196,6 +206,9 @@ unsafe fn arguments<'b>(
 }
 
 /// The bytes of a text on the stack.
+///
+/// # Safety
+/// The state is Lua's; at the index is a text, which stays there for as long as its bytes are used.
 unsafe fn text<'s>(state: *mut ffi::lua_State, index: c_int) -> &'s [u8] {
     let mut length = 0;
     // SAFETY: the value is a text, so it is not changed by asking for it, and has `length` bytes.
@@ -215,12 +228,17 @@ fn push_number_text(out: &mut String, number: f64) {
 
 // ---- values ------------------------------------------------------------------------------------------------------------
 
+/// # Safety
+/// The state is Lua's, with room for a value.
 unsafe fn push_text(state: *mut ffi::lua_State, text: &[u8]) {
     // SAFETY: Lua copies so many bytes from there.
     unsafe { ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len()) };
 }
 
 /// Sets a field of the table under the value on the top, which is taken.
+///
+/// # Safety
+/// The state is Lua's; a table and a value are on its stack.
 unsafe fn set_field(state: *mut ffi::lua_State, name: &str) {
     // SAFETY: two values are on the stack, by the caller's word; the name goes between them.
     unsafe {
@@ -231,6 +249,9 @@ unsafe fn set_field(state: *mut ffi::lua_State, name: &str) {
 }
 
 /// A new table with one field, the value on the top.
+///
+/// # Safety
+/// The state is Lua's, with a value on the stack and room for more.
 unsafe fn wrap(state: *mut ffi::lua_State, field: &str) {
     // SAFETY: a value is on the stack, by the caller's word; the table goes under it.
     unsafe {
@@ -241,6 +262,9 @@ unsafe fn wrap(state: *mut ffi::lua_State, field: &str) {
 }
 
 /// An error as redis.call raises it and redis.pcall returns it.
+///
+/// # Safety
+/// The state is Lua's, with room for some values.
 unsafe fn push_error(state: *mut ffi::lua_State, text: &[u8], counted: bool) {
     // SAFETY: pushes, then takes what it pushed.
     unsafe {
@@ -269,6 +293,9 @@ fn bytes<'r>(rest: &mut &'r [u8], length: usize) -> &'r [u8] {
 }
 
 /// Pushes the value that a reply of this server stands for, RESP2 or RESP3, and passes it. Replies are well formed.
+///
+/// # Safety
+/// The state is Lua's, with room for some values.
 unsafe fn push_value(state: *mut ffi::lua_State, rest: &mut &[u8]) {
     let Some((kind, mut after)) = rest.split_first() else {
         // SAFETY: room was made.
@@ -344,6 +371,9 @@ unsafe fn push_value(state: *mut ffi::lua_State, rest: &mut &[u8]) {
 }
 
 /// So many replies as an array.
+///
+/// # Safety
+/// The state is Lua's.
 unsafe fn push_elements(state: *mut ffi::lua_State, rest: &mut &[u8], count: i64) {
     // SAFETY: there is room for what one value takes, its own elements aside.
     unsafe {
@@ -357,6 +387,9 @@ unsafe fn push_elements(state: *mut ffi::lua_State, rest: &mut &[u8], count: i64
 }
 
 /// So many pairs or single replies as a table with them as its keys. What cannot be a key is left out.
+///
+/// # Safety
+/// The state is Lua's.
 unsafe fn push_members(state: *mut ffi::lua_State, rest: &mut &[u8], count: i64, with_values: bool) {
     // SAFETY: as above. Neither nil nor NaN becomes a key.
     unsafe {
@@ -380,6 +413,9 @@ unsafe fn push_members(state: *mut ffi::lua_State, rest: &mut &[u8], count: i64,
 }
 
 /// Room for what one value takes beside the values in it. Replies are not nested so deep that Lua would refuse it.
+///
+/// # Safety
+/// The state is Lua's.
 unsafe fn make_room(state: *mut ffi::lua_State) {
     const VALUES: c_int = 8;
     // SAFETY: asking is always allowed.
@@ -433,6 +469,9 @@ impl Entries {
     }
 
     /// Leaves a boolean and a value on the stack.
+    ///
+    /// # Safety
+    /// The state is the one that `new` got, with an empty stack.
     unsafe fn enter(&self, state: *mut ffi::lua_State, entry: Entry<'_>, keys: &[&[u8]], args: &[&[u8]]) {
         // SAFETY: the references are of tables and of a function, made by `new`. A script or library that the state does not
         // have is nil, whose call fails like any other.
@@ -472,6 +511,9 @@ impl Entries {
 }
 
 /// Pushes what the table on the top has under an id.
+///
+/// # Safety
+/// The state is Lua's; a table is on the top of its stack.
 unsafe fn push_at(state: *mut ffi::lua_State, id: u64) {
     // SAFETY: a table is on the top, by the caller's word.
     unsafe {
@@ -480,6 +522,8 @@ unsafe fn push_at(state: *mut ffi::lua_State, id: u64) {
     }
 }
 
+/// # Safety
+/// The state is Lua's, with room for some values.
 unsafe fn push_array(state: *mut ffi::lua_State, texts: &[&[u8]]) {
     // SAFETY: pushes a table, and one value at a time into it.
     unsafe {

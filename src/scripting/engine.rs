@@ -56,11 +56,11 @@ impl LuaEngine {
     }
 
     /// The calling thread's state, made if need be.
-    fn own(&self) -> Result<Own, String> {
+    fn own(&self) -> Result<Own, Vec<u8>> {
         STATE.with_borrow_mut(|own| match own {
             Some(own) if own.deprecated == self.deprecated => Ok(own.clone()),
             _ => {
-                let state = State::new(self.deprecated).map_err(|error| format!("ERR {error}"))?;
+                let state = State::new(self.deprecated).map_err(|error| format!("ERR {error}").into_bytes())?;
                 let bytes = Arc::new(AtomicU64::new(0));
                 self.states_bytes.lock().push(bytes.clone());
                 let made = Own { state: Rc::new(state), deprecated: self.deprecated, bytes, runs: Rc::default() };
@@ -72,23 +72,23 @@ impl LuaEngine {
 }
 
 impl ScriptEngine for LuaEngine {
-    fn compile(&self, script: &Arc<Script>) -> Result<(), String> {
-        self.own()?.state.compile(script).map_err(|error| plain(&error))
+    fn compile(&self, script: &Arc<Script>) -> Result<(), Vec<u8>> {
+        self.own()?.state.compile(script)
     }
 
-    fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, String> {
+    fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, Vec<u8>> {
         self.own()?.state.load(library, timeout_ms)
     }
 
     fn run(&self, runnable: &Runnable, keys: &[&[u8]], args: &[&[u8]], host: &mut dyn ScriptHost) -> Ended {
-        let failed = |text: String| Ended::Failed { text: text.into_bytes(), counted: false };
+        let failed = |text: Vec<u8>| Ended::Failed { text, counted: false };
         let own = match self.own() {
             Ok(own) => own,
             Err(error) => return failed(error),
         };
         let state = &own.state;
         let ready = match runnable {
-            Runnable::Script(script) => state.compile(script).map_err(|error| format!("ERR {}", plain(&error))),
+            Runnable::Script(script) => state.compile(script).map_err(|said| [&b"ERR "[..], &said].concat()),
             Runnable::Function(function) => state.ensure_loaded(&function.library),
         };
         if let Err(error) = ready {
@@ -110,7 +110,7 @@ impl ScriptEngine for LuaEngine {
                 }
             },
             Ok((false, failure)) => raised(&failure, name_of(runnable)),
-            Err(error) => failed(format!("ERR {}", plain(&error))),
+            Err(error) => failed(format!("ERR {}", plain(&error)).into_bytes()),
         }
     }
 

@@ -21,6 +21,8 @@ const SANDBOX: &str = include_str!("sandbox.lua");
 /// Names of chunks, as errors show them.
 const SCRIPT_NAME: &str = "@user_script";
 const FUNCTION_NAME: &str = "@user_function";
+/// What compiled code begins with.
+const COMPILED_CODE: u8 = 0x1b;
 /// How large a state grows before its garbage is collected, as a share of what is in use. That is little, so it costs
 /// less memory than time.
 const COLLECTION_PAUSE_PERCENT: i32 = 1000;
@@ -58,6 +60,8 @@ pub struct State {
     keep_function: Function,
     forget: Function,
     load_library: Function,
+    /// Lua's own, for what it says of code that it refuses.
+    loadstring: Function,
     /// The scripts and libraries that the sandbox keeps, by id.
     kept: RefCell<HashMap<u64, Kept, foldhash::fast::FixedState>>,
     /// At how many of them those are sought that the server has forgotten.
@@ -74,6 +78,7 @@ impl State {
         let (shared, loading, load_until) = (c_interface::shared(), Loadings::default(), Rc::default());
         install_hook(&lua, &shared, &load_until)?;
         let natives = natives(&lua, &shared, &loading)?;
+        let loadstring = lua.globals().get("loadstring")?;
         let constants = lua.create_table()?;
         constants.set("null", Value::NULL)?;
         constants.set("redis", calls::constants(&lua)?)?;
@@ -92,26 +97,41 @@ impl State {
             keep_function,
             forget,
             load_library,
+            loadstring,
             kept: RefCell::default(),
             sweep_at: Cell::new(SWEEP_MIN),
         })
     }
 
     /// Compiles a script, if it is not kept already.
-    pub fn compile(&self, script: &Arc<Script>) -> mlua::Result<()> {
+    pub fn compile(&self, script: &Arc<Script>) -> Result<(), Vec<u8>> {
         if self.kept.borrow().contains_key(&script.id) {
             return Ok(());
         }
         let chunk = self.lua.load(script.code()).set_name(SCRIPT_NAME).set_mode(mlua::chunk::ChunkMode::Text);
-        let compiled = chunk.set_environment(self.scripts.clone()).into_function()?;
-        self.sweep()?;
-        self.keep_script.call::<()>((script.id as f64, compiled))?;
+        let compiled = chunk.set_environment(self.scripts.clone()).into_function();
+        let compiled = compiled.map_err(|error| self.refusal(script.code(), SCRIPT_NAME, &error))?;
+        let kept = self.sweep().and_then(|()| self.keep_script.call::<()>((script.id as f64, compiled)));
+        kept.map_err(|error| plain(&error).into_bytes())?;
         self.kept.borrow_mut().insert(script.id, Kept::Script(Arc::downgrade(script)));
         Ok(())
     }
 
+    /// What Lua says of code that it does not compile, with the bytes that it quotes: the error has them as text.
+    fn refusal(&self, code: &[u8], name: &str, error: &mlua::Error) -> Vec<u8> {
+        let as_bytes = || -> mlua::Result<Option<mlua::LuaString>> {
+            let (_, said) =
+                self.loadstring.call::<(Value, Option<mlua::LuaString>)>((self.lua.create_string(code)?, name))?;
+            Ok(said)
+        };
+        // Compiled code is refused for what it is, and may not reach Lua.
+        let is_text = code.first().is_some_and(|first| *first != COMPILED_CODE);
+        let said = if is_text { as_bytes().ok().flatten() } else { None };
+        said.map_or_else(|| plain(error).into_bytes(), |said| said.as_bytes().to_vec())
+    }
+
     /// Loads a library, if it is not kept already.
-    pub fn ensure_loaded(&self, library: &Arc<LibraryCode>) -> Result<(), String> {
+    pub fn ensure_loaded(&self, library: &Arc<LibraryCode>) -> Result<(), Vec<u8>> {
         if self.kept.borrow().contains_key(&library.id) { Ok(()) } else { self.load(library, 0).map(drop) }
     }
 
@@ -140,11 +160,13 @@ impl State {
     }
 
     /// Runs a library's code, and keeps the functions that it registers.
-    pub fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, String> {
+    pub fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, Vec<u8>> {
         let code = &library.code[library.code_at..];
         let chunk = self.lua.load(code).set_name(FUNCTION_NAME).set_mode(mlua::chunk::ChunkMode::Text);
         let compiled = chunk.into_function();
-        let compiled = compiled.map_err(|error| format!("ERR Error compiling function: {}", plain(&error)))?;
+        let compiled = compiled.map_err(|error| {
+            [&b"ERR Error compiling function: "[..], &self.refusal(code, FUNCTION_NAME, &error)].concat()
+        })?;
         *self.loading.borrow_mut() = Some(Loading::default());
         self.load_until.set((timeout_ms > 0).then(|| (clock::ticks(), timeout_ms)));
         let outcome = self.load_library.call::<(bool, Value)>(compiled);
@@ -156,9 +178,9 @@ impl State {
             Err(error) => Some(plain(&error)),
         };
         if let Some(failure) = failure {
-            return Err(format!("ERR Error registering functions: {failure}"));
+            return Err(format!("ERR Error registering functions: {failure}").into_bytes());
         }
-        let failed = |error: mlua::Error| format!("ERR {}", plain(&error));
+        let failed = |error: mlua::Error| format!("ERR {}", plain(&error)).into_bytes();
         self.sweep().map_err(failed)?;
         let mut registered = Vec::new();
         for (one, function) in loaded.functions {
@@ -187,7 +209,7 @@ fn load_failure(failure: &Value) -> String {
         Value::Table(table) => super::convert::text_field(table, "err")
             .map_or_else(String::new, |text| String::from_utf8_lossy(&text).into()),
         Value::Error(error) => plain(error),
-        Value::String(text) => text.to_string_lossy(),
+        Value::String(text) => format!("ERR {}", text.to_string_lossy()),
         _ => "ERR execution failure".into(),
     }
 }

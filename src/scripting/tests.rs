@@ -24,6 +24,15 @@ fn reach(server: &TestServer, script: &str) -> Reach {
 }
 
 #[test]
+fn very_many_results() {
+    let mut server = server();
+    let many = "local many = {} for i = 1, 4000 do many[i] = i end ";
+    assert_eq!(eval(&mut server, &format!("{many} return unpack(many)"), &[], &[]), ":1\r\n");
+    let counted = format!("{many} return #{{pcall(function() return unpack(many) end)}}");
+    assert_eq!(eval(&mut server, &counted, &[], &[]), ":4001\r\n");
+}
+
+#[test]
 fn values_and_replies() {
     let mut server = server();
     for (script, reply) in [

@@ -80,7 +80,14 @@ impl Cell {
     }
 
     fn of_score(score: f64) -> Cell {
-        Cell { bits: score as u64, steps: STEPS_MAX }
+        const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+        // Scores that no place has are read as C reads them on x86-64.
+        let bits = match score {
+            ..0.0 => score as i64 as u64,
+            TOO_LARGE.. => 0,
+            _ => score as u64,
+        };
+        Cell { bits, steps: STEPS_MAX }
     }
 
     fn bounds(self) -> Bounds {

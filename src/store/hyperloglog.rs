@@ -411,6 +411,11 @@ pub fn cached_count(bytes: &[u8]) -> Option<u64> {
     (bytes[STALE_AT] & STALE == 0).then_some(count)
 }
 
+/// Marks the last count as one that something changed since.
+pub fn forget_count(bytes: &mut [u8]) {
+    bytes[STALE_AT] |= STALE;
+}
+
 pub fn cache_count(bytes: &mut [u8], count: u64) {
     bytes[CACHE_AT..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
 }

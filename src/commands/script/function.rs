@@ -50,7 +50,7 @@ pub fn load(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     };
     let header = flags::of_library(code).map_err(text)?;
     already(&cx.engine().libraries.current(), &header.name).map_err(text)?;
-    let library = Library::load(script_engine(cx)?, code, timeout_ms(cx)).map_err(text)?;
+    let library = Library::load(script_engine(cx)?, code, timeout_ms(cx)).map_err(ReplyError::Quoting)?;
     change(cx, args, |set| {
         already(set, &header.name)?;
         set.insert(library)
@@ -167,7 +167,9 @@ pub fn stats(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
 /// FUNCTION DUMP
 pub fn dump(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     let set = cx.engine().libraries.current();
-    cx.reply.bulk(&libraries::encode(set.libraries().map(|library| &library.code.code[..])));
+    let codes = set.libraries().map(|library| &library.code.code[..]);
+    let payload = libraries::encode(codes, cx.config().rdbcompression);
+    cx.reply.bulk(&payload);
     Ok(())
 }
 
@@ -202,7 +204,7 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let engine = script_engine(cx)?;
     let mut restored = LibrarySet::default();
     for code in codes {
-        let library = Library::load(engine, &code, timeout_ms(cx)).map_err(text)?;
+        let library = Library::load(engine, &code, timeout_ms(cx)).map_err(ReplyError::Quoting)?;
         if restored.library(&library.code.name).is_some() {
             return Err(text(format!("ERR Library '{}' already exists", library.code.name)));
         }

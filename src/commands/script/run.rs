@@ -72,7 +72,9 @@ pub fn register(cx: &Cx<'_>, body: &[u8]) -> Result<Arc<Script>, ReplyError> {
         Some(known) => known,
         None => {
             let compiled = script_engine(cx)?.compile(&script);
-            compiled.map_err(|error| text(format!("ERR Error compiling script (new function): {error}")))?;
+            compiled.map_err(|said| {
+                ReplyError::Quoting([&b"ERR Error compiling script (new function): "[..], &said].concat())
+            })?;
             engine.scripts.add(script)
         }
     };

@@ -63,9 +63,8 @@ impl<'a> Call<'a> {
             rest = match more {
                 [timeout, rest @ ..] if is("BLOCK") => {
                     if cx.session.in_script {
-                        let name = &cx.command.full_name;
-                        let text = format!("ERR {name} command is not allowed with BLOCK option from scripts");
-                        return Err(ReplyError::Text(text.into()));
+                        let after = " command is not allowed with BLOCK option from scripts";
+                        return Err(ReplyError::quoting("ERR ", args[0], after));
                     }
                     let until_ms = milliseconds_from(cx.space.now_ms, timeout)?;
                     call.patience = until_ms.map_or(Patience::Endless, Patience::Until);

@@ -18,7 +18,7 @@ pub const FILE_NAME: &str = "functions";
 
 /// Writes the set in the place of what the file held, and waits until it is on the disk.
 pub fn write(set: &LibrarySet, path: &Path) -> Result<(), String> {
-    let payload = libraries::encode(set.libraries().map(|library| &library.code.code[..]));
+    let payload = libraries::encode(set.libraries().map(|library| &library.code.code[..]), true);
     let fresh = path.with_extension("new");
     let written = File::create(&fresh).and_then(|mut file| {
         file.write_all(&payload)?;

@@ -133,8 +133,8 @@ impl Libraries {
 
 impl Library {
     /// Makes a library of its code, which runs for so long at the most.
-    pub fn load(engine: &dyn ScriptEngine, code: &[u8], timeout_ms: u64) -> Result<Library, String> {
-        let header = flags::of_library(code)?;
+    pub fn load(engine: &dyn ScriptEngine, code: &[u8], timeout_ms: u64) -> Result<Library, Vec<u8>> {
+        let header = flags::of_library(code).map_err(String::into_bytes)?;
         let code = Arc::new(LibraryCode {
             id: next_id(),
             name: header.name,

@@ -71,9 +71,9 @@ pub struct Registered {
 /// Runs scripts on the calling thread, with a state of its own for each thread.
 pub trait ScriptEngine: Send + Sync {
     /// Compiles a script; the error is for its author.
-    fn compile(&self, script: &Arc<Script>) -> Result<(), String>;
+    fn compile(&self, script: &Arc<Script>) -> Result<(), Vec<u8>>;
     /// Runs a library's code, so that it registers its functions, for so long at the most; 0 is without end.
-    fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, String>;
+    fn load(&self, library: &Arc<LibraryCode>, timeout_ms: u64) -> Result<Vec<Registered>, Vec<u8>>;
     fn run(&self, runnable: &Runnable, keys: &[&[u8]], args: &[&[u8]], host: &mut dyn ScriptHost) -> Ended;
     /// Bytes that the largest of the threads' states takes, and all of them.
     fn memory_bytes(&self) -> (u64, u64);

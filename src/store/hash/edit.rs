@@ -85,8 +85,9 @@ impl<'a> HashMut<'a> {
         if added > 0 {
             let end = self.list().end();
             edit::insert_run(self.entry, end, &new);
-            self.keep_limits();
         }
+        // They may be lower than when the last field came.
+        self.keep_limits();
         added
     }
 
@@ -124,6 +125,7 @@ impl<'a> HashMut<'a> {
         } else {
             edit::replace_many(self.entry, value_at, 2, [value, Element::Integer(given)]);
         }
+        self.keep_limits();
         false
     }
 

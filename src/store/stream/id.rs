@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use crate::base::number::parse_u64;
+use crate::base::number::{parse_i64, parse_u64};
 
 /// Longest text that is looked at as an id.
 const TEXT_BYTES_MAX: usize = 127;
 /// The longest text of an id: two numbers of 20 digits and what stands between them.
 const WRITTEN_BYTES_MAX: usize = 41;
+const VERTICAL_TAB: u8 = 0x0b;
 
 /// Ordered by moment, then by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,10 +59,10 @@ impl StreamId {
     pub fn parse(text: &[u8], missing_seq: u64) -> Option<StreamId> {
         let (ms, seq) = split(text)?;
         let seq = match seq {
-            Some(seq) => parse_u64(seq)?,
+            Some(seq) => read_number(seq)?,
             None => missing_seq,
         };
-        Some(StreamId { ms: parse_u64(ms)?, seq })
+        Some(StreamId { ms: read_number(ms)?, seq })
     }
 
     /// Reads an id as `parse` does, or `-` and `+` for the least and the greatest.
@@ -99,10 +100,36 @@ impl NewId {
             return Some(NewId::Auto);
         }
         match split(text)? {
-            (ms, Some(b"*")) => Some(NewId::AutoSeq(parse_u64(ms)?)),
+            (ms, Some(b"*")) => Some(NewId::AutoSeq(read_number(ms)?)),
             _ => StreamId::parse(text, 0).map(NewId::Given),
         }
     }
+}
+
+/// A part of an id. Besides plain numbers it may be what C's `strtoull` reads: white space and a sign come first, zeros
+/// may lead, and below zero the numbers go on from the greatest down; but no plain negative number.
+fn read_number(text: &[u8]) -> Option<u64> {
+    if let Some(number) = parse_u64(text) {
+        return Some(number);
+    }
+    if parse_i64(text).is_some() {
+        return None;
+    }
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == VERTICAL_TAB;
+    let text = &text[text.iter().take_while(|byte| is_space(byte)).count()..];
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let number = digits.iter().try_fold(0u64, |number, digit| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    })?;
+    Some(if negative { number.wrapping_neg() } else { number })
 }
 
 /// The two parts of an id's text.
@@ -164,8 +191,30 @@ mod tests {
             assert_eq!(StreamId::of_bytes(id.to_bytes()), id);
         }
         assert_eq!(StreamId::parse(b"5", 9), Some(StreamId::new(5, 9)));
-        for wrong in ["", "-", "+", "1-", "-1", "1-2-3", "a", "1-a", "1-*", "*", "18446744073709551616", " 1"] {
+        for wrong in [
+            "",
+            "-",
+            "+",
+            "1-",
+            "-1",
+            "1-2-3",
+            "a",
+            "1-a",
+            "1-*",
+            "*",
+            "18446744073709551616",
+            "1 ",
+            "1--1",
+            "+",
+            "++1",
+            " ",
+            "-0",
+        ] {
             assert_eq!(StreamId::parse(wrong.as_bytes(), 0), None, "{wrong}");
+        }
+        let odd = [(" 1", 1, 0), ("+1-01", 1, 1), ("\t\x0b007", 7, 0), ("1--0", 1, 0), ("1- -1", 1, u64::MAX)];
+        for (text, ms, seq) in odd {
+            assert_eq!(StreamId::parse(text.as_bytes(), 0), Some(StreamId::new(ms, seq)), "{text}");
         }
         assert_eq!(StreamId::parse(&[b'0'; 128], 0), None);
         assert_eq!(StreamId::parse_bound(b"-", 1), Some(StreamId::MIN));

@@ -2,9 +2,11 @@
 //! awkward arguments, now and then damaged.
 
 use cairn::base::crc64::crc64;
+use cairn::base::sha1;
 use cairn::rdb::{Value, payload};
 
-use super::templates;
+use super::server_templates::LISTENING;
+use super::{programs, templates};
 use crate::support::Random;
 
 const KEYS: &[&[u8]] = &[
@@ -134,6 +136,116 @@ const PATTERNS: &[&str] = &[
     "*[1-3]",
 ];
 
+const CHANNELS: &[&[u8]] = &[b"a", b"b", b"ab", b"{t}1", b"news", b""];
+
+/// What ACL SETUSER may be told, but nothing that lets a user see more or less of a command than another version knows.
+const RULES: &[&str] = &[
+    "on",
+    "off",
+    "nopass",
+    "resetpass",
+    ">secret",
+    ">other",
+    "<secret",
+    "<nosuch",
+    "~a*",
+    "~*",
+    "%R~b",
+    "%W~c",
+    "%RW~d",
+    "%X~e",
+    "%R~",
+    "~",
+    "allkeys",
+    "resetkeys",
+    "&news",
+    "&*",
+    "allchannels",
+    "resetchannels",
+    "+@all",
+    "-@all",
+    "allcommands",
+    "nocommands",
+    "+get",
+    "-get",
+    "+@string",
+    "-@write",
+    "+@read",
+    "+@junk",
+    "+junk",
+    "+config|get",
+    "-config|set",
+    "+get|junk",
+    "+config|junk",
+    "(+get ~x)",
+    "(-@all +set %W~y)",
+    "(junk)",
+    "(",
+    "clearselectors",
+    "reset",
+    "sanitize-payload",
+    "skip-sanitize-payload",
+    "junk",
+    "",
+    "#junk",
+    "!junk",
+    "+@all",
+    "+select|0",
+    "-select|1",
+    "#2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+    "!2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+];
+
+/// Directives with the same default in both, none of which takes any text.
+const DIRECTIVES: &[&str] = &[
+    "maxmemory",
+    "maxmemory-policy",
+    "maxmemory-samples",
+    "maxmemory-eviction-tenacity",
+    "timeout",
+    "tcp-keepalive",
+    "hz",
+    "databases",
+    "list-max-listpack-size",
+    "list-max-ziplist-size",
+    "hash-max-listpack-entries",
+    "hash-max-ziplist-value",
+    "hash-max-listpack-value",
+    "zset-max-listpack-entries",
+    "zset-max-ziplist-entries",
+    "zset-max-listpack-value",
+    "set-max-intset-entries",
+    "stream-node-max-bytes",
+    "stream-node-max-entries",
+    "slowlog-log-slower-than",
+    "slowlog-max-len",
+    "latency-monitor-threshold",
+    "proto-max-bulk-len",
+    "lua-time-limit",
+    "busy-reply-threshold",
+    "appendfsync",
+    "activerehashing",
+    "lfu-log-factor",
+    "lfu-decay-time",
+    "lazyfree-lazy-eviction",
+    "lazyfree-lazy-expire",
+    "lazyfree-lazy-user-del",
+    "client-query-buffer-limit",
+    "tracking-table-max-keys",
+    "acllog-max-len",
+    "list-compress-depth",
+    "hll-sparse-max-bytes",
+    "junk",
+    "dynamic-hz",
+    "activedefrag",
+    "replica-serve-stale-data",
+    "slave-read-only",
+    "notify-keyspace-events",
+    "tcp-backlog",
+    "protected-mode",
+    "jemalloc-bg-thread",
+];
+
 /// Bodies of payloads in uncommon forms, some of them damaged. None ends so that it reads on in its trailer, which the
 /// oracle does not mind.
 const SEALED_BODIES: &[&[u8]] = &[
@@ -169,12 +281,22 @@ pub fn random_command(random: &mut Random, sorting: bool) -> Vec<Vec<u8>> {
     while unwanted.iter().any(|word| template.contains(word)) {
         template = templates::pick(random);
     }
-    command_of(template, random, sorting)
+    let mut command = command_of(template, random, sorting);
+    let is_about_commands = |command: &[Vec<u8>]| command[0].eq_ignore_ascii_case(b"COMMAND");
+    if random.chance(8) && !is_about_commands(&command) {
+        command = wrapped(command, random);
+    }
+    // The two versions want different numbers of arguments here, and inside MULTI that decides over the transaction.
+    // With less, all commands are told, of which one version has more.
+    while is_about_commands(&command) && command.len() < 4 {
+        command.push(b"word".to_vec());
+    }
+    command
 }
 
-/// One command of any family.
+/// One command of any family that is about values.
 pub fn any_command(random: &mut Random) -> Vec<Vec<u8>> {
-    command_of(templates::pick_of_all(random), random, false)
+    command_of(templates::pick_of_values(random), random, false)
 }
 
 fn command_of(template: &'static str, random: &mut Random, sorting: bool) -> Vec<Vec<u8>> {
@@ -188,9 +310,14 @@ fn command_of(template: &'static str, random: &mut Random, sorting: bool) -> Vec
     let mut command = Vec::new();
     expand(template, random, &mut command);
     // SPOP takes everything as it is: less would leave each side with other members. Nor may there be other members of
-    // the lone set, or other scores in lexical sets.
-    if random.chance(6) && !["SPOP", "SADD <lone>", "ZADD <lexical>"].iter().any(|start| template.starts_with(start)) {
+    // the lone set, or other scores in lexical sets. A HELLO that fails at its end has set a name for the oracle.
+    let is_fixed = ["SPOP", "SADD <lone>", "ZADD <lexical>", "HELLO"].iter().any(|start| template.starts_with(start));
+    if random.chance(6) && !is_fixed {
         damage(&mut command, random);
+    }
+    // In the ids of streams a zero byte ends what the oracle reads, which is nothing to imitate.
+    if command[0].first().is_some_and(|first| first.eq_ignore_ascii_case(&b'X')) {
+        command.iter_mut().flatten().filter(|byte| **byte == 0).for_each(|byte| *byte = 1);
     }
     // The oracle has no WITHSCORE yet.
     if [&b"ZRANK"[..], b"ZREVRANK"].contains(&command[0].to_ascii_uppercase().as_slice()) {
@@ -204,11 +331,33 @@ fn command_of(template: &'static str, random: &mut Random, sorting: bool) -> Vec
         let is_out_of_range = |word: &[u8]| OUT_OF_RANGE.iter().any(|end| word.ends_with(end.as_bytes()));
         command.iter_mut().filter(|word| is_out_of_range(word)).for_each(|word| word.truncate(word.len() - 2));
     }
-    // The two versions want different numbers of arguments here, and inside MULTI that decides over the transaction.
-    if command.len() == 3 && command[0].eq_ignore_ascii_case(b"COMMAND") {
-        command.push(b"word".to_vec());
+    command
+}
+
+/// A command for a connection that listens.
+pub fn listening_command(random: &mut Random) -> Vec<Vec<u8>> {
+    let mut command = Vec::new();
+    expand(random.pick(LISTENING), random, &mut command);
+    if random.chance(3) {
+        command.push(b"*".to_vec());
     }
     command
+}
+
+/// The command as another runs it or tells of it, where the families have such a one.
+fn wrapped(command: Vec<Vec<u8>>, random: &mut Random) -> Vec<Vec<u8>> {
+    let others: &[&str] = match random.below(2) {
+        0 if templates::is_chosen("scripts") => &["EVAL", programs::ANY_COMMAND, "0"],
+        1 if templates::is_chosen("server") => random.pick(&[
+            &["COMMAND", "GETKEYS"][..],
+            &["COMMAND", "GETKEYSANDFLAGS"],
+            &["ACL", "DRYRUN", "default"],
+            &["ACL", "DRYRUN", "limited"],
+            &["ACL", "DRYRUN", "tester"],
+        ]),
+        _ => return command,
+    };
+    others.iter().map(|word| word.as_bytes().to_vec()).chain(command).collect()
 }
 
 fn expand(template: &str, random: &mut Random, command: &mut Vec<Vec<u8>>) {
@@ -291,12 +440,23 @@ fn fill(word: &str, random: &mut Random) -> Vec<u8> {
             _ => [random.pick(&[&b"["[..], b"("]), &member(random)].concat(),
         },
         "<id>" => match random.below(6) {
-            0 => {
-                random.pick(&["-", "+", "$", ">", "0", "0-0", "(5", "x", "5-", "-5", "1-2-3", "*"]).as_bytes().to_vec()
-            }
+            0 => random
+                .pick(&["-", "+", "$", ">", "0", "0-0", "(5", "x", "5-", "-5", "1-2-3", "5-*"])
+                .as_bytes()
+                .to_vec(),
             1 => random.below(40).to_string().into_bytes(),
             _ => format!("{}-{}", random.below(40), random.below(4)).into_bytes(),
         },
+        "<script>" => random.pick(programs::SCRIPTS).as_bytes().to_vec(),
+        "<sha>" => match random.below(8) {
+            0 => random.pick(&["", "junk", "0123456789012345678901234567890123456789"]).as_bytes().to_vec(),
+            1 => sha1::hex(random.pick(programs::SCRIPTS).as_bytes()).to_uppercase().into_bytes(),
+            _ => sha1::hex(random.pick(programs::SCRIPTS).as_bytes()).into_bytes(),
+        },
+        "<library>" => random.pick(programs::LIBRARIES).as_bytes().to_vec(),
+        "<rule>" => random.pick(RULES).as_bytes().to_vec(),
+        "<directive>" => random.pick(DIRECTIVES).as_bytes().to_vec(),
+        "<channel>" => random.pick(CHANNELS).to_vec(),
         "<longitude>" => format!("{}.{}", random.between(-181, 181), random.below(1000)).into_bytes(),
         "<latitude>" => format!("{}.{}", random.between(-86, 86), random.below(1000)).into_bytes(),
         "<distance>" => random.pick(&["100", "1000", "0", "5000.5", "20000", "-1", "x"]).as_bytes().to_vec(),
@@ -426,7 +586,7 @@ fn damage(command: &mut Vec<Vec<u8>>, random: &mut Random) {
     let at = random.below(command.len());
     // A short time to live would end on one server while the other still answers.
     let name = command[0].to_ascii_uppercase();
-    let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG", b"RESTORE", b"RESTORE-ASKING"].contains(&name.as_slice())
+    let timed = [b"SET".as_slice(), b"GETEX", b"CONFIG", b"CLIENT", b"WAIT", b"RESTORE", b"RESTORE-ASKING"].contains(&name.as_slice())
         || name.windows(2).any(|part| part == b"EX")
         // Nor may a client wait for ever.
         || [&b"BL"[..], b"BR", b"BZ", b"XREAD", b"SRAND", b"HRAND", b"ZRAND"].iter().any(|start| name.starts_with(start));

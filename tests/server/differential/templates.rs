@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::server_templates::{LISTENING, SCRIPTS, SERVER};
 use crate::support::Random;
 
 /// Words in angle brackets are filled in; `A|B` picks one; `{...}` repeats its content none to three times; `[...]` has
@@ -258,7 +259,7 @@ const STREAMS: &[&str] = &[
     "XDEL <stream> <id> {<id>}",
     "XTRIM <stream> MAXLEN|MINID|JUNK {=} <count> {LIMIT <count>}",
     "XREAD {COUNT <count>} STREAMS <stream> [<stream>] <id> [<id>]",
-    "XREAD {BLOCK 10} {COUNT <count>} STREAMS <stream> <id>",
+    "XREAD {BLOCK 1} {COUNT <count>} STREAMS <stream> <id>",
     "XGROUP CREATE <stream> g1|g2 <id>|$ {MKSTREAM} {ENTRIESREAD <count>}",
     "XGROUP CREATE <stream> g1|g2 0 MKSTREAM",
     "XGROUP SETID <stream> g1|g2 <id>|$ {ENTRIESREAD <count>}",
@@ -270,17 +271,20 @@ const STREAMS: &[&str] = &[
     "XPENDING <stream> g1|g2",
     "XPENDING <stream> g1|g2 {IDLE 0} <id> <id> <count> [alice|bob]",
     "XCLAIM <stream> g1|g2 alice|bob 0 <id> {<id>} {IDLE 0} {RETRYCOUNT <count>} {FORCE} {JUSTID} {LASTID <id>}",
-    "XAUTOCLAIM <stream> g1|g2 alice|bob 0 <id> {COUNT <count>} {JUSTID}",
+    "XAUTOCLAIM <stream> g1|g2 alice|bob 0|x|-1 <id> {COUNT <count>} {JUSTID}",
     "XSETID <stream> <id> {ENTRIESADDED <count>} {MAXDELETEDID <id>}",
     "XINFO STREAM|GROUPS <stream>",
     "XINFO CONSUMERS <stream> g1|g2",
     "XINFO STREAM <stream> FULL {COUNT <count>}",
+    "XINFO|XGROUP JUNK <stream> g1",
+    "CONFIG SET stream-node-max-entries|stream-node-max-bytes 4|100|4096",
 ];
 
 const OTHERS: &[&str] = &[
     "PFADD <log> {<member>}",
     "PFCOUNT <log> {<log>}",
     "PFMERGE <log> {<log>}",
+    "PFDEBUG GETREG|DECODE|ENCODING|TODENSE|JUNK <log>",
     "GEOADD <geo> {NX|XX|CH} <longitude> <latitude> <member> {<longitude> <latitude> <member>}",
     "GEODIST <geo> <member> <member> [m|km|ft|mi|junk]",
     "GEOHASH|GEOPOS <geo> <member> {<member>}",
@@ -289,18 +293,6 @@ const OTHERS: &[&str] = &[
     "GEOSEARCHSTORE <geo> <geo> FROMMEMBER <member> BYRADIUS <distance> km {STOREDIST}",
     "GEORADIUS|GEORADIUS_RO <geo> <longitude> <latitude> <distance> km {ASC} {COUNT <count>} {WITHDIST}",
     "GEORADIUSBYMEMBER|GEORADIUSBYMEMBER_RO <geo> <member> <distance> km {DESC} {WITHCOORD}",
-    "EVAL return(redis.call('GET',KEYS[1])) 1 <key>",
-    "EVAL return(redis.pcall('LPUSH',KEYS[1],ARGV[1])) 1 <key> <member>",
-    "EVAL return(redis.call('SMEMBERS',KEYS[1])) 1 <set>",
-    "EVALSHA junk 0",
-    "SCRIPT EXISTS <value>",
-    "FCALL nosuch <numkeys> <key>",
-    "PUBLISH|SPUBLISH <pattern> <value>",
-    "PUBSUB NUMPAT|JUNK|CHANNELS",
-    "PUBSUB NUMSUB {<value>}",
-    "ACL WHOAMI|USERS|JUNK",
-    "ACL CAT [string|junk]",
-    "ACL DRYRUN default <value> {<value>}",
     "OBJECT ENCODING <list>|<set>|<zset>|<hash>|<stream>",
     "TYPE <list>|<set>|<zset>|<hash>|<stream>",
     "DEL|UNLINK|EXISTS|TOUCH <list>|<set> <zset>|<hash> {<stream>}",
@@ -312,8 +304,10 @@ const OTHERS: &[&str] = &[
     "CONFIG SET hash-max-listpack-entries|zset-max-listpack-entries|set-max-intset-entries 3|128|512",
 ];
 
-/// The families, by the names that CAIRN_DIFF_FAMILIES knows.
-const FAMILIES: &[(&str, &[&str])] = &[
+/// A name that CAIRN_DIFF_FAMILIES knows, and the forms.
+type Family = (&'static str, &'static [&'static str]);
+
+const FAMILIES_OF_VALUES: &[Family] = &[
     ("keys", STRINGS_AND_KEYS),
     ("lists", LISTS),
     ("sets", SETS),
@@ -322,35 +316,44 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("streams", STREAMS),
     ("others", OTHERS),
 ];
-/// What runs when nothing else is asked for.
-const USUAL: &str = "keys,hashes,lists,sets,zsets";
+const OTHER_FAMILIES: &[Family] = &[("scripts", SCRIPTS), ("server", SERVER)];
+/// What runs when nothing else is asked for. Streams end the oracle now and then.
+const USUAL: &str = "keys,lists,sets,zsets,hashes,others,scripts,server";
 
 /// The families that are asked for: all of them by `all`.
-static CHOSEN: LazyLock<Vec<&[&str]>> = LazyLock::new(|| {
+static CHOSEN: LazyLock<Vec<Family>> = LazyLock::new(|| {
     let asked = std::env::var("CAIRN_DIFF_FAMILIES").unwrap_or(USUAL.into());
-    let chosen = FAMILIES.iter().filter(|(name, _)| asked == "all" || asked.split(',').any(|word| word == *name));
-    let chosen: Vec<&[&str]> = chosen.map(|(_, forms)| *forms).collect();
+    let is_asked = |name: &str| asked == "all" || asked.split(',').any(|word| word == name);
+    let chosen: Vec<Family> = families().filter(|(name, _)| is_asked(name)).collect();
     assert!(!chosen.is_empty(), "CAIRN_DIFF_FAMILIES names no family");
     chosen
 });
 
-/// The forms that a command has in all families.
+fn families() -> impl Iterator<Item = Family> {
+    FAMILIES_OF_VALUES.iter().chain(OTHER_FAMILIES).copied()
+}
+
+pub fn is_chosen(family: &str) -> bool {
+    CHOSEN.iter().any(|(name, _)| *name == family)
+}
+
+/// The forms that a command has in all families, and for connections that listen.
 pub fn forms_of(name: &str) -> Vec<&'static str> {
     let is_of = |form: &str| {
         let names = form.split(' ').next().unwrap_or_default();
         names.split('|').any(|word| word.eq_ignore_ascii_case(name))
     };
-    FAMILIES.iter().flat_map(|(_, forms)| forms.iter().copied()).filter(|form| is_of(form)).collect()
+    families().flat_map(|(_, forms)| forms).chain(LISTENING).copied().filter(|form| is_of(form)).collect()
 }
 
-/// A form of any family, whatever is asked for.
-pub fn pick_of_all(random: &mut Random) -> &'static str {
-    let (_, forms) = random.pick(FAMILIES);
+/// A form of any family that is about values, whatever is asked for.
+pub fn pick_of_values(random: &mut Random) -> &'static str {
+    let (_, forms) = random.pick(FAMILIES_OF_VALUES);
     random.pick(forms)
 }
 
 /// A form of one of the families.
 pub fn pick(random: &mut Random) -> &'static str {
-    let family: &'static [&'static str] = random.pick(&CHOSEN);
-    random.pick(family)
+    let (_, forms) = random.pick(&CHOSEN);
+    random.pick(forms)
 }
