@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 
-/// A piece is at least so large.
+/// Sizes of a piece. Both are sizes of the allocator's: what is counted is what is taken.
 const PIECE_BYTES_MIN: usize = 16 * 1024;
+const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Default)]
 pub struct Unsent {
@@ -35,9 +36,10 @@ impl Unsent {
         if let Some(last) = self.pieces.back_mut() {
             last.extend_from_slice(fitting);
         }
-        if !rest.is_empty() {
-            let mut piece = Vec::with_capacity(rest.len().max(PIECE_BYTES_MIN));
-            piece.extend_from_slice(rest);
+        for bytes in rest.chunks(PIECE_BYTES_MAX) {
+            let size = if bytes.len() <= PIECE_BYTES_MIN { PIECE_BYTES_MIN } else { PIECE_BYTES_MAX };
+            let mut piece = Vec::with_capacity(size);
+            piece.extend_from_slice(bytes);
             self.capacity += piece.capacity();
             self.pieces.push_back(piece);
         }
@@ -67,10 +69,10 @@ mod tests {
     fn bytes_leave_in_the_order_in_which_they_came() {
         let (mut unsent, mut expected, mut sent) = (Unsent::default(), Vec::new(), Vec::new());
         for round in 0..200_usize {
-            let bytes: Vec<u8> = (0..round * 977 % 40_000).map(|at| (at + round) as u8).collect();
+            let bytes: Vec<u8> = (0..round * 9_777 % 200_000).map(|at| (at + round) as u8).collect();
             unsent.push(&bytes);
             expected.extend_from_slice(&bytes);
-            let count = unsent.next().len().min(round * 613 % 30_000);
+            let count = unsent.next().len().min(round * 6_133 % 150_000);
             sent.extend_from_slice(&unsent.next()[..count]);
             unsent.pass(count);
             assert_eq!(unsent.len(), expected.len() - sent.len());
