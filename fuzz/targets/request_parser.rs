@@ -59,7 +59,7 @@ fn read_all(input: &[u8], limits: Limits) -> (Vec<Request>, End) {
         let (consumed, arguments) = match parse(rest, limits, &mut borrowed) {
             Parsed::Complete { consumed } => (consumed, borrowed.into_iter().map(<[u8]>::to_vec).collect()),
             Parsed::Inline { consumed, arguments } => (consumed, arguments),
-            Parsed::Incomplete { needed } => {
+            Parsed::Incomplete { needed, .. } => {
                 assert!(needed > rest.len(), "needs {needed} bytes, has {}", rest.len());
                 return (requests, End::Incomplete { at, needed });
             }
@@ -103,7 +103,7 @@ fn check_kept(input: &[u8], step: usize, limits: Limits, whole: &[Request], whol
             Parsed::Malformed(error) => {
                 return assert_eq!((&End::Malformed { at: 0, error }, whole.len()), (whole_end, 0), "at {came}");
             }
-            Parsed::Incomplete { needed } => assert!(needed > came),
+            Parsed::Incomplete { needed, argument_at } => assert!(needed > came && argument_at <= came),
         }
     }
 }
