@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use cairn::base::number::double_text;
+use cairn::base::number::{double_text, parse_i64};
 
 use super::programs::ANY_COMMAND;
 use crate::support::{Reply, escape};
@@ -77,6 +77,15 @@ fn transactions_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply, queue
 }
 
 fn answers_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
+    // A number of keys that is none, like 1e+2: the oracle reads how it begins, and checks those keys.
+    if let [acl, dryrun, _, script, _, count, ..] = command
+        && acl.eq_ignore_ascii_case(b"ACL")
+        && dryrun.eq_ignore_ascii_case(b"DRYRUN")
+        && [&b"EVAL"[..], b"FCALL"].iter().any(|name| script.to_ascii_uppercase().starts_with(name))
+        && parse_i64(count).is_none()
+    {
+        return true;
+    }
     let inner = unwrapped(command);
     if inner.len() < command.len() {
         // What is too large for an integer of Lua's is none to C.
@@ -363,6 +372,10 @@ fn flags_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
 /// place here.
 fn errors_alike(tested: &Reply, oracle: &Reply) -> bool {
     let (Reply::Error(ours), Reply::Error(theirs)) = (tested, oracle) else { return false };
+    // It fails before the oracle's reason is met.
+    if ours.starts_with(b"ERR Script attempted to access a key that it was not called with, after it had written") {
+        return true;
+    }
     let without = |text: &[u8]| {
         let text = String::from_utf8_lossy(text).replacen("ERR user_script:1: ", "ERR ", 1);
         text.split(" script: ").next().unwrap_or_default().to_owned()
