@@ -870,7 +870,6 @@ fn prefetch_keys(engine: &Engine, command: &Command, args: &[&[u8]]) {
     ahead.bring();
 }
 
-/// Adds the slots of the keys that a call names.
 /// A transaction needs what its commands need, and its watched keys. With a command that reaches beyond its keys it
 /// needs everything.
 fn need_of_transaction(worker: &Worker, session: &Session) -> Need {

@@ -21,8 +21,6 @@ use super::patience::Patience;
 const LEAVERS_POLL: Duration = Duration::from_micros(20);
 /// How often someone who waits for a taker looks whether to give up.
 const GIVE_UP_POLL: Duration = Duration::from_millis(1);
-/// How long the gate stays open between two tries to close it beside a long command.
-const REOPENED_FOR: Duration = Duration::from_millis(5);
 
 /// One worker's seat: how often it was taken and left, so it is odd while the worker is inside.
 #[derive(Default)]
@@ -129,7 +127,7 @@ impl Gate {
             if let Some(exclusive) = self.close_while(|| patience.lasts()) {
                 return exclusive;
             }
-            std::thread::sleep(REOPENED_FOR);
+            std::thread::sleep(Duration::from_millis(patience.retry_ms()));
         }
         unreachable!("patience ends only after so many tries")
     }

@@ -44,20 +44,15 @@ pub fn native(lua: &Lua, run: impl Fn(&Lua, &Args<'_>) -> Values + 'static) -> m
                 Ok(results)
             }
             Err(Failure::Text(text)) => Ok(MultiValue::from_iter([lua.create_string(text)?.into_lua(lua)?])),
-            Err(Failure::Reply(text)) => {
-                Ok(MultiValue::from_iter([Value::Table(error_table(lua, text.as_bytes(), false)?)]))
-            }
+            Err(Failure::Reply(text)) => Ok(MultiValue::from_iter([Value::Table(error_table(lua, text.as_bytes())?)])),
         }
     })
 }
 
-/// An error as redis.call raises it and redis.pcall returns it.
-pub fn error_table(lua: &Lua, text: &[u8], counted: bool) -> mlua::Result<Table> {
+/// An error as redis.call raises it and redis.pcall returns it, that was not counted.
+pub fn error_table(lua: &Lua, text: &[u8]) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     table.raw_set("err", lua.create_string(text)?)?;
-    if counted {
-        table.raw_set("ignore_error_stats_update", true)?;
-    }
     Ok(table)
 }
 

@@ -116,7 +116,10 @@ unsafe fn run_command(state: *mut ffi::lua_State) -> bool {
     unsafe {
         match went {
             Went::Replied => push_value(state, &mut &buffer[..]),
-            Went::Failed { counted } => push_error(state, &buffer, counted),
+            Went::Failed { counted } => {
+                push_text(state, &buffer);
+                make_error(state, counted);
+            }
             Went::Stopped => ffi::lua_pushnil(state),
         }
     }
@@ -261,14 +264,13 @@ unsafe fn wrap(state: *mut ffi::lua_State, field: &str) {
     }
 }
 
-/// An error as redis.call raises it and redis.pcall returns it.
+/// Makes the text on the top an error as redis.call raises it and redis.pcall returns it.
 ///
 /// # Safety
-/// The state is Lua's, with room for some values.
-unsafe fn push_error(state: *mut ffi::lua_State, text: &[u8], counted: bool) {
-    // SAFETY: pushes, then takes what it pushed.
+/// The state is Lua's, with a text on the top and room for some values.
+unsafe fn make_error(state: *mut ffi::lua_State, counted: bool) {
+    // SAFETY: the text is there, by the caller's word; what is pushed is taken.
     unsafe {
-        push_text(state, text);
         wrap(state, "err");
         if counted {
             ffi::lua_pushboolean(state, 1);
@@ -316,15 +318,12 @@ unsafe fn push_value(state: *mut ffi::lua_State, rest: &mut &[u8]) {
                 push_text(state, line);
                 wrap(state, "ok");
             }
-            b'-' if line.contains(&b' ') => push_error(state, line, true),
             b'-' => {
                 // An error of one word only is not its own code.
-                push_text(state, b"ERR ");
+                push_text(state, if line.contains(&b' ') { b"" } else { b"ERR " });
                 push_text(state, line);
                 ffi::lua_concat(state, 2);
-                wrap(state, "err");
-                ffi::lua_pushboolean(state, 1);
-                set_field(state, "ignore_error_stats_update");
+                make_error(state, true);
             }
             b'*' | b'>' => match count() {
                 ..0 => ffi::lua_pushboolean(state, 0),

@@ -61,7 +61,7 @@ pub fn replies(lua: &Lua) -> mlua::Result<(Function, Function)> {
         let text = text.strip_prefix(b"-").unwrap_or(&text);
         // Without a second word the first is no code.
         let text = if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() };
-        one(lua, error_table(lua, &text, false)?)
+        one(lua, error_table(lua, &text)?)
     })?;
     let status = native(lua, move |lua, args| {
         let table = lua.create_table()?;

@@ -3,7 +3,7 @@
 //! A [`Replica`] is shared: its connection stores, others look. The list and the waiting clients have a small lock each.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -51,8 +51,8 @@ pub struct Replica {
     pub wants: Mutex<Wants>,
     phase: AtomicU8,
     /// Whether it acknowledges: those that asked with SYNC do not.
-    acknowledges: AtomicU8,
-    acks: AtomicU64,
+    acknowledges: AtomicBool,
+    has_acked: AtomicBool,
     acked: AtomicU64,
     /// What it says to have on its disk.
     acked_durable: AtomicU64,
@@ -65,8 +65,8 @@ impl Replica {
             client,
             wants: Mutex::default(),
             phase: AtomicU8::new(Phase::Waits as u8),
-            acknowledges: AtomicU8::new(0),
-            acks: AtomicU64::new(0),
+            acknowledges: AtomicBool::new(false),
+            has_acked: AtomicBool::new(false),
             acked: AtomicU64::new(0),
             acked_durable: AtomicU64::new(0),
             acked_ms: AtomicU64::new(0),
@@ -87,16 +87,16 @@ impl Replica {
     }
 
     pub fn set_acknowledges(&self, acknowledges: bool) {
-        self.acknowledges.store(u8::from(acknowledges), Ordering::Relaxed);
+        self.acknowledges.store(acknowledges, Ordering::Relaxed);
     }
 
     pub fn acknowledges(&self) -> bool {
-        self.acknowledges.load(Ordering::Relaxed) != 0
+        self.acknowledges.load(Ordering::Relaxed)
     }
 
     /// Takes what the replica says to have. Neither number goes back.
     pub fn note_acked(&self, offset: u64, durable: Option<u64>, now_ms: u64) {
-        self.acks.fetch_add(1, Ordering::Relaxed);
+        self.has_acked.store(true, Ordering::Relaxed);
         self.acked.fetch_max(offset, Ordering::Relaxed);
         self.acked_durable.fetch_max(durable.unwrap_or(0), Ordering::Relaxed);
         self.acked_ms.store(now_ms, Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl Replica {
 
     /// Whether it has acknowledged anything.
     pub fn has_acked(&self) -> bool {
-        self.acks.load(Ordering::Relaxed) > 0
+        self.has_acked.load(Ordering::Relaxed)
     }
 
     pub fn acked(&self) -> u64 {
