@@ -148,9 +148,7 @@ impl Buckets {
         for word in bucket.0 {
             if word >> 48 == hash & 0xffff && is_live(word) {
                 // Key and value of a small entry lie in its first two cache lines.
-                let address = (word & ADDRESS_MASK) as *const u8;
-                prefetch(address);
-                prefetch(address.wrapping_add(64));
+                prefetch_two((word & ADDRESS_MASK) as *const u8);
             }
         }
     }
@@ -355,6 +353,13 @@ fn borrow(word: &u64) -> EntryRef<'_> {
     debug_assert!(is_live(*word));
     // SAFETY: a live word owns its entry, and the word is borrowed for as long as the result lives.
     unsafe { EntryRef::at((*word & ADDRESS_MASK) as usize) }
+}
+
+/// Brings the cache lines at `address` and behind it towards the cache.
+#[inline]
+pub(super) fn prefetch_two(address: *const u8) {
+    prefetch(address);
+    prefetch(address.wrapping_add(64));
 }
 
 /// Brings the cache line at `address` towards the cache.

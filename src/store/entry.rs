@@ -25,7 +25,7 @@ use std::ptr::{self, NonNull};
 
 pub use crate::base::memory::size_class;
 
-use super::buckets::prefetch;
+use super::buckets::prefetch_two;
 use super::collection::{Form, Large, ValueType};
 use super::set::SetRef;
 
@@ -203,9 +203,7 @@ impl<'a> EntryRef<'a> {
     /// Brings a large collection's object towards the cache.
     #[inline]
     pub fn prefetch_large(self) {
-        let address = self.large_pointer().cast::<u8>().cast_const();
-        prefetch(address);
-        prefetch(address.wrapping_add(64));
+        prefetch_two(self.large_pointer().cast::<u8>().cast_const());
     }
 
     /// A large collection, whatever its type.
@@ -348,8 +346,7 @@ impl Entry {
     /// Brings the entry towards the cache.
     #[inline]
     pub fn prefetch(&self) {
-        prefetch(self.0.as_ptr());
-        prefetch(self.0.as_ptr().wrapping_add(64));
+        prefetch_two(self.0.as_ptr());
     }
 
     /// A large collection.

@@ -14,7 +14,7 @@
 //! The table stores no hashes: what moves items takes a function that tells an item's hash. Owned by one collection, and
 //! guarded by the lock of its key's slot.
 
-use super::buckets::prefetch;
+use super::buckets::prefetch_two;
 use crate::base::random::Rng;
 
 /// Places of a group: with one byte of tag each and the count of items passed on they fill two cache lines where an item
@@ -286,9 +286,7 @@ impl<T> MemberTable<T> {
         let Some(segment) = self.segments.get(self.segment_of(position(hash))) else { return false };
         let group = &segment.groups[segment.home(position(hash))];
         if step == 0 {
-            let address = std::ptr::from_ref(group).cast::<u8>();
-            prefetch(address);
-            prefetch(address.wrapping_add(64));
+            prefetch_two(std::ptr::from_ref(group).cast());
             return true;
         }
         let mut places = group.matching(tag(hash));
