@@ -94,6 +94,7 @@ impl Class {
     fn of(client: &ClientHandle) -> Class {
         match () {
             () if client.has_flag(flag::REPLICA) => Class::Replica,
+            () if client.has_flag(flag::PRIMARY) => Class::Primary,
             () if client.has_flag(flag::PUBSUB) => Class::PubSub,
             () => Class::Normal,
         }

@@ -159,6 +159,7 @@ fn describe(cx: &mut Cx<'_>) {
     let mode = if cx.config().cluster_enabled { "cluster" } else { "standalone" };
     let id = cx.session.handle.id;
     let proto = cx.session.protocol.number();
+    let role = if cx.engine().is_replica() { "replica" } else { "master" };
     let reply = &mut cx.reply;
     reply.map(7);
     for (name, text) in [("server", "redis"), ("version", REDIS_VERSION)] {
@@ -169,7 +170,7 @@ fn describe(cx: &mut Cx<'_>) {
         reply.bulk_text(name);
         reply.integer(number);
     }
-    for (name, text) in [("mode", mode), ("role", "master")] {
+    for (name, text) in [("mode", mode), ("role", role)] {
         reply.bulk_text(name);
         reply.bulk_text(text);
     }

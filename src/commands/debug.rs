@@ -13,9 +13,9 @@ use super::debug_data as data;
 use crate::base::glob;
 use crate::base::memory;
 use crate::base::number::parse_i64;
-use crate::base::random;
 use crate::config::text;
 use crate::engine::persistence::{Busy, JobKind};
+use crate::engine::replicas::history::History;
 use crate::engine::session::Waiting;
 use crate::resp::{Protocol, ReplyError};
 use crate::store::list::set_plain_threshold;
@@ -59,7 +59,7 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
         (b"change-repl-id", []) => {
             tracing::info!("Changing the replication id, as DEBUG CHANGE-REPL-ID asks.");
-            *cx.engine().replication_id.lock() = random::hex_id(20);
+            *cx.engine().history.lock() = History::default();
             cx.reply.ok();
             Ok(())
         }
@@ -317,9 +317,9 @@ mod tests {
         }
         assert!(!server.engine.active_expiry.load(Ordering::Relaxed));
         assert!(server.run("INFO errorstats").contains("errorstat_MINE:count=1"));
-        let before = server.engine.replication_id.lock().clone();
+        let before = server.engine.history.lock().clone();
         assert_eq!(server.run("DEBUG CHANGE-REPL-ID"), "+OK\r\n");
-        assert_ne!(*server.engine.replication_id.lock(), before);
+        assert_ne!(*server.engine.history.lock(), before);
         assert!(server.run("DEBUG HELP").starts_with('*'));
     }
 }

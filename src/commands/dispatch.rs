@@ -23,7 +23,7 @@ use super::registry::{self, Command, CommandId};
 use super::script;
 use super::spec::{
     ADMIN, ALL_SLOTS, ALLOW_BUSY, DENYOOM, LISTENERS_MAY, LOADING, MAY_REPLICATE, NEVER_QUEUED, NO_AUTH, NO_MULTI,
-    PROTECTED, RUNS_QUEUE, RUNS_SCRIPT, WALKS_SLOTS, WRITE,
+    PROTECTED, RUNS_QUEUE, RUNS_SCRIPT, STALE, WALKS_SLOTS, WRITE,
 };
 use crate::acl::log::Context;
 use crate::base::clock::{self, Ticks};
@@ -47,8 +47,14 @@ pub const BATCH_REQUESTS_MAX: usize = 32;
 const KEYS_AHEAD_MAX: usize = 1024;
 /// Replies beyond this many bytes are sent before the batch goes on.
 const OUTPUT_BYTES_PER_RUN: usize = 256 << 10;
+/// What a primary sends is kept in a buffer of this size from one command to the next, unless it needs a larger one.
+const KEPT_RELAY_BYTES_MAX: usize = 64 << 10;
 /// A client that has kept its worker for so long lets the others have their turn.
 pub const TURN_NS: u64 = 1_000_000;
+
+pub(super) const READ_ONLY_REPLICA: &str = "READONLY You can't write against a read only replica.";
+pub(super) const STALE_REPLICA: &str =
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 
 /// The requests that one client sent, parsed and not yet run.
 pub struct Batch<'a> {
@@ -56,12 +62,20 @@ pub struct Batch<'a> {
     pub arguments: &'a [&'a [u8]],
     /// Where each request's arguments end.
     pub ends: &'a [usize],
+    /// The bytes that they were read from, and where each request ends in them; only those of a primary are looked at.
+    pub source: Option<(&'a [u8], &'a [usize])>,
 }
 
 impl<'a> Batch<'a> {
     fn request(&self, index: usize) -> &'a [&'a [u8]] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.arguments[start..self.ends[index]]
+    }
+
+    fn bytes(&self, index: usize) -> &'a [u8] {
+        let Some((bytes, ends)) = self.source else { return &[] };
+        let start = if index == 0 { 0 } else { ends[index - 1] };
+        &bytes[start..ends[index]]
     }
 }
 
@@ -228,6 +242,7 @@ impl<'e> Run<'e> {
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
             if args.is_empty() {
+                self.relay(session, batch.bytes(index));
                 continue;
             }
             if let Some(until_ms) = self.paused_until_ms(session, &resolved.command, args) {
@@ -238,14 +253,21 @@ impl<'e> Run<'e> {
             {
                 return Some(Progress { requests: index, hold: Some(hold) });
             }
+            if let Some(relay) = &mut session.relay {
+                relay.pending.extend_from_slice(batch.bytes(index));
+            }
             started = match self.one(session, resolved, args, out, &mut passage, started) {
                 Ok(ended) => ended,
                 Err(Held { delay_ms }) => {
                     session.held_tries += 1;
+                    if let Some(relay) = &mut session.relay {
+                        relay.pending.truncate(relay.pending.len() - batch.bytes(index).len());
+                    }
                     return Some(Progress { requests: index, hold: Some(Hold::Held { delay_ms }) });
                 }
             };
             session.held_tries = 0;
+            self.relay(session, &[]);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
                 && (self.engine.config.generation() != self.worker.config_generation()
                     || !session.knows_users(&self.engine.users));
@@ -262,6 +284,27 @@ impl<'e> Run<'e> {
             }
         }
         Some(Progress { requests: resolved.len(), hold: None })
+    }
+
+    /// Relays what a primary sent, unless that is the front of a transaction: it goes out in one piece with what it did.
+    #[inline]
+    fn relay(self, session: &mut Session, bytes: &[u8]) {
+        if session.relay.is_some() {
+            self.relay_of_primary(session, bytes);
+        }
+    }
+
+    #[cold]
+    fn relay_of_primary(self, session: &mut Session, bytes: &[u8]) {
+        let Some(relay) = &mut session.relay else { return };
+        relay.pending.extend_from_slice(bytes);
+        if session.transaction.is_some() || session.fate != Fate::Stay || relay.pending.is_empty() {
+            return;
+        }
+        self.engine.stream.relay(&relay.pending);
+        self.engine.following.selected.store(session.db, Ordering::Relaxed);
+        relay.pending.clear();
+        relay.pending.shrink_to(KEPT_RELAY_BYTES_MAX);
     }
 
     /// Looks every request up and brings towards the cache what the batch will touch.
@@ -375,6 +418,10 @@ impl<'e> Run<'e> {
                     }
                 }
                 self.engine.count_error(error.code());
+                if session.relay.is_some() && error.code() == "MISCONF" {
+                    // Without it the data set would no longer be the primary's. It will be sent again.
+                    session.fate = Fate::CloseAfterReply;
+                }
                 let mut reply = Reply::new(out, session.protocol);
                 if resolved.command.is_ok_and(|command| command.has(RUNS_QUEUE)) {
                     let text = error.text();
@@ -406,6 +453,11 @@ impl<'e> Run<'e> {
                 self.call(session, command, resolved.place, args, out, passage, started)?
             }
         };
+        if session.relay.is_some() && out.get(before) == Some(&b'-') {
+            let name = String::from_utf8_lossy(args[0]).into_owned();
+            let error = String::from_utf8_lossy(&out[before + 1..]).trim_end().to_owned();
+            tracing::warn!("A command of the primary, {name}, fails here: {error}");
+        }
         match session.reply_mode {
             ReplyMode::On => {}
             ReplyMode::SkipNext => {
@@ -454,7 +506,7 @@ impl<'e> Run<'e> {
             access::check_session(self.engine, session, command, args, context, self.worker.now_ms)
                 .map_err(|denial| denial.error(command))?;
         }
-        if self.worker.config().maxmemory > 0 && !session.loads {
+        if self.worker.config().maxmemory > 0 && !session.must_obey() {
             self.admit_memory(session, command)?;
         }
         if command.has(WRITE | RUNS_QUEUE)
@@ -512,7 +564,10 @@ impl<'e> Run<'e> {
         if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) && !session.loads {
             return Err(ReplyError::of("LOADING Redis is loading the dataset in memory"));
         }
-        if obstacles & obstacle::SAVE_FAILED != 0 && writes(session, command) {
+        if obstacles & obstacle::FOLLOWS != 0 && !session.must_obey() {
+            self.admit_on_replica(session, command)?;
+        }
+        if obstacles & obstacle::SAVE_FAILED != 0 && !session.must_obey() && writes(session, command) {
             return Err(ReplyError::of(
                 "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
                  Commands that may modify the data set are disabled, because this instance is configured to report \
@@ -535,6 +590,20 @@ impl<'e> Run<'e> {
             }
         }
         Ok(())
+    }
+
+    /// What a client may do on a replica.
+    fn admit_on_replica(self, session: &Session, command: &Command) -> Result<(), ReplyError> {
+        if self.worker.config().replica_read_only && writes(session, command) {
+            return Err(ReplyError::of(READ_ONLY_REPLICA));
+        }
+        if !is_stale_replica(self.worker) {
+            return Ok(());
+        }
+        let queue = session.transaction.iter().flat_map(|transaction| &transaction.queue);
+        let mut queued = queue.map(|queued| registry::by_id(CommandId(queued.command)));
+        let is_admitted = command.has(STALE) && !(command.has(RUNS_QUEUE) && queued.any(|queued| !queued.has(STALE)));
+        if is_admitted { Ok(()) } else { Err(ReplyError::of(STALE_REPLICA)) }
     }
 
     #[cold]
@@ -619,6 +688,9 @@ impl<'e> Run<'e> {
             cx.space.events.wanted = self.worker.wanted_events();
             cx.space.held_tries = cx.session.held_tries;
             cx.space.keeps_expired = self.engine.pause.now(self.worker.now_ms).is_some();
+            if self.engine.is_replica() {
+                see_as_replica(&mut cx);
+            }
             // Inside the gate, unless a late script keeps it closed; then only what helps is let through.
             if passage.is_none() && !command.has(ALLOW_BUSY) {
                 *passage = self.enter();
@@ -658,6 +730,8 @@ impl<'e> Run<'e> {
             }
             failed
         };
+        // While nobody else sees the one without the other.
+        self.relay(session, &[]);
         if exclusive.take().is_some() {
             *passage = self.enter();
         }
@@ -754,8 +828,27 @@ pub(super) fn run_handler(cx: &mut Cx<'_>, args: &[&[u8]]) -> bool {
     }
 }
 
+/// On a replica keys expire when the primary says so. Clients that may write there by themselves do away with what they
+/// see expired.
+#[cold]
+fn see_as_replica(cx: &mut Cx<'_>) {
+    if cx.session.must_obey() {
+        cx.space.obey();
+    } else if cx.config().replica_read_only || !writes(cx.session, cx.command) {
+        cx.space.keeps_expired = true;
+    }
+}
+
+/// Whether this is a replica without a link, where nothing may be read.
+pub(super) fn is_stale_replica(worker: &Worker) -> bool {
+    worker.engine.persistence.obstacles() & obstacle::UNLINKED != 0 && !worker.config().replica_serve_stale_data
+}
+
 /// Writes are refused while too few replicas follow closely enough.
 pub(super) fn check_replicas(worker: &Worker) -> Result<(), ReplyError> {
+    if worker.engine.is_replica() {
+        return Ok(());
+    }
     let config = worker.config();
     let (wanted, lag_max_s) = (config.min_replicas_to_write as usize, u64::from(config.min_replicas_max_lag));
     if wanted > 0 && lag_max_s > 0 && worker.engine.replicas.count_good(worker.now_ms, lag_max_s) < wanted {

@@ -100,7 +100,7 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let value = payload::decode(args[3], cx.config().proto_max_bulk_len, &mut buffer).map_err(refused)?;
 
     // Beyond the end of time it wraps into the past, as in Redis.
-    let base_ms = if options.absolute { 0 } else { cx.space.now_ms as i64 };
+    let base_ms = if options.absolute { 0 } else { cx.space.wall_ms as i64 };
     let expiry_ms = (ttl_ms != 0).then(|| ttl_ms.wrapping_add(base_ms));
     match expiry_ms {
         Some(expiry_ms) if expiry_ms <= cx.space.now_ms as i64 => {

@@ -96,12 +96,12 @@ fn expire_generic(cx: &mut Cx<'_>, args: &[&[u8]], base_ms: u64, unit: Unit) -> 
 
 /// EXPIRE key seconds [NX | XX | GT | LT]
 pub fn expire(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    expire_generic(cx, args, cx.space.now_ms, Unit::Seconds)
+    expire_generic(cx, args, cx.space.wall_ms, Unit::Seconds)
 }
 
 /// PEXPIRE key milliseconds [NX | XX | GT | LT]
 pub fn pexpire(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
-    expire_generic(cx, args, cx.space.now_ms, Unit::Milliseconds)
+    expire_generic(cx, args, cx.space.wall_ms, Unit::Milliseconds)
 }
 
 /// EXPIREAT key unix-time-seconds [NX | XX | GT | LT]

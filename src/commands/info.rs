@@ -16,6 +16,7 @@ use crate::base::version::{CAIRN_VERSION, REDIS_VERSION};
 use crate::base::{clock, memory};
 use crate::config::choices::{Choice, Supervised};
 use crate::engine::clients::flag;
+use crate::engine::following::{Stage, Status};
 use crate::engine::persistence::JobKind;
 use crate::engine::pubsub::Kind;
 use crate::engine::replicas::Phase;
@@ -439,7 +440,10 @@ fn replication(cx: &mut Cx<'_>, text: &mut Text) {
     let config = cx.config();
     let (engine, now_ms) = (cx.engine(), cx.space.now_ms);
     text.heading("Replication");
-    text.field("role", "master");
+    match engine.following.status() {
+        Some(status) => followed(cx, &status, text),
+        None => text.field("role", "master"),
+    }
     let replicas = engine.replicas.all();
     text.field("connected_slaves", replicas.len());
     if config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 {
@@ -454,15 +458,50 @@ fn replication(cx: &mut Cx<'_>, text: &mut Text) {
         text.field(&format!("slave{number}"), line);
     }
     text.field("master_failover_state", "no-failover");
-    text.field("master_replid", engine.replication_id.lock());
-    text.field("master_replid2", "0".repeat(40));
+    text.field("master_replid", &engine.history.lock().id);
+    let former = engine.history.lock().former.clone();
+    text.field("master_replid2", former.as_ref().map_or("0".repeat(40), |(id, _)| id.clone()));
     text.field("master_repl_offset", engine.stream.end());
-    text.field("second_repl_offset", -1);
+    text.field("second_repl_offset", former.map_or(-1, |(_, until)| until as i64 + 1));
     let extent = engine.stream.extent();
     text.field("repl_backlog_active", u8::from(extent.is_some()));
     text.field("repl_backlog_size", config.repl_backlog_size);
     text.field("repl_backlog_first_byte_offset", extent.map_or(0, |extent| extent.start + 1));
     text.field("repl_backlog_histlen", extent.map_or(0, |extent| extent.end - extent.start));
+}
+
+/// What a replica tells of its primary.
+fn followed(cx: &Cx<'_>, status: &Status, text: &mut Text) {
+    let (config, now_ms, offset) = (cx.config(), cx.space.now_ms, cx.engine().stream.end());
+    let since_s = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
+    let is_linked = status.stage == Stage::Linked;
+    text.field("role", "slave");
+    text.field("master_host", &status.primary.host);
+    text.field("master_port", status.primary.port);
+    text.field("master_link_status", if is_linked { "up" } else { "down" });
+    text.field("master_last_io_seconds_ago", if is_linked { since_s(status.heard_ms) as i64 } else { -1 });
+    text.field("master_sync_in_progress", u8::from(status.stage == Stage::Copies));
+    text.field("slave_read_repl_offset", offset);
+    text.field("slave_repl_offset", offset);
+    if status.stage == Stage::Copies {
+        let copy = status.copy;
+        let (total, left) = match copy.total_bytes {
+            Some(total) => (total, total.saturating_sub(copy.read_bytes) as i64),
+            None => (0, -1),
+        };
+        text.field("master_sync_total_bytes", total);
+        text.field("master_sync_read_bytes", copy.read_bytes);
+        text.field("master_sync_left_bytes", left);
+        let percent = if total > 0 { copy.read_bytes as f64 * 100.0 / total as f64 } else { 0.0 };
+        text.field("master_sync_perc", format!("{percent:.2}"));
+        text.field("master_sync_last_io_seconds_ago", since_s(copy.last_read_ms));
+    }
+    if !is_linked {
+        text.field("master_link_down_since_seconds", since_s(status.down_since_ms));
+    }
+    text.field("slave_priority", config.replica_priority);
+    text.field("slave_read_only", u8::from(config.replica_read_only));
+    text.field("replica_announced", u8::from(config.replica_announced));
 }
 
 fn cpu(_: &mut Cx<'_>, text: &mut Text) {

@@ -366,7 +366,7 @@ mod tests {
             server.session(1);
             let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
             let mut session = Session::trusted(server.session(1).handle.clone());
-            let batch = crate::commands::Batch { arguments: &args, ends: &[args.len()] };
+            let batch = crate::commands::Batch { arguments: &args, ends: &[args.len()], source: None };
             server.executor.run(&mut session, &batch, &mut Vec::new()).hold.is_some()
         };
         for (line, waits) in [

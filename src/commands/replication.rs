@@ -1,9 +1,12 @@
-//! Handlers of what replicas ask and tell, SYNC, PSYNC and REPLCONF, and of ROLE.
+//! Handlers of replication: what replicas ask and tell, SYNC, PSYNC and REPLCONF; REPLICAOF, which makes this server one;
+//! ROLE.
 
 use std::sync::Arc;
 
 use super::context::{Cx, Outcome};
 use crate::base::number::parse_i64;
+use crate::engine::following::{Primary, Stage};
+use crate::engine::persistence::obstacle;
 use crate::engine::replicas::{Phase, Replica};
 use crate::engine::session::{StreamRequest, Waiting};
 use crate::resp::ReplyError;
@@ -31,6 +34,9 @@ fn ask(cx: &mut Cx<'_>, request: StreamRequest) -> Outcome {
     if cx.in_exec {
         return Err(ReplyError::of("ERR Replication cannot begin inside a transaction"));
     }
+    if cx.engine().persistence.obstacles() & obstacle::UNLINKED != 0 {
+        return Err(ReplyError::of("NOMASTERLINK Can't SYNC while not connected with my master"));
+    }
     // Who follows already gets no second answer.
     if cx.session.replica_is_linked() {
         return Ok(());
@@ -52,8 +58,13 @@ pub fn replconf(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         let [option, value] = pair else { continue };
         match option.to_ascii_lowercase().as_slice() {
             b"ack" => return acknowledge(cx, &args[1..]),
-            // Asked of replicas only.
-            b"getack" => return Ok(()),
+            b"getack" => {
+                if cx.session.relay.is_some() {
+                    let acknowledgement = cx.engine().acknowledgement();
+                    cx.session.pushes.extend(acknowledgement);
+                }
+                return Ok(());
+            }
             option => note(cx, option, value)?,
         }
     }
@@ -107,8 +118,48 @@ fn acknowledge(cx: &mut Cx<'_>, words: &[&[u8]]) -> Outcome {
     Ok(())
 }
 
+/// REPLICAOF host port, REPLICAOF NO ONE
+pub fn replicaof(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
+    let engine = cx.engine();
+    if cx.config().cluster_enabled {
+        return Err(ReplyError::of("ERR REPLICAOF not allowed in cluster mode."));
+    }
+    if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
+        if engine.is_replica() {
+            engine.stop_following();
+            tracing::warn!("Primary mode enabled (request from {})", cx.session.handle.peer.address());
+        }
+        cx.reply.ok();
+        return Ok(());
+    }
+    if cx.session.replica_is_linked() {
+        return Err(ReplyError::of("ERR Command is not valid when client is a replica."));
+    }
+    let port = parse_i64(args[2]).and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or(ReplyError::of("ERR Invalid master port"))?;
+    let primary = Primary { host: String::from_utf8_lossy(args[1]).into_owned(), port };
+    if engine.following.status().is_some_and(|status| status.primary == primary) {
+        cx.reply.raw(b"+OK Already connected to specified master\r\n");
+        return Ok(());
+    }
+    tracing::warn!("Following {}:{port} from now on (request from {})", primary.host, cx.session.handle.peer.address());
+    engine.follow_primary(primary);
+    cx.reply.ok();
+    Ok(())
+}
+
 /// ROLE
 pub fn role(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
+    if let Some(status) = cx.engine().following.status() {
+        let offset = if status.stage == Stage::Linked { cx.engine().stream.end() as i64 } else { -1 };
+        cx.reply.array(5);
+        cx.reply.bulk_text("slave");
+        cx.reply.bulk_text(&status.primary.host);
+        cx.reply.integer(i64::from(status.primary.port));
+        cx.reply.bulk_text(status.stage.word());
+        cx.reply.integer(offset);
+        return Ok(());
+    }
     let online: Vec<_> =
         cx.engine().replicas.all().into_iter().filter(|replica| replica.phase() == Phase::Online).collect();
     cx.reply.array(3);
@@ -193,7 +244,7 @@ mod tests {
         ] {
             server.run(line);
             let mut bytes = Vec::new();
-            while cursor.read(&mut bytes) > 0 {}
+            while cursor.read(&mut bytes).is_some_and(|count| count > 0) {}
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let words: Vec<&str> =
                 text.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with(['*', '$'])).collect();

@@ -35,7 +35,7 @@ impl ExpiryUnit {
             ExpiryUnit::Seconds | ExpiryUnit::UnixSeconds => number.checked_mul(1000),
             ExpiryUnit::Milliseconds | ExpiryUnit::UnixMilliseconds => Some(number),
         };
-        let start_ms = if self.is_absolute() { 0 } else { cx.space.now_ms as i64 };
+        let start_ms = if self.is_absolute() { 0 } else { cx.space.wall_ms as i64 };
         given_ms
             .filter(|given_ms| *given_ms > 0)
             .and_then(|given_ms| given_ms.checked_add(start_ms))

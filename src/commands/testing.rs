@@ -172,7 +172,8 @@ impl TestServer {
     pub fn progress_of(&mut self, client: usize, arguments: &[&[u8]], ends: &[usize]) -> (Progress, Vec<u8>) {
         self.session(client);
         let mut out = Vec::new();
-        let progress = self.executor.run(&mut self.sessions[client], &Batch { arguments, ends }, &mut out);
+        let progress =
+            self.executor.run(&mut self.sessions[client], &Batch { arguments, ends, source: None }, &mut out);
         (progress, out)
     }
 

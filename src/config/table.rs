@@ -22,7 +22,6 @@ const ULONG: i128 = u64::MAX as i128;
 const ANY: usize = usize::MAX;
 
 const NO_TLS: Status = Accepted("TLS is not there yet.");
-const NO_REPLICA: Status = Accepted("Being a replica is not there yet.");
 const NO_WAIT_AT_END: Status = Accepted("A shutdown does not wait for replicas.");
 const NO_CLUSTER: Status = Accepted("Cluster mode is not there yet.");
 const NO_REWRITE: Status =
@@ -66,7 +65,7 @@ section "Network" {
     tcp_keepalive: u32 = 300, "tcp-keepalive", Integer(0, INT), [MUTABLE], Honoured;
     /// The local address of connections that the server itself opens.
     bind_source_addr: String = unset(), "bind-source-addr", Text(TextForm::Any), [MUTABLE EMPTY_IS_UNSET],
-        NO_REPLICA;
+        Honoured;
     /// A mark for listening sockets, for packet filters and routing rules. 0 means none.
     socket_mark_id: u32 = 0, "socket-mark-id", Integer(0, UINT), [],
         Accepted("Listening sockets are not marked yet.");
@@ -288,7 +287,7 @@ section "Memory" {
     /// Let FLUSHDB, FLUSHALL, SCRIPT FLUSH and FUNCTION FLUSH without a mode act as with ASYNC.
     lazyfree_lazy_user_flush: bool = false, "lazyfree-lazy-user-flush", Bool, [MUTABLE], Honoured;
     /// Let a replica free its old data in the background before a full synchronization.
-    replica_lazy_flush: bool = false, "replica-lazy-flush" | "slave-lazy-flush", Bool, [MUTABLE], NO_REPLICA;
+    replica_lazy_flush: bool = false, "replica-lazy-flush" | "slave-lazy-flush", Bool, [MUTABLE], Accepted("What a replica drops for its primary's copy always goes in the background.");
     /// Adjust the kernel's out-of-memory score of the process: not at all, relative to the value at start, or
     /// absolutely.
     oom_score_adj: OomScoreAdj = OomScoreAdj::No, "oom-score-adj", Enum(OomScoreAdj::NAMES), [MUTABLE], Honoured;
@@ -349,7 +348,7 @@ section "Snapshots" {
     /// The file name of snapshots, inside dir.
     dbfilename: String = text("dump.rdb"), "dbfilename", Text(TextForm::BaseName), [MUTABLE PROTECTED], Honoured;
     /// Remove files that served only a synchronization.
-    rdb_del_sync_files: bool = false, "rdb-del-sync-files", Bool, [MUTABLE], NO_REPLICA;
+    rdb_del_sync_files: bool = false, "rdb-del-sync-files", Bool, [MUTABLE], Accepted("Copies for replicas have no name, and so leave nothing to delete.");
     /// Sync a snapshot being written every few megabytes.
     rdb_save_incremental_fsync: bool = true, "rdb-save-incremental-fsync", Bool, [MUTABLE], Honoured;
     /// Wait so many microseconds after each key saved.
@@ -363,34 +362,34 @@ section "Snapshots" {
 
 section "Replication" {
     /// Follow this primary.
-    replicaof: Option<(String, u16)> = None, "replicaof" | "slaveof", Special("host port"), [MULTI], NO_REPLICA;
+    replicaof: Option<(String, u16)> = None, "replicaof" | "slaveof", Special("host port"), [MULTI], Honoured;
     /// The password for the primary.
     masterauth: String = unset(), "masterauth", Text(TextForm::Any), [MUTABLE SENSITIVE EMPTY_IS_UNSET],
-        NO_REPLICA;
+        Honoured;
     /// The user name for the primary.
     masteruser: String = unset(), "masteruser", Text(TextForm::Any), [MUTABLE SENSITIVE EMPTY_IS_UNSET],
-        NO_REPLICA;
+        Honoured;
     /// Answer from old data while the primary is out of reach.
     replica_serve_stale_data: bool = true, "replica-serve-stale-data" | "slave-serve-stale-data", Bool, [MUTABLE],
-        NO_REPLICA;
+        Honoured;
     /// Refuse writes of clients on a replica.
-    replica_read_only: bool = true, "replica-read-only" | "slave-read-only", Bool, [MUTABLE], NO_REPLICA;
+    replica_read_only: bool = true, "replica-read-only" | "slave-read-only", Bool, [MUTABLE], Honoured;
     /// Let a replica not evict by itself: the primary's deletions reach it anyway.
     replica_ignore_maxmemory: bool = true, "replica-ignore-maxmemory" | "slave-ignore-maxmemory", Bool, [MUTABLE],
-        NO_REPLICA;
+        Honoured;
     /// The address that a replica tells its primary.
     replica_announce_ip: String = unset(), "replica-announce-ip" | "slave-announce-ip", Text(TextForm::Any),
-        [MUTABLE EMPTY_IS_UNSET], NO_REPLICA;
+        [MUTABLE EMPTY_IS_UNSET], Honoured;
     /// The port that a replica tells its primary. 0 means its own.
     replica_announce_port: u16 = 0, "replica-announce-port" | "slave-announce-port", Integer(0, 65535), [MUTABLE],
-        NO_REPLICA;
+        Honoured;
     /// Let Sentinel list this replica.
-    replica_announced: bool = true, "replica-announced", Bool, [MUTABLE], NO_REPLICA;
+    replica_announced: bool = true, "replica-announced", Bool, [MUTABLE], Honoured;
     /// Sentinel promotes the replica with the lowest value; 0 means never this one.
-    replica_priority: u32 = 100, "replica-priority" | "slave-priority", Integer(0, INT), [MUTABLE], NO_REPLICA;
+    replica_priority: u32 = 100, "replica-priority" | "slave-priority", Integer(0, INT), [MUTABLE], Honoured;
     /// Let a replica that cannot write to its disk go on instead of panic.
     replica_ignore_disk_write_errors: bool = false, "replica-ignore-disk-write-errors", Bool, [MUTABLE],
-        NO_REPLICA;
+        Accepted("A replica that cannot write its log gives up the link until it can.");
     /// Send a full copy over the socket without writing it to disk first.
     repl_diskless_sync: bool = true, "repl-diskless-sync", Bool, [MUTABLE], Honoured;
     /// Wait so many seconds for more replicas before a full copy is sent.
@@ -400,7 +399,7 @@ section "Replication" {
         Honoured;
     /// How a replica loads a full copy: by way of a file, directly if it is empty, or beside its old data.
     repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled, "repl-diskless-load",
-        Enum(ReplDisklessLoad::NAMES), [MUTABLE NOT_WHILE_LOADING], NO_REPLICA;
+        Enum(ReplDisklessLoad::NAMES), [MUTABLE NOT_WHILE_LOADING], Accepted("A copy comes by way of a file: what was there goes only once it is seen to be whole.");
     /// Collect small packets to replicas into larger ones: less traffic, more delay.
     repl_disable_tcp_nodelay: bool = false, "repl-disable-tcp-nodelay", Bool, [MUTABLE], Honoured;
     /// How much of the stream to keep for replicas that come back.
@@ -420,7 +419,7 @@ section "Replication" {
         Honoured;
     /// What a replica does when a command from its primary fails.
     propagation_error_behavior: PropagationError = PropagationError::Ignore, "propagation-error-behavior",
-        Enum(PropagationError::NAMES), [MUTABLE], NO_REPLICA;
+        Enum(PropagationError::NAMES), [MUTABLE], Accepted("It says so in its log, and goes on.");
 }
 
 section "Shutdown" {

@@ -14,6 +14,7 @@
 //!        +--> TimedOut         by the client's own connection, when the time is over
 //!        +--> UnblockedQuietly by CLIENT UNBLOCK: as if the time was over
 //!        +--> UnblockedLoudly  by CLIENT UNBLOCK ERROR
+//!        +--> Dismissed        by REPLICAOF
 //!        +--> Gone             by the client's own connection, when it ends
 //! ```
 //! The server takes a waiter that it served out of all lines, since it holds their slots; every other end is cleared up
@@ -39,6 +40,7 @@ const TIMED_OUT: u8 = 3;
 const UNBLOCKED_QUIETLY: u8 = 4;
 const UNBLOCKED_LOUDLY: u8 = 5;
 const GONE: u8 = 6;
+const DISMISSED: u8 = 7;
 
 /// What a client asked for when it began to wait.
 pub struct Wait {
@@ -74,6 +76,8 @@ pub enum End {
     TimedOut,
     /// CLIENT UNBLOCK ERROR.
     Unblocked,
+    /// The server became a replica, where nobody may take what comes.
+    Dismissed,
 }
 
 pub struct Waiter {
@@ -164,11 +168,19 @@ impl Waiter {
         ended
     }
 
+    /// The server becomes a replica.
+    pub fn dismiss(&self) {
+        if self.end(DISMISSED) {
+            self.wait.handle.wake();
+        }
+    }
+
     /// Asked by the client's connection: how the wait ended, if it did and no answer is on its way.
     pub fn poll(&self, now_ms: u64, keyspace: &Keyspace) -> Option<End> {
         let end = match self.state.load(Ordering::Acquire) {
             UNBLOCKED_QUIETLY => End::TimedOut,
             UNBLOCKED_LOUDLY => End::Unblocked,
+            DISMISSED => End::Dismissed,
             WAITING if self.is_due(now_ms) && self.step(WAITING, TIMED_OUT) => End::TimedOut,
             _ => return None,
         };

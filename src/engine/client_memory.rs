@@ -14,8 +14,11 @@ impl Clients {
     /// Counts what a client's buffers take now.
     #[inline]
     pub fn count_memory(&self, client: &ClientHandle) {
-        let bytes =
-            if client.has_flag(flag::NO_EVICT | flag::CLOSE_ASAP | flag::REPLICA) { 0 } else { client.memory_bytes() };
+        let bytes = if client.has_flag(flag::NO_EVICT | flag::CLOSE_ASAP | flag::REPLICA | flag::PRIMARY) {
+            0
+        } else {
+            client.memory_bytes()
+        };
         if client.counted_bytes.load(Ordering::Relaxed) != bytes {
             self.recount(client, bytes);
         }

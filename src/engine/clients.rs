@@ -69,9 +69,12 @@ pub mod flag {
     pub const PUBSUB: u32 = 1 << 13;
     /// Follows the replication stream.
     pub const REPLICA: u32 = 1 << 14;
+    /// The primary that this server follows.
+    pub const PRIMARY: u32 = 1 << 15;
 
     const LETTERS: &[(u32, char)] = &[
         (REPLICA, 'S'),
+        (PRIMARY, 'M'),
         (MONITOR, 'O'),
         (PUBSUB, 'P'),
         (MULTI, 'x'),

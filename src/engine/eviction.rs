@@ -378,7 +378,8 @@ impl Pressure {
 /// The background thread's part: what commands had no time for, or when no command comes.
 pub fn run_in_background(engine: &Arc<Engine>, evictor: &mut Evictor) {
     let config = engine.config.load();
-    if config.maxmemory == 0 || engine.persistence.is_loading() {
+    let leaves_it = config.replica_ignore_maxmemory && engine.is_replica();
+    if config.maxmemory == 0 || leaves_it {
         return;
     }
     let sink = engine.effects();

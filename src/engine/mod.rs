@@ -7,6 +7,7 @@ pub mod departure;
 pub mod effect;
 pub mod eviction;
 pub mod expiry;
+pub mod following;
 pub mod gate;
 pub mod listeners;
 pub mod mailbox;

@@ -29,6 +29,10 @@ pub mod obstacle {
     pub const BUSY_SCRIPT: u32 = 1 << 4;
     /// Keys are on their way to another server: those who name them wait.
     pub const DEPARTURES: u32 = 1 << 5;
+    /// This server is a replica.
+    pub const FOLLOWS: u32 = 1 << 6;
+    /// It has no link to its primary.
+    pub const UNLINKED: u32 = 1 << 7;
     /// These hold a request back; the others refuse it.
     pub const HOLDING: u32 = PRESSURE | DEPARTURES;
 }

@@ -95,6 +95,13 @@ struct Watched {
     key: Vec<u8>,
 }
 
+/// The primary's stream on its way into this server's own.
+#[derive(Debug, Default)]
+pub struct Relay {
+    /// Bytes of the transaction that is being queued.
+    pub pending: Vec<u8>,
+}
+
 pub struct Session {
     pub handle: Arc<ClientHandle>,
     pub db: DbIndex,
@@ -128,6 +135,8 @@ pub struct Session {
     pub pushes: Vec<u8>,
     /// Runs the commands of a file that is being loaded: neither loading nor full memory stands in its way.
     pub loads: bool,
+    /// What it gets from its primary, if the client is that.
+    pub relay: Option<Box<Relay>>,
     pub waiting: Option<Waiting>,
     /// Its next write has waited already for settling to catch up.
     pub throttled: bool,
@@ -169,6 +178,7 @@ impl Session {
             tracking: None,
             pushes: Vec::new(),
             loads: false,
+            relay: None,
             waiting: None,
             throttled: false,
             held_tries: 0,
@@ -179,6 +189,12 @@ impl Session {
     pub fn select(&mut self, db: DbIndex) {
         self.db = db;
         self.handle.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Whether its commands are done as they come, because they were done elsewhere before: those of a file, and those of
+    /// a primary.
+    pub fn must_obey(&self) -> bool {
+        self.loads || self.relay.is_some()
     }
 
     /// Whether the client follows the replication stream.

@@ -3,8 +3,8 @@
 //! All reading and writing of keys goes through here, so that expiry, access times, hit counts, watched keys, change
 //! counts and effects are right by construction. Time does not pass inside a command: `now_ms` is fixed.
 //!
-//! A replay of effects sees the keyspace through a space without a sink whose time is 0, so that nothing expires but by
-//! an effect.
+//! A replay of effects sees the keyspace through a space whose time is 0, so that nothing expires but by an effect; and so
+//! does a replica the commands of its primary.
 
 mod collections;
 mod fields;
@@ -74,7 +74,10 @@ pub struct Space<'a> {
     /// The place of the key argument that dispatch has worked out already, by the argument's address.
     known: Option<(*const u8, Place)>,
     pub db: DbIndex,
+    /// By this instant keys expire.
     pub now_ms: u64,
+    /// The instant from which times to live count; not 0 where the effects of another server are done again.
+    pub wall_ms: u64,
     /// Whether reads set access clocks (CLIENT NO-TOUCH).
     touches: bool,
     clock: AccessClock,
@@ -84,7 +87,7 @@ pub struct Space<'a> {
     pub changes: u64,
     /// What the command under way did.
     pub effect: Effect,
-    /// While clients are paused, nothing goes by time: an expired key is not seen, but stays.
+    /// While clients are paused, and on a replica, nothing goes by time: an expired key is not seen, but stays.
     pub keeps_expired: bool,
     /// Whether the last edit left nothing of its collection, so that its key went.
     pub spent: bool,
@@ -200,6 +203,7 @@ impl<'a> Space<'a> {
             known: None,
             db,
             now_ms,
+            wall_ms: now_ms,
             touches: touch,
             clock,
             access_now: clock.fresh(),
@@ -225,6 +229,11 @@ impl<'a> Space<'a> {
     pub fn replaying(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, used_ms: u64) -> Space<'a> {
         let clock = AccessClock::at(used_ms, keyspace.frequency());
         Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
+    }
+
+    /// Has the space see the keyspace as a replica does for its primary: nothing expires but by what the primary says.
+    pub fn obey(&mut self) {
+        self.now_ms = 0;
     }
 
     /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `is_patient` said no while
@@ -425,7 +434,7 @@ impl<'a> Space<'a> {
     /// The same for the log alone, where replicas are told in other words: a part of what concerns several slots.
     pub fn tell_log(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) {
         if self.followers.is_some_and(|followers| followers.sink.is_some()) {
-            let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
+            let (sequence, time_ms) = (self.slot(id).next_sequence(), self.wall_ms);
             self.parts.push(&Change { slot: id, database, sequence, time_ms, arguments });
         }
     }
@@ -451,7 +460,7 @@ impl<'a> Space<'a> {
             return self.hand_on();
         }
         if let Some(sink) = followers.sink {
-            let (sequence, time_ms) = (self.slot(id).next_sequence(), self.now_ms);
+            let (sequence, time_ms) = (self.slot(id).next_sequence(), self.wall_ms);
             sink.append(followers.lane, &Change { slot: id, database, sequence, time_ms, arguments })?;
         }
         if self.is_replicated() {
@@ -467,7 +476,7 @@ impl<'a> Space<'a> {
         if let Some(sink) = followers.sink.filter(|_| !self.parts.is_empty()) {
             // Read under all locks: in none of the slots is there an earlier change with a later time, so a cut at any
             // time has the whole transaction or nothing of it.
-            self.parts.set_time(clock::unix_ms().max(self.now_ms));
+            self.parts.set_time(clock::unix_ms().max(self.wall_ms));
             outcome = sink.append_all(followers.lane, &self.parts);
             self.parts.clear();
         }

@@ -10,10 +10,12 @@ use super::clients::{Clients, flag};
 use super::departure::{Courier, Departures};
 use super::effect::EffectSink;
 use super::eviction::{self, Pressure, Weights};
+use super::following::Following;
 use super::gate::Gate;
 use super::persistence::Persistence;
 use super::pubsub::PubSub;
 use super::replicas::Replicas;
+use super::replicas::history::History;
 use super::replicas::stream::{Cursor, Stream};
 use super::script::library::LibrarySet;
 use super::script::{Libraries, Running, ScriptEngine, Scripts};
@@ -28,8 +30,8 @@ use crate::metrics::latency::LatencyEvents;
 use crate::metrics::rates::{Rate, Rates};
 use crate::metrics::slow_log::SlowLog;
 use crate::metrics::{SharedStats, WorkerStats};
-use crate::store::Keyspace;
 use crate::store::keyspace::SlotObserver;
+use crate::store::{DbIndex, Keyspace};
 
 /// Which commands CLIENT PAUSE holds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,8 @@ pub struct Engine {
     /// What users tried and may not do.
     pub denials: DenialLog,
     pub gate: Gate,
+    /// Held by whoever works beside the workers: one thread at a time has the seat at the gate and the lane for that.
+    pub background: Mutex<()>,
     pub pause: Pause,
     /// Tickets given to clients that wait for keys.
     wait_tickets: AtomicU64,
@@ -129,7 +133,9 @@ pub struct Engine {
     pub stream: Arc<Stream>,
     pub replicas: Replicas,
     /// Names the history of this data set to replicas.
-    pub replication_id: Mutex<String>,
+    pub history: Mutex<History>,
+    /// Whom this server follows.
+    pub following: Following,
     pub started_ms: u64,
     /// When the data set was last saved; before the first time, when the process started.
     pub last_save_seconds: AtomicI64,
@@ -160,6 +166,7 @@ impl Engine {
             denials: DenialLog::default(),
             // One more seat for who works beside the workers.
             gate: Gate::new(workers + 1),
+            background: Mutex::default(),
             pause: Pause::default(),
             wait_tickets: AtomicU64::new(0),
             persistence: Persistence::default(),
@@ -184,7 +191,8 @@ impl Engine {
             run_id: random::hex_id(20),
             stream: Arc::default(),
             replicas: Replicas::default(),
-            replication_id: Mutex::new(random::hex_id(20)),
+            history: Mutex::default(),
+            following: Following::default(),
             started_ms: now_ms,
             last_save_seconds: AtomicI64::new((now_ms / 1000) as i64),
             used_memory_bytes: AtomicU64::new(0),
@@ -199,7 +207,7 @@ impl Engine {
         self.wait_tickets.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The lane of effects for what happens beside the workers; only the background thread uses it.
+    /// The lane of effects for what happens beside the workers; whoever uses it holds [`Engine::background`].
     pub fn background_lane(&self) -> usize {
         self.workers.len()
     }
@@ -226,21 +234,23 @@ impl Engine {
     }
 
     /// Begins a full copy for replicas: `observer` sees each slot once as it is now, and the stream has every change from
-    /// now on, behind the cursor. The caller is no worker inside a batch.
-    pub fn cut(&self, observer: Arc<dyn SlotObserver>) -> (Cursor, Arc<LibrarySet>) {
+    /// now on, behind the cursor. Tells which database the stream has selected there, where it is a primary's. The caller is
+    /// no worker inside a batch.
+    pub fn cut(&self, observer: Arc<dyn SlotObserver>) -> (Cursor, Arc<LibrarySet>, DbIndex) {
         let alone = self.gate.close();
         let cursor = self.stream.cut(self.config.load().repl_backlog_size);
         let libraries = self.libraries.current();
+        let selected = self.following.selected.load(Ordering::Relaxed);
         self.keyspace.observe(Some(observer));
         drop(alone);
-        (cursor, libraries)
+        (cursor, libraries, selected)
     }
 
     /// Forgets the replication stream, unless somebody has come to follow it. It will go on under another id.
     pub fn end_stream(&self) {
         let alone = self.gate.close();
         if self.stream.turn_off() {
-            *self.replication_id.lock() = random::hex_id(20);
+            *self.history.lock() = History::default();
         }
         drop(alone);
     }

@@ -65,11 +65,12 @@ pub fn write(
     let to_write = file.try_clone().map_err(failed)?;
     let used_memory_bytes = engine.used_memory_bytes.load(Ordering::Relaxed);
     let copier = Arc::new(Copier::new(engine));
-    let (cursor, libraries) = engine.cut(copier.clone());
+    let (cursor, libraries, selected) = engine.cut(copier.clone());
     copy.begin(file, cursor);
     let growing = GrowingFile { file: to_write, copy: copy.clone(), bytes: 0, told_bytes: 0 };
     let made =
         KeyWriter::begin(growing, config, used_memory_bytes, functions::codes(&libraries)).and_then(|mut keys| {
+            keys.note_selected(selected)?;
             live_snapshot::read_slots(engine, &copier, pacer, &mut |db, entry| {
                 if copy.is_wanted() {
                     keys.add(db, entry)

@@ -13,17 +13,19 @@ use super::functions;
 use super::kept_log::{KeptLog, LogOptions, Measures, discard};
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
+use crate::base::number::parse_u64;
 use crate::commands::creation::create;
 use crate::commands::{Batch, Executor, Lookup};
 use crate::config::Config;
 use crate::engine::clients::{ClientHandle, Peer};
 use crate::engine::saved::entry_of;
+use crate::engine::script::library::LibrarySet;
 use crate::engine::space::Followers;
 use crate::engine::{Engine, Session, Worker};
 use crate::log::settle::Unpaced;
 use crate::log::sync::Policy;
 use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
-use crate::rdb::{Event, RdbReader, ReadOptions, SavedKey};
+use crate::rdb::{Event, RdbReader, ReadOptions, SELECTED_DB, SavedKey};
 use crate::store::DbIndex;
 use crate::store::access::AccessClock;
 use crate::store::hash::soonest_field_expiry_ms;
@@ -155,6 +157,8 @@ struct Importer<'e> {
     session: Session,
     db: DbIndex,
     now_ms: u64,
+    /// Keys whose time is over are taken all the same: somebody else says when they go.
+    keeps_expired: bool,
     imported: Imported,
 }
 
@@ -169,6 +173,45 @@ impl<R: Read> Read for Counted<'_, R> {
         let count = self.from.read(into)?;
         self.engine.persistence.loading.loaded_bytes.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
+    }
+}
+
+/// Reads a snapshot to its end and takes nothing of it; its checksum must be right.
+pub fn check(snapshot: impl Read, config: &Config) -> Result<(), String> {
+    let mut reader = RdbReader::new(snapshot, read_options(config)).map_err(|error| error.to_string())?;
+    loop {
+        if let Event::End = reader.next().map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+    }
+}
+
+/// Empties the keyspace, and tells its log. Loading must have begun, and nobody else uses the background lane.
+pub fn remove_all(engine: &Arc<Engine>) -> Result<(), String> {
+    Importer::new(engine).run(&[b"FLUSHALL", b"ASYNC"])?;
+    engine.libraries.change(|set| {
+        *set = LibrarySet::default();
+        Ok(())
+    })
+}
+
+/// Has the keyspace hold what a primary's snapshot holds, and nothing else, and tells its log. Loading must have begun, and
+/// nobody else uses the background lane. Gives what was read, and the database that the primary's stream has selected.
+pub fn replace_all(snapshot: impl Read, engine: &Arc<Engine>) -> Result<(Imported, DbIndex), String> {
+    remove_all(engine)?;
+    let mut importer = Importer::new(engine);
+    importer.keeps_expired = true;
+    let mut selected = 0;
+    let snapshot = Counted { from: snapshot, engine };
+    let mut reader = RdbReader::new(snapshot, read_options(&importer.config)).map_err(|error| error.to_string())?;
+    loop {
+        match reader.next().map_err(|error| error.to_string())? {
+            Event::End => return Ok((importer.imported, selected)),
+            Event::Aux { name, value } if name == SELECTED_DB => {
+                selected = parse_u64(value).and_then(|db| DbIndex::try_from(db).ok()).unwrap_or(0);
+            }
+            event => importer.take(event)?,
+        }
     }
 }
 
@@ -187,6 +230,7 @@ impl<'e> Importer<'e> {
             session,
             db: 0,
             now_ms: clock::unix_ms(),
+            keeps_expired: false,
             imported: Imported::default(),
         }
     }
@@ -247,7 +291,7 @@ impl<'e> Importer<'e> {
     }
 
     fn put(&mut self, saved: SavedKey<'_>) -> Result<(), String> {
-        if saved.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
+        if !self.keeps_expired && saved.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
             self.imported.expired += 1;
             return Ok(());
         }
@@ -259,6 +303,7 @@ impl<'e> Importer<'e> {
         let hash = keyspace.hasher().hash(saved.key);
         let sink = self.executor.worker.effects();
         let followers = Followers::of(self.engine, sink, self.engine.background_lane(), true);
+        let _passage = self.engine.gate.enter(self.engine.background_lane());
         let mut slot = keyspace.lock(id);
         if let Some(followers) = followers {
             create(entry.view(), saved.key, |command| followers.tell(&mut slot, id, self.db, self.now_ms, command));
@@ -283,7 +328,7 @@ impl<'e> Importer<'e> {
     /// must not be passed over.
     fn run(&mut self, arguments: &[&[u8]]) -> Result<(), String> {
         let mut reply = Vec::new();
-        let batch = Batch { arguments, ends: &[arguments.len()] };
+        let batch = Batch { arguments, ends: &[arguments.len()], source: None };
         // It does not come back later: it waits in place for whatever is in its way.
         self.session.held_tries = u32::MAX;
         self.executor.run(&mut self.session, &batch, &mut reply);

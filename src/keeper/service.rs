@@ -7,6 +7,7 @@
 //! copy thread:     the same of a full copy for replicas
 //! ```
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +33,7 @@ use crate::engine::effect::EffectSink;
 use crate::engine::persistence::{JobKind, LogReport, Task, obstacle};
 use crate::log::settle::{Pacer, Unpaced};
 use crate::log::sync::Policy;
+use crate::store::DbIndex;
 
 /// How often the keeper looks around.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -516,6 +518,32 @@ impl Service {
                 false
             }
         }
+    }
+
+    /// Makes the data set what a primary's copy holds, which `snapshot` opens as often as it is read. What was there before
+    /// goes once the copy is seen to be whole. Gives the database that the primary's stream has selected.
+    pub fn load_copy<R: Read>(&self, bytes: u64, snapshot: impl Fn() -> std::io::Result<R>) -> Result<DbIndex, String> {
+        let (engine, config, started_ms) = (&self.engine, self.engine.config.load(), clock::unix_ms());
+        let open = || snapshot().map_err(|error| format!("the copy cannot be read: {error}"));
+        import::check(open()?, &config)?;
+        let (_observing, _background) = (self.observing.lock(), engine.background.lock());
+        engine.forget_history();
+        engine.persistence.begin_loading(bytes);
+        let watch = ProgressWatch::start(engine);
+        let loaded = open().and_then(|snapshot| import::replace_all(snapshot, engine));
+        if loaded.is_err() {
+            // Half of it is of no use to anybody. Where not even that can be done, the log has stopped and says so.
+            let _ = import::remove_all(engine);
+        }
+        drop(watch);
+        engine.persistence.end_loading();
+        let (imported, selected) = loaded?;
+        tracing::info!(
+            "The primary's copy is loaded: {} keys, {:.3} seconds",
+            imported.keys,
+            clock::unix_ms().saturating_sub(started_ms) as f64 / 1000.0
+        );
+        Ok(selected)
     }
 
     // ---- the log on and off -------------------------------------------------------------------------------------

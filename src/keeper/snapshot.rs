@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::functions;
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
+use crate::base::number::Decimal;
 use crate::commands::replay::Scratch;
 use crate::config::Config;
 use crate::engine::saved::value_of;
@@ -20,7 +21,7 @@ use crate::log::record::Record;
 use crate::log::settle::Pacer;
 use crate::log::slot_reader::SlotFault;
 use crate::log::tables::Version;
-use crate::rdb::{RdbWriter, SavedKey, WriteOptions};
+use crate::rdb::{RdbWriter, SELECTED_DB, SavedKey, WriteOptions};
 use crate::store::{DbIndex, EntryRef};
 
 /// With `rdb-save-incremental-fsync`, so many bytes are written between two syncs.
@@ -49,6 +50,11 @@ impl<W: Write> KeyWriter<W> {
         libraries.into_iter().try_for_each(|code| writer.library(code))?;
         let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay).unwrap_or(0));
         Ok(KeyWriter { writer, db: None, count: 0, delay })
+    }
+
+    /// Says, for a replica, which database the stream has selected where it goes on.
+    pub fn note_selected(&mut self, db: DbIndex) -> io::Result<()> {
+        self.writer.aux(SELECTED_DB, Decimal::new(i64::from(db)).as_bytes())
     }
 
     pub fn add(&mut self, db: DbIndex, entry: EntryRef<'_>) -> io::Result<()> {

@@ -34,7 +34,7 @@ use crate::config::choices::AppendFsync;
 use crate::config::special::OutputLimit;
 use crate::engine::blocking::End as WaitEnd;
 use crate::engine::clients::{ClientHandle, flag};
-use crate::engine::session::{Fate, Waiting};
+use crate::engine::session::{Fate, ReplyMode, Waiting};
 use crate::engine::{Session, Worker};
 use crate::resp::parser::{self, Limits, Parsed, Partial, ProtocolError};
 use crate::resp::{Reply, ReplyError};
@@ -121,12 +121,30 @@ impl Ran {
 impl Connection {
     pub fn new(stream: Stream, handle: Arc<ClientHandle>, shared: &Rc<RefCell<Shared>>, users: &Users) -> Connection {
         let session = Session::new(handle.clone(), users);
+        Connection::with(stream, session, shared, Vec::new())
+    }
+
+    /// The connection on which the primary sends its stream, of which `front` has come.
+    pub fn to_primary(
+        stream: Stream,
+        handle: Arc<ClientHandle>,
+        shared: &Rc<RefCell<Shared>>,
+        front: Vec<u8>,
+    ) -> Connection {
+        let mut session = Session::trusted(handle);
+        session.relay = Some(Box::default());
+        session.reply_mode = ReplyMode::Off;
+        session.select(shared.borrow().executor.worker.engine.following.selected.load(Ordering::Relaxed));
+        Connection::with(stream, session, shared, front)
+    }
+
+    fn with(stream: Stream, session: Session, shared: &Rc<RefCell<Shared>>, input: Vec<u8>) -> Connection {
         Connection {
             stream,
+            handle: session.handle.clone(),
             session,
-            handle,
             shared: shared.clone(),
-            input: Vec::new(),
+            input,
             needed: 0,
             argument_at: 0,
             partial: Partial::default(),
@@ -313,7 +331,8 @@ impl Connection {
             let parsed = parse_batch(&data[consumed..], &self.session, executor, partial, &mut arguments, ends);
             let mut at = consumed;
             if !ends.is_empty() {
-                let batch = Batch { arguments: &arguments, ends };
+                let source = Some((&data[consumed..], &parsed.request_ends[..]));
+                let batch = Batch { arguments: &arguments, ends, source };
                 let progress = executor.run(&mut self.session, &batch, output);
                 at += parsed.request_ends[..progress.requests].last().copied().unwrap_or(0);
                 let stopped = progress.requests < ends.len() || progress.hold.is_some();
@@ -343,7 +362,8 @@ impl Connection {
                 }
                 Then::Inline { end, arguments: inline } => {
                     let arguments: Vec<&[u8]> = inline.iter().map(Vec::as_slice).collect();
-                    let batch = Batch { arguments: &arguments, ends: &[arguments.len()] };
+                    let source = Some((&data[consumed..], &[end][..]));
+                    let batch = Batch { arguments: &arguments, ends: &[arguments.len()], source };
                     let progress = executor.run(&mut self.session, &batch, output);
                     if progress.requests > 0 {
                         consumed += end;
@@ -516,7 +536,7 @@ impl Connection {
 
     fn check_query_buffer(&mut self, shared: &Shared) {
         let worker = &shared.executor.worker;
-        if self.input.len() as u64 > worker.config().client_query_buffer_limit {
+        if self.input.len() as u64 > worker.config().client_query_buffer_limit && self.session.relay.is_none() {
             tracing::warn!(
                 "Closing client that reached max query buffer length: id={} addr={} qbuf={}",
                 self.handle.id,
@@ -641,6 +661,12 @@ impl Connection {
                     _ if waiter.wait.silent => {}
                     WaitEnd::TimedOut => reply.null_array(),
                     WaitEnd::Unblocked => tell_unblocked(worker, waiter.wait.command, &mut reply),
+                    WaitEnd::Dismissed => {
+                        reply.error(&ReplyError::of(
+                            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                        ));
+                        self.session.fate = Fate::CloseAfterReply;
+                    }
                 }
             }
         }
@@ -753,6 +779,9 @@ impl Drop for Connection {
         if let Some(Waiting::Keys(waiter)) = &self.session.waiting {
             waiter.forget(&engine.keyspace);
         }
+        if self.session.relay.is_some() {
+            engine.lose_link(&self.handle);
+        }
         self.session.unwatch(|id, work| work(&mut engine.keyspace.lock(id)));
         self.session.stop_listening(&engine);
     }
@@ -810,7 +839,10 @@ struct ParsedBatch {
 
 /// What bounds a client's requests.
 fn parse_limits(session: &Session, executor: &Executor) -> Limits {
-    Limits { bulk_bytes_max: executor.worker.config().proto_max_bulk_len as i64, authenticated: !session.must_log_in() }
+    // A primary's limit may be another one.
+    let own_max = executor.worker.config().proto_max_bulk_len as i64;
+    let bulk_bytes_max = if session.relay.is_some() { i64::MAX } else { own_max };
+    Limits { bulk_bytes_max, authenticated: !session.must_log_in() }
 }
 
 /// Parses as many requests as make a batch.

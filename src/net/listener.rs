@@ -17,7 +17,7 @@ use super::worker::{Arrival, WorkerHandle};
 use crate::base::clock;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::engine::clients::{ClientHandle, Peer};
+use crate::engine::clients::{ClientHandle, Peer, flag};
 
 /// How long accepting rests after it failed for want of file descriptors or memory.
 const ACCEPT_REST_MS: u64 = 100;
@@ -203,14 +203,38 @@ impl Acceptor {
             return turn_away(socket, MAX_CLIENTS_ERROR);
         }
         self.engine.stats.connections_received.add(1);
-        let Some((index, worker)) = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.connections())
-        else {
-            return;
-        };
+        let handle = self.describe(&socket, peer);
+        self.seat(Arrival { socket, handle, from_primary: None });
+    }
+
+    /// Takes the connection to the primary in, of whose stream `front` has come. It takes no client's place. Given up if
+    /// another order is in force.
+    pub fn take_in_primary(&self, generation: u64, socket: std::net::TcpStream, front: Vec<u8>) -> io::Result<()> {
+        let peer = Peer::Tcp { peer: socket.peer_addr()?, local: socket.local_addr()? };
+        self.set_options(&socket);
+        let socket = Accepted::Tcp(socket);
+        let handle = self.describe(&socket, peer);
+        handle.set_flag(flag::PRIMARY, true);
+        self.engine.clients.reserve(usize::MAX);
+        if self.engine.take_link(generation, &handle) {
+            self.seat(Arrival { socket, handle, from_primary: Some(front) });
+        } else {
+            self.engine.clients.release();
+        }
+        Ok(())
+    }
+
+    /// What others see of a connection, which goes to the worker that has the fewest.
+    fn describe(&self, socket: &Accepted, peer: Peer) -> Arc<ClientHandle> {
+        let fewest = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.connections());
+        let index = fewest.map_or(0, |(index, _)| index);
         let id = self.engine.clients.next_id();
-        let handle = Arc::new(ClientHandle::new(id, peer, socket.file_descriptor(), index, clock::unix_ms()));
-        self.engine.clients.add(handle.clone());
-        worker.hand(Arrival { socket, handle });
+        Arc::new(ClientHandle::new(id, peer, socket.file_descriptor(), index, clock::unix_ms()))
+    }
+
+    fn seat(&self, arrival: Arrival) {
+        self.engine.clients.add(arrival.handle.clone());
+        self.workers[arrival.handle.worker].hand(arrival);
     }
 }
 

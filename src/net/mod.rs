@@ -9,5 +9,6 @@
 pub mod connection;
 pub mod courier;
 pub mod listener;
+pub mod primary_link;
 pub mod stream;
 pub mod worker;

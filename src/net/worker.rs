@@ -30,6 +30,8 @@ const STACK_BYTES: usize = 8 << 20;
 pub struct Arrival {
     pub socket: Accepted,
     pub handle: Arc<ClientHandle>,
+    /// What has come already from the primary, if the other side is that.
+    pub from_primary: Option<Vec<u8>>,
 }
 
 /// The accepting thread's side of a worker.
@@ -178,7 +180,10 @@ impl Desk {
             Place { engine: self.engine.clone(), handle: arrival.handle.clone(), connections: self.counted.clone() };
         match arrival.socket.into_stream() {
             Ok(stream) => {
-                let connection = Connection::new(stream, arrival.handle, &self.shared, &self.engine.users);
+                let connection = match arrival.from_primary {
+                    None => Connection::new(stream, arrival.handle, &self.shared, &self.engine.users),
+                    Some(front) => Connection::to_primary(stream, arrival.handle, &self.shared, front),
+                };
                 let connection = Rc::new(RefCell::new(connection));
                 let mut connections = self.connections.borrow_mut();
                 if connections.len() == connections.capacity() {
@@ -190,7 +195,10 @@ impl Desk {
                     Conversation(connection).await;
                 });
             }
-            Err(error) => tracing::warn!("Error registering a client's socket: {error}"),
+            Err(error) => {
+                tracing::warn!("Error registering a client's socket: {error}");
+                self.engine.lose_link(&place.handle);
+            }
         }
     }
 }

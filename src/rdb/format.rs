@@ -26,6 +26,9 @@ pub const VERSION_MAX: u32 = 12;
 pub const VERSION_WITH_CHECKSUM: u32 = 5;
 pub const CHECKSUM_BYTES: usize = 8;
 
+/// Tells a replica which database the replication stream has selected where it goes on behind the file.
+pub const SELECTED_DB: &[u8] = b"repl-stream-db";
+
 /// Opcodes. Bytes below them are types of values.
 pub mod opcode {
     pub const SLOT_INFO: u8 = 244;

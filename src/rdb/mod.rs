@@ -28,7 +28,7 @@ mod writer;
 mod ziplist;
 
 pub use error::{Fault, RdbError};
-pub use format::SavedKey;
+pub use format::{SELECTED_DB, SavedKey};
 pub use reader::{Event, RdbReader, ReadOptions};
 pub use value::Value;
 pub use writer::{RdbWriter, WriteOptions};

@@ -2,3 +2,4 @@
 //! roll of replicas in `engine/`, the making of full copies in `keeper/`.
 
 pub mod primary;
+pub mod replica;

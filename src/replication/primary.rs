@@ -9,8 +9,6 @@
 //! A copy of known length may be sent once it is whole; one that ends with a mark as it grows, but what follows the mark
 //! only once the replica has acknowledged it: it could not tell the two apart.
 
-use std::ops::RangeInclusive;
-
 use crate::config::Config;
 use crate::engine::replicas::copy::Progress;
 
@@ -18,29 +16,6 @@ use crate::engine::replicas::copy::Progress;
 pub const CHUNK_BYTES: u64 = 64 << 10;
 /// Those who wait for a copy are sent a sign of life so often.
 const SIGN_OF_LIFE_MS: u64 = 1000;
-
-/// Where a replica would go on: the history's id, and the offset up to which it has everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim<'a> {
-    pub id: &'a [u8],
-    pub offset: Option<u64>,
-}
-
-/// The history that can be had here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct History<'a> {
-    pub id: &'a str,
-    /// Offsets from which everything is kept; none while the stream is off.
-    pub kept: Option<RangeInclusive<u64>>,
-}
-
-impl History<'_> {
-    /// The offset from which a replica goes on, if nothing of what it misses is lost.
-    pub fn continues(&self, claim: Claim<'_>) -> Option<u64> {
-        let kept = self.kept.as_ref().filter(|_| claim.id == self.id.as_bytes())?;
-        claim.offset.filter(|offset| kept.contains(offset))
-    }
-}
 
 /// How far the link to a replica is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,23 +184,6 @@ pub fn is_lost(silent_ms: u64, config: &Config) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_kept_is_continued() {
-        let history = History { id: "abc", kept: Some(10..=20) };
-        for (id, offset, expected) in [
-            ("abc", Some(10), Some(10)),
-            ("abc", Some(20), Some(20)),
-            ("abc", Some(9), None),
-            ("abc", Some(21), None),
-            ("abc", None, None),
-            ("other", Some(15), None),
-        ] {
-            assert_eq!(history.continues(Claim { id: id.as_bytes(), offset }), expected, "{id} {offset:?}");
-        }
-        let off = History { id: "abc", kept: None };
-        assert_eq!(off.continues(Claim { id: b"abc", offset: Some(0) }), None);
-    }
 
     /// Steps a link through a copy of 100,000 bytes; gives what it was sent, bytes of the copy as their number.
     fn story(mut link: Link) -> Vec<String> {

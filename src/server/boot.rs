@@ -25,10 +25,11 @@ use crate::config::special::ShutdownFlags;
 use crate::config::text::cpu_list;
 use crate::config::{Config, Live, Loaded, without_effect};
 use crate::engine::Engine;
+use crate::engine::following::Primary;
 use crate::engine::shutdown::ShutdownKind;
 use crate::keeper::{self, Service};
 use crate::net::listener::{self, Acceptor, TcpListening};
-use crate::net::worker;
+use crate::net::{primary_link, worker};
 use crate::scripting::LuaEngine;
 
 /// Descriptors beside those of clients: listeners, logs, runtimes.
@@ -112,6 +113,10 @@ async fn run(loaded: Loaded, lookup: Lookup, title: Title) -> Result<i32, String
     access::load_users(&engine)?;
     // Nobody else installs one.
     let _ = engine.script_engine.set(Box::new(LuaEngine::new(config.lua_enable_deprecated_api)));
+    if let Some((host, port)) = config.replicaof.clone() {
+        let _alone = engine.gate.close();
+        engine.follow_primary(Primary { host, port });
+    }
     // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
     let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;
@@ -172,6 +177,8 @@ async fn run(loaded: Loaded, lookup: Lookup, title: Title) -> Result<i32, String
         },
     };
     service.start().map_err(|error| format!("Can't start the keeper's thread: {error}"))?;
+    primary_link::start(acceptor.clone(), service.clone())
+        .map_err(|error| format!("Can't start the thread that follows a primary: {error}"))?;
     if tcp_count > 0 {
         tracing::info!("Ready to accept connections tcp");
     }

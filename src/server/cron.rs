@@ -35,11 +35,17 @@ pub fn run(engine: Arc<Engine>) {
         let period_ms = 1000 / u64::from(config.hz.max(1));
         std::thread::sleep(Duration::from_millis(period_ms));
         let is_paused = engine.pause.now(clock::unix_ms()).is_some();
-        if engine.active_expiry.load(Ordering::Relaxed) && !engine.persistence.is_loading() && !is_paused {
-            let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
-            cycle.run(&engine, period_ms * 10 * percent);
+        let expires = engine.active_expiry.load(Ordering::Relaxed) && !engine.is_replica();
+        // Whoever loads a data set has the background for itself.
+        if let Some(_background) = engine.background.try_lock()
+            && !engine.persistence.is_loading()
+        {
+            if expires && !is_paused {
+                let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
+                cycle.run(&engine, period_ms * 10 * percent);
+            }
+            eviction::run_in_background(&engine, &mut evictor);
         }
-        eviction::run_in_background(&engine, &mut evictor);
         attend_to_replicas(&engine, &config);
         engine.sample();
         let now_ms = clock::unix_ms();
@@ -56,7 +62,10 @@ pub fn run(engine: Arc<Engine>) {
 fn check_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
     for client in engine.clients.all() {
         let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
-        if timeout_ms > 0 && idle_ms > timeout_ms && !client.has_flag(flag::MONITOR | flag::BLOCKED | flag::REPLICA) {
+        if timeout_ms > 0
+            && idle_ms > timeout_ms
+            && !client.has_flag(flag::MONITOR | flag::BLOCKED | flag::REPLICA | flag::PRIMARY)
+        {
             tracing::debug!("Closing idle client id={}", client.id);
             client.kill();
         } else if client.output_bytes.load(Ordering::Relaxed) > 0 || client.has_flag(flag::REPLICA) {
@@ -68,16 +77,13 @@ fn check_clients(engine: &Engine, now_ms: u64, timeout_ms: u64) {
 /// Does what time asks of a primary.
 fn attend_to_replicas(engine: &Engine, config: &Config) {
     let (replicas, stream, now_ms) = (&engine.replicas, &engine.stream, clock::unix_ms());
-    if !stream.is_on() {
-        return;
-    }
     stream.set_backlog(config.repl_backlog_size);
     let moment = Moment {
         now_ms,
         pinged_ms: replicas.pinged_ms.load(Ordering::Relaxed),
         replicas: replicas.count(),
         left_ms: replicas.left_ms(),
-        is_on: true,
+        is_on: stream.is_on(),
     };
     let due = primary::due(moment, config);
     if due.ping && engine.pause.now(now_ms).is_none() {

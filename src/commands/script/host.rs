@@ -13,11 +13,13 @@ use crate::base::key_slot::SlotId;
 use crate::commands::access;
 use crate::commands::account;
 use crate::commands::context::Cx;
-use crate::commands::dispatch::{check_replicas, run_handler};
+use crate::commands::dispatch::{READ_ONLY_REPLICA, check_replicas, is_stale_replica, run_handler};
 use crate::commands::keys::{self, KeyRefs, KeyShape};
 use crate::commands::listeners;
 use crate::commands::registry::Command;
-use crate::commands::spec::{ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, WALKS_SLOTS, WRITE};
+use crate::commands::spec::{
+    ADMIN, ALL_SLOTS, DENYOOM, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, WALKS_SLOTS, WRITE,
+};
 use crate::engine::effect::{Effect, bytes_for_request};
 use crate::engine::persistence::obstacle;
 use crate::engine::script::flags::{ALLOW_OOM, NO_WRITES, ScriptFlags, UNDECLARED};
@@ -144,9 +146,16 @@ impl<'c, 'a> Host<'c, 'a> {
         if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) && !self.cx.session.loads {
             return Some("LOADING Redis is loading the dataset in memory".into());
         }
+        let obeys = self.cx.session.must_obey();
+        if !obeys && !command.has(STALE) && is_stale_replica(self.cx.worker) {
+            return Some("ERR Can not execute the command on a stale replica".into());
+        }
         // What has begun to write is not stopped half way by how the server does.
         if self.wrote {
             return None;
+        }
+        if command.has(WRITE) && !obeys && obstacles & obstacle::FOLLOWS != 0 && self.cx.config().replica_read_only {
+            return Some(READ_ONLY_REPLICA.into());
         }
         if command.has(WRITE) && obstacles & obstacle::SAVE_FAILED != 0 {
             return Some(

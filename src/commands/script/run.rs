@@ -10,10 +10,10 @@ use super::host::Host;
 use crate::base::number::parse_i64;
 use crate::commands::account;
 use crate::commands::context::{Cx, Outcome};
-use crate::commands::dispatch::check_replicas;
+use crate::commands::dispatch::{STALE_REPLICA, check_replicas, is_stale_replica};
 use crate::engine::effect::Effect;
 use crate::engine::persistence::obstacle;
-use crate::engine::script::flags::{ALLOW_OOM, NO_CLUSTER, NO_WRITES, ScriptFlags, UNDECLARED};
+use crate::engine::script::flags::{ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, NO_WRITES, ScriptFlags, UNDECLARED};
 use crate::engine::script::{Ended, Runnable, Script, ScriptEngine, Stop};
 use crate::resp::ReplyError;
 
@@ -96,20 +96,27 @@ fn flags_of(runnable: &Runnable) -> ScriptFlags {
 
 /// Whether what a script declares lets it run now. One that declares nothing is looked at command by command.
 fn check_declared(cx: &Cx<'_>, flags: ScriptFlags) -> Outcome {
+    let config = cx.config();
+    let obeys = cx.session.must_obey();
+    if !obeys && (flags & ALLOW_STALE == 0 || flags & UNDECLARED != 0) && is_stale_replica(cx.worker) {
+        return Err(ReplyError::of(STALE_REPLICA));
+    }
     if flags & UNDECLARED != 0 {
         return Ok(());
     }
-    let config = cx.config();
     if flags & NO_CLUSTER != 0 && config.cluster_enabled {
         return Err(ReplyError::of("ERR Can not run script on cluster, 'no-cluster' flag is set."));
     }
     if flags & NO_WRITES != 0 {
         return Ok(());
     }
+    if !obeys && cx.engine().is_replica() && config.replica_read_only {
+        return Err(ReplyError::of("READONLY You can not run script with write flag on readonly replica."));
+    }
     if is_memory_full(cx) && flags & ALLOW_OOM == 0 {
         return Err(ReplyError::of("OOM command not allowed when used memory > 'maxmemory'."));
     }
-    if cx.engine().persistence.obstacles() & obstacle::SAVE_FAILED != 0 {
+    if !obeys && cx.engine().persistence.obstacles() & obstacle::SAVE_FAILED != 0 {
         return Err(ReplyError::of(
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable \
              scripts are blocked. Use 'no-writes' flag for read only scripts.",
@@ -123,7 +130,7 @@ fn check_declared(cx: &Cx<'_>, flags: ScriptFlags) -> Outcome {
 }
 
 pub(super) fn is_memory_full(cx: &Cx<'_>) -> bool {
-    cx.config().maxmemory > 0 && !cx.session.loads && cx.worker.is_out_of_memory()
+    cx.config().maxmemory > 0 && !cx.session.must_obey() && cx.worker.is_out_of_memory()
 }
 
 fn call(cx: &mut Cx<'_>, runnable: &Runnable, args: &[&[u8]], keys: &[&[u8]], arguments: &[&[u8]]) -> Outcome {

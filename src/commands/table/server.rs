@@ -17,6 +17,11 @@ const fn container(name: &'static str) -> CommandSpec {
     CommandSpec::container(Group::Server, name)
 }
 
+const PRIMARY_ARGS: &[ArgSpec] = &[one_of(
+    "args",
+    &[block("host-port", &[string("host"), integer("port")]), block("no-one", &[word("no", "NO"), word("one", "ONE")])],
+)];
+
 pub static ROWS: &[CommandSpec] = &[
     row("bgrewriteaof", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING, 0, persistence::bgrewriteaof).doc(
         "1.0.0",
@@ -204,6 +209,9 @@ pub static ROWS: &[CommandSpec] = &[
     row("replconf", -1, ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY, 0, replication::replconf)
         .doc("3.0.0", "Tells the primary about a replica, and how far it has come.", "O(1)")
         .system(),
+    row("replicaof", 3, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | STALE | ALL_SLOTS, 0, replication::replicaof)
+        .doc("5.0.0", "Makes the server a replica of another one, or a primary again.", "O(1)")
+        .args(PRIMARY_ARGS),
     row("restore-asking", -4, WRITE | DENYOOM | ASKING, KEYSPACE | DANGEROUS, dump::restore)
         .doc("3.0.0", "Makes a key of what DUMP gave, for the migration of slots.", RESTORE_COMPLEXITY)
         .history(RESTORE_HISTORY)
@@ -233,6 +241,10 @@ pub static ROWS: &[CommandSpec] = &[
             word("force", "FORCE").since("7.0.0").optional(),
             word("abort", "ABORT").since("7.0.0").optional(),
         ]),
+    row("slaveof", 3, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | STALE | ALL_SLOTS, 0, replication::replicaof)
+        .doc("1.0.0", "Makes the server a replica of another one, or a primary again.", "O(1)")
+        .deprecated("5.0.0", "`REPLICAOF`")
+        .args(PRIMARY_ARGS),
     container("slowlog")
         .doc("2.2.12", "Commands about the log of slow commands.", "Depends on the subcommand")
         .subcommands(&[

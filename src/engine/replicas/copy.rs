@@ -92,7 +92,8 @@ impl FullCopy {
 
     /// Told of the cut: the file that grows, and the stream from there on.
     pub fn begin(&self, file: File, cursor: Cursor) {
-        let offset = cursor.offset();
+        // Where the stream has begun elsewhere since, nobody waits for the copy any more.
+        let Some(offset) = cursor.offset() else { return };
         // There is one writer, which cuts once.
         let _ = self.cut.set(Cut { file, cursor, offset });
         self.wake_joined();

@@ -3,6 +3,7 @@
 //! What they are to be sent next is decided in `replication/`; connections send it.
 
 pub mod copy;
+pub mod history;
 mod roll;
 pub mod stream;
 

@@ -1,8 +1,9 @@
 //! The replication stream: every change of the data set as Redis commands, in one order, each byte with an offset.
 //!
 //! It is off, and costs one load, until the first replica comes. Whoever changes keys appends under the locks of their
-//! slots, so the stream has every slot's order; what belongs together is appended in one piece. It goes on and off only
-//! while the gate is closed: inside the gate nobody sees that happen.
+//! slots, so the stream has every slot's order; what belongs together is appended in one piece. A server that is a replica
+//! itself relays its primary's stream byte for byte, so that one offset means the same on all of them. What the stream is
+//! made of changes only while the gate is closed: inside the gate nobody sees that happen.
 //!
 //! ```text
 //! base            start of the backlog        cursors of replicas     end
@@ -63,8 +64,21 @@ fn encode(to: &mut Vec<u8>, arguments: &[&[u8]]) {
     }
 }
 
+/// What the stream is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Source {
+    /// It is off.
+    #[default]
+    Nothing,
+    /// The effects of what is done here.
+    Effects,
+    /// The bytes of this server's own primary.
+    Primary,
+}
+
 #[derive(Default)]
 pub struct Stream {
+    /// Whether effects are appended.
     on: AtomicBool,
     /// Copy of the state's, for those who only look.
     end: AtomicU64,
@@ -73,6 +87,7 @@ pub struct Stream {
 
 #[derive(Default)]
 struct State {
+    source: Source,
     blocks: VecDeque<Vec<u8>>,
     /// Offset of the first byte that is kept.
     base: u64,
@@ -119,6 +134,13 @@ impl State {
         }
     }
 
+    /// Keeps nothing, and goes on at an offset. Who stands elsewhere has lost the thread.
+    fn begin_at(&mut self, offset: u64) {
+        self.blocks.clear();
+        (self.base, self.end) = (offset, offset);
+        self.cursors.retain(|place| place.offset == offset);
+    }
+
     fn backlog_start(&self) -> u64 {
         self.base.max(self.end.saturating_sub(self.backlog_bytes))
     }
@@ -155,10 +177,16 @@ pub struct Extent {
 }
 
 impl Stream {
-    /// Whether changes are appended. It does not change inside the gate.
+    /// Whether changes are to be appended. It does not change inside the gate.
     #[inline]
     pub fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    fn set_source(&self, state: &mut State, source: Source) {
+        state.source = source;
+        state.selected = None;
+        self.on.store(source == Source::Effects, Ordering::Relaxed);
     }
 
     /// The offset behind the last byte.
@@ -170,15 +198,15 @@ impl Stream {
     pub fn extent(&self) -> Option<Extent> {
         let state = self.state.lock();
         let bytes = (state.blocks.len() * BLOCK_BYTES) as u64;
-        self.is_on().then(|| Extent { start: state.backlog_start(), end: state.end, bytes })
+        (state.source != Source::Nothing).then(|| Extent { start: state.backlog_start(), end: state.end, bytes })
     }
 
     /// Memory beyond the backlog, which is there for slow replicas alone.
     pub fn surplus_bytes(&self) -> u64 {
-        if !self.is_on() {
+        let state = self.state.lock();
+        if state.blocks.is_empty() {
             return 0;
         }
-        let state = self.state.lock();
         ((state.blocks.len() * BLOCK_BYTES) as u64).saturating_sub(state.backlog_bytes + BLOCK_BYTES as u64)
     }
 
@@ -188,37 +216,53 @@ impl Stream {
         state.trim();
     }
 
-    /// Turns the stream on, if it is not, and makes a cursor at its end. The next command selects its database. The caller
-    /// has closed the gate.
+    /// Turns the stream on, if it is not, and makes a cursor at its end. Where it is made of effects, the next of them
+    /// selects its database. The caller has closed the gate.
     pub fn cut(self: &Arc<Stream>, backlog_bytes: u64) -> Cursor {
         let mut state = self.state.lock();
         state.backlog_bytes = backlog_bytes;
-        if !self.is_on() {
-            state.base = state.end;
-            state.blocks.clear();
-            self.on.store(true, Ordering::Relaxed);
+        let end = state.end;
+        if state.source == Source::Nothing {
+            state.begin_at(end);
+            self.set_source(&mut state, Source::Effects);
         }
         state.selected = None;
-        let end = state.end;
         self.add_cursor(&mut state, end, None)
     }
 
-    /// Turns the stream off and forgets it, unless there is a cursor. The caller has closed the gate.
+    /// Turns a stream of effects off and forgets it, unless there is a cursor. The caller has closed the gate.
     pub fn turn_off(&self) -> bool {
         let mut state = self.state.lock();
-        if !state.cursors.is_empty() {
+        if !state.cursors.is_empty() || state.source == Source::Primary {
             return false;
         }
-        self.on.store(false, Ordering::Relaxed);
-        state.blocks.clear();
-        state.base = state.end;
+        self.set_source(&mut state, Source::Nothing);
+        let end = state.end;
+        state.begin_at(end);
         true
+    }
+
+    /// Has the stream made of a primary's bytes from `offset` on. What is kept is kept on if it ends there. The caller has
+    /// closed the gate.
+    pub fn begin_relay(&self, offset: u64, backlog_bytes: u64) {
+        let mut state = self.state.lock();
+        state.backlog_bytes = backlog_bytes;
+        if state.source == Source::Nothing || state.end != offset {
+            state.begin_at(offset);
+        }
+        self.set_source(&mut state, Source::Primary);
+        self.end.store(state.end, Ordering::Release);
+    }
+
+    /// Ends that: the stream goes on with the effects of what is done here. The caller has closed the gate.
+    pub fn end_relay(&self) {
+        self.set_source(&mut self.state.lock(), Source::Effects);
     }
 
     /// A cursor at an offset for a client that is woken when there is more; `None` when what follows is not kept.
     pub fn cursor(self: &Arc<Stream>, offset: u64, client: &Arc<ClientHandle>) -> Option<Cursor> {
         let mut state = self.state.lock();
-        let kept = self.is_on() && (state.base..=state.end).contains(&offset);
+        let kept = state.source != Source::Nothing && (state.base..=state.end).contains(&offset);
         kept.then(|| self.add_cursor(&mut state, offset, Some(client.clone())))
     }
 
@@ -251,9 +295,10 @@ impl Stream {
         });
     }
 
-    /// Several commands as one transaction, a single one as it is.
+    /// Several commands as one transaction, a single one as it is. A transaction may have ended that itself: nothing, while
+    /// the stream is not made of effects.
     pub fn append(&self, commands: &Commands) {
-        let Some((first_db, _)) = commands.ends.first() else { return };
+        let Some((first_db, _)) = commands.ends.first().filter(|_| self.is_on()) else { return };
         self.append_with(|state| {
             let is_transaction = commands.ends.len() > 1;
             state.select(*first_db);
@@ -272,7 +317,12 @@ impl Stream {
         });
     }
 
-    /// A command that concerns no database; nothing while the stream is off.
+    /// Bytes of the primary, which end where one of its commands or transactions does.
+    pub fn relay(&self, bytes: &[u8]) {
+        self.append_with(|state| state.write(bytes));
+    }
+
+    /// A command that concerns no database; nothing while the stream is not made of effects.
     pub fn append_aside(&self, arguments: &[&[u8]]) {
         if !self.is_on() {
             return;
@@ -290,28 +340,30 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    fn with<R>(&self, look: impl FnOnce(&mut State, usize) -> R) -> R {
+    /// `None` when the stream has begun elsewhere since.
+    fn with<R>(&self, look: impl FnOnce(&mut State, usize) -> R) -> Option<R> {
         let mut state = self.stream.state.lock();
-        let at = state.cursors.iter().position(|place| place.id == self.id).expect("a cursor has a place");
-        look(&mut state, at)
+        let at = state.cursors.iter().position(|place| place.id == self.id)?;
+        Some(look(&mut state, at))
     }
 
-    pub fn offset(&self) -> u64 {
+    pub fn offset(&self) -> Option<u64> {
         self.with(|state, at| state.cursors[at].offset)
     }
 
     /// Another cursor at the same place, for a client.
     pub fn again(&self, client: &Arc<ClientHandle>) -> Option<Cursor> {
-        self.stream.cursor(self.offset(), client)
+        self.stream.cursor(self.offset()?, client)
     }
 
     /// Bytes that are still to be read.
     pub fn lag(&self) -> u64 {
-        self.with(|state, at| state.end - state.cursors[at].offset)
+        self.with(|state, at| state.end - state.cursors[at].offset).unwrap_or(0)
     }
 
     /// Appends what follows to `to`, a block at the most. Where nothing follows, the client is woken once something does.
-    pub fn read(&self, to: &mut Vec<u8>) -> usize {
+    /// `None` when what followed here is lost.
+    pub fn read(&self, to: &mut Vec<u8>) -> Option<usize> {
         self.with(|state, at| {
             let into = (state.cursors[at].offset - state.base) as usize;
             let block = state.blocks.get(into / BLOCK_BYTES).map_or(&[][..], Vec::as_slice);
@@ -343,7 +395,7 @@ mod tests {
 
     fn read_all(cursor: &Cursor) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while cursor.read(&mut bytes) > 0 {}
+        while cursor.read(&mut bytes).is_some_and(|count| count > 0) {}
         bytes
     }
 
@@ -399,6 +451,30 @@ mod tests {
         let end = stream.end();
         assert!(stream.turn_off());
         assert_eq!((stream.extent(), stream.end()), (None, end), "offsets never go back");
-        assert_eq!(stream.cut(1).offset(), end);
+        assert_eq!(stream.cut(1).offset(), Some(end));
+    }
+
+    #[test]
+    fn a_primary_s_bytes_are_relayed_as_they_are() {
+        let stream = Arc::new(Stream::default());
+        stream.begin_relay(500, 1000);
+        assert!(!stream.is_on(), "no effects are appended");
+        stream.append_aside(&[b"PING"]);
+        let cursor = stream.cut(1000);
+        assert_eq!((cursor.offset(), stream.end()), (Some(500), 500));
+        stream.relay(b"*1\r\n$4\r\nPING\r\n");
+        assert_eq!(read_all(&cursor), b"*1\r\n$4\r\nPING\r\n");
+        let extent = stream.extent().unwrap();
+        assert_eq!((extent.start, extent.end), (500, 514));
+        stream.begin_relay(514, 1000);
+        assert!(stream.cursor(500, &client()).is_some(), "it goes on where it was");
+        assert!(!stream.turn_off());
+        stream.end_relay();
+        stream.append_one(3, &[b"DEL", b"a"]);
+        assert_eq!(words(&read_all(&cursor)), "SELECT 3 DEL a");
+        let (end, mut bytes) = (stream.end(), Vec::new());
+        stream.begin_relay(7, 1000);
+        assert_eq!((stream.end(), cursor.offset(), cursor.lag(), cursor.read(&mut bytes)), (7, None, 0, None));
+        assert!(stream.cursor(end, &client()).is_none() && cursor.again(&client()).is_none());
     }
 }

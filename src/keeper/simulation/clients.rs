@@ -48,7 +48,7 @@ impl Clients {
                 Some(*end)
             });
             let ends: Vec<usize> = ends.collect();
-            let batch = Batch { arguments: &arguments, ends: &ends };
+            let batch = Batch { arguments: &arguments, ends: &ends, source: None };
             // As after many tries: waits in place for whatever is in its way.
             session.held_tries = u32::MAX;
             let progress = self.executor.run(session, &batch, &mut replies);

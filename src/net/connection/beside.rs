@@ -77,7 +77,7 @@ impl Connection {
                     break;
                 }
             };
-            let batch = Batch { arguments: &arguments, ends: &[arguments.len()] };
+            let batch = Batch { arguments: &arguments, ends: &[arguments.len()], source: None };
             if executor.run(&mut self.session, &batch, output).requests == 0 {
                 break;
             }

@@ -17,11 +17,12 @@ use crate::config::special::OutputLimit;
 use crate::engine::Engine;
 use crate::engine::clients::flag;
 use crate::engine::replicas::copy::{FullCopy, Progress};
+use crate::engine::replicas::history::{Claim, History};
 use crate::engine::replicas::stream::Cursor;
 use crate::engine::replicas::{Phase, Replica};
 use crate::engine::session::{ReplyMode, StreamRequest, Waiting};
 use crate::net::worker::Shared;
-use crate::replication::primary::{Action, Claim, History, Link, Seen};
+use crate::replication::primary::{Action, Link, Seen};
 
 /// Pieces sent in one poll before other connections get their turn.
 const PIECES_PER_POLL_MAX: usize = 16;
@@ -73,15 +74,13 @@ impl Connection {
         // A socket that is no TCP socket refuses it.
         let _ = self.stream.socket().set_tcp_nodelay(!engine.config.load().repl_disable_tcp_nodelay);
         self.session.reply_mode = ReplyMode::Off;
-        let id = engine.replication_id.lock().clone();
-        let continued = self.continued(&engine, &id, &request);
-        let feed = match continued {
-            Some(cursor) => {
+        let history = engine.history.lock().clone();
+        let feed = match self.continued(&engine, &history, &request) {
+            Some((cursor, offset)) => {
                 engine.stats.partial_syncs.add(1);
-                let offset = cursor.offset();
                 tracing::info!("Partial resynchronization request from {} accepted at {offset}.", self.name());
                 let answer = match replica.wants.lock().follows_ids {
-                    true => format!("+CONTINUE {id}\r\n"),
+                    true => format!("+CONTINUE {}\r\n", history.id),
                     false => "+CONTINUE\r\n".to_owned(),
                 };
                 self.send_bytes(cx, answer.as_bytes(), &shared.executor);
@@ -109,12 +108,11 @@ impl Connection {
         cx.waker().wake_by_ref();
     }
 
-    /// A cursor where the replica goes on, if nothing that it misses is lost.
-    fn continued(&self, engine: &Engine, id: &str, request: &StreamRequest) -> Option<Cursor> {
+    /// A cursor where the replica goes on, and its offset, if nothing that it misses is lost.
+    fn continued(&self, engine: &Engine, history: &History, request: &StreamRequest) -> Option<(Cursor, u64)> {
         let kept = engine.stream.extent().map(|extent| extent.start..=extent.end);
-        let claim = Claim { id: &request.id, offset: request.offset };
-        let offset = History { id, kept }.continues(claim)?;
-        engine.stream.cursor(offset, &self.handle)
+        let offset = history.continues(Claim { id: &request.id, offset: request.offset }, kept)?;
+        Some((engine.stream.cursor(offset, &self.handle)?, offset))
     }
 
     fn name(&self) -> String {
@@ -181,7 +179,7 @@ impl Feed {
         }
         let was_sending = self.link.is_sending();
         let acknowledged = self.replica.has_acked();
-        let id = engine.replication_id.lock().clone();
+        let id = engine.history.lock().id.clone();
         match self.link.step(Seen { id: &id, copy, acknowledged, now_ms }) {
             Action::Say(bytes) => {
                 if self.link.is_sending() && !was_sending {
@@ -208,9 +206,9 @@ impl Feed {
                 self.replica.enter(Phase::Online, now_ms);
                 Next::Look
             }
-            Action::Stream => match &self.cursor {
+            Action::Stream => match self.cursor.as_ref().and_then(|cursor| cursor.read(&mut self.piece)) {
                 None => Next::Close,
-                Some(cursor) if cursor.read(&mut self.piece) == 0 => Next::Rest,
+                Some(0) => Next::Rest,
                 Some(_) => Next::Send,
             },
             Action::Wait { until_ms } => {
