@@ -565,7 +565,7 @@ impl<'e> Run<'e> {
             return Err(ReplyError::of("LOADING Redis is loading the dataset in memory"));
         }
         if obstacles & obstacle::FOLLOWS != 0 && !session.must_obey() {
-            self.admit_on_replica(session, command)?;
+            self.admit_on_replica(session, command, args)?;
         }
         if obstacles & obstacle::SAVE_FAILED != 0 && !session.must_obey() && writes(session, command) {
             return Err(ReplyError::of(
@@ -593,17 +593,23 @@ impl<'e> Run<'e> {
     }
 
     /// What a client may do on a replica.
-    fn admit_on_replica(self, session: &Session, command: &Command) -> Result<(), ReplyError> {
-        if self.worker.config().replica_read_only && writes(session, command) {
-            return Err(ReplyError::of(READ_ONLY_REPLICA));
-        }
-        if !is_stale_replica(self.worker) {
-            return Ok(());
+    fn admit_on_replica(self, session: &Session, command: &Command, args: &[&[u8]]) -> Result<(), ReplyError> {
+        let (is_read_only, is_stale) = (self.worker.config().replica_read_only, is_stale_replica(self.worker));
+        let admit = |command: &Command, args: &[&[u8]]| {
+            let says_so = || command.has(RUNS_SCRIPT) && script::declares_writes(self.worker, command, args);
+            if is_read_only && (command.has(WRITE) || says_so()) {
+                return Err(ReplyError::of(READ_ONLY_REPLICA));
+            }
+            if is_stale && !command.has(STALE) { Err(ReplyError::of(STALE_REPLICA)) } else { Ok(()) }
+        };
+        if command.spec.accepts(args.len()) {
+            admit(command, args)?;
         }
         let queue = session.transaction.iter().flat_map(|transaction| &transaction.queue);
-        let mut queued = queue.map(|queued| registry::by_id(CommandId(queued.command)));
-        let is_admitted = command.has(STALE) && !(command.has(RUNS_QUEUE) && queued.any(|queued| !queued.has(STALE)));
-        if is_admitted { Ok(()) } else { Err(ReplyError::of(STALE_REPLICA)) }
+        queue.filter(|_| command.has(RUNS_QUEUE)).try_for_each(|queued| {
+            let args: Vec<&[u8]> = queued.arguments.iter().map(Vec::as_slice).collect();
+            admit(registry::by_id(CommandId(queued.command)), &args)
+        })
     }
 
     #[cold]
@@ -836,6 +842,8 @@ fn see_as_replica(cx: &mut Cx<'_>) {
         cx.space.obey();
     } else if cx.config().replica_read_only || !writes(cx.session, cx.command) {
         cx.space.keeps_expired = true;
+    } else {
+        cx.space.own_expiries = Some(&cx.worker.engine.following.own_expiries);
     }
 }
 

@@ -265,7 +265,7 @@ fn memory(cx: &mut Cx<'_>, text: &mut Text) {
         text.ratio(ratio_name, excess.ratio);
         text.field(bytes_name, excess.bytes);
     }
-    text.field("mem_not_counted_for_evict", cx.engine().stream.surplus_bytes());
+    text.field("mem_not_counted_for_evict", cx.engine().replicas_bytes());
     text.field("mem_replication_backlog", overview.backlog_bytes);
     text.field("mem_total_replication_buffers", overview.stream_bytes);
     text.field("mem_clients_slaves", overview.replicas_bytes);
@@ -481,7 +481,7 @@ fn followed(cx: &Cx<'_>, status: &Status, text: &mut Text) {
     text.field("master_link_status", if is_linked { "up" } else { "down" });
     text.field("master_last_io_seconds_ago", if is_linked { since_s(status.heard_ms) as i64 } else { -1 });
     text.field("master_sync_in_progress", u8::from(status.stage == Stage::Copies));
-    text.field("slave_read_repl_offset", offset);
+    text.field("slave_read_repl_offset", offset + status.waiting_bytes);
     text.field("slave_repl_offset", offset);
     if status.stage == Stage::Copies {
         let copy = status.copy;

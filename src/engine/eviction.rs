@@ -48,8 +48,11 @@ pub enum Outcome {
 
 /// Bytes that the limit is about: without those that are about to be free.
 fn counted_bytes(engine: &Engine) -> u64 {
-    let uncounted_bytes = RECLAIMER.pending_bytes() + engine.clients.closing_bytes() + engine.stream.surplus_bytes();
-    memory::used_bytes().saturating_sub(uncounted_bytes)
+    let uncounted_bytes = RECLAIMER.pending_bytes() + engine.clients.closing_bytes();
+    // What replicas take comes and goes meanwhile: no key goes for that.
+    let replicas_bytes = engine.replicas_bytes();
+    let used_bytes = memory::used_bytes();
+    used_bytes.saturating_sub(uncounted_bytes + replicas_bytes.max(engine.replicas_bytes()))
 }
 
 /// How the policy has uses counted, if it does.

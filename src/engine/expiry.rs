@@ -81,6 +81,25 @@ impl ExpiryCycle {
     }
 }
 
+/// Removes the expired keys among those to which clients of this replica gave an expiry themselves.
+pub fn expire_own(engine: &Engine) {
+    let sink = engine.effects();
+    for (index, key) in engine.following.own_expiries.take() {
+        let id = SlotId::of_key(&key);
+        let (_passage, mut slot) = hold(engine, id);
+        let (hasher, now_ms) = (engine.keyspace.hasher(), clock::unix_ms());
+        let entry = slot.db(index).and_then(|db| Some(db.entry(db.find(hasher.hash(&key), &key)?)));
+        let Some(entry) = entry.filter(|entry| entry.expiry_ms().is_some()) else { continue };
+        let told = followers(engine, sink.as_deref());
+        if !entry.is_expired(now_ms) || told.is_some_and(|told| told.reserve(removal_bytes(&key)).is_err()) {
+            engine.following.own_expiries.note(index, &key);
+            continue;
+        }
+        remove(engine, told, &mut slot, id, index, &key, now_ms);
+        engine.stats.actively_expired_keys.add(1);
+    }
+}
+
 /// Holds a slot inside the gate: whoever closed it is alone with every slot.
 fn hold(engine: &Engine, id: SlotId) -> (Passage<'_>, SlotGuard<'_>) {
     (engine.gate.enter(engine.background_lane()), engine.keyspace.lock_alone(id))

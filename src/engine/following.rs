@@ -8,6 +8,7 @@
 //! it and tells how far it came. What every command must know stands in `Persistence::obstacles`, so that a server that
 //! follows nobody pays nothing. The state has one lock, held for a look or a note.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -20,6 +21,7 @@ use super::replicas::history::History;
 use super::state::Engine;
 use crate::base::clock;
 use crate::resp::{Protocol, Reply};
+use crate::store::DbIndex;
 
 /// Where a primary listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +83,23 @@ pub struct Status {
     pub down_since_ms: u64,
     /// When the primary was last heard of; while there is a link.
     pub heard_ms: u64,
+    /// Bytes of the stream that have come and were not run yet.
+    pub waiting_bytes: u64,
     pub copy: CopyProgress,
+}
+
+/// Keys to which clients of this replica gave an expiry: the primary does not know of it, so they expire here.
+#[derive(Default)]
+pub struct OwnExpiries(Mutex<HashSet<(DbIndex, Vec<u8>)>>);
+
+impl OwnExpiries {
+    pub fn note(&self, db: DbIndex, key: &[u8]) {
+        self.0.lock().insert((db, key.to_vec()));
+    }
+
+    pub fn take(&self) -> HashSet<(DbIndex, Vec<u8>)> {
+        std::mem::take(&mut *self.0.lock())
+    }
 }
 
 #[derive(Default)]
@@ -102,6 +120,7 @@ pub struct Following {
     changed: Notify,
     /// The database that the primary's stream has selected at its end. Changed inside the gate, as the stream is.
     pub selected: AtomicU16,
+    pub own_expiries: OwnExpiries,
     /// The offset up to which the log has the stream on disk, as far as that is known; 0 without a log.
     pub durable: AtomicU64,
 }
@@ -111,8 +130,15 @@ impl Following {
     pub fn status(&self) -> Option<Status> {
         let state = self.state.lock();
         let primary = state.primary.clone()?;
-        let heard_ms = state.link.as_ref().map_or(0, |link| link.last_active_ms.load(Ordering::Relaxed));
-        Some(Status { primary, stage: state.stage, down_since_ms: state.down_since_ms, heard_ms, copy: state.copy })
+        let link = state.link.as_ref();
+        Some(Status {
+            primary,
+            stage: state.stage,
+            down_since_ms: state.down_since_ms,
+            heard_ms: link.map_or(0, |link| link.last_active_ms.load(Ordering::Relaxed)),
+            waiting_bytes: link.map_or(0, |link| link.query_buffer_bytes.load(Ordering::Relaxed) as u64),
+            copy: state.copy,
+        })
     }
 
     // ---- the link's thread --------------------------------------------------------------------------------------
@@ -180,7 +206,7 @@ impl Engine {
     pub fn follow_primary(&self, primary: Primary) {
         let was_replica = self.is_replica();
         self.change_order(Some(primary.clone()));
-        self.config.update(|config| config.replicaof = Some((primary.host, primary.port)));
+        self.note_in_config(Some((primary.host, primary.port)));
         if was_replica {
             return;
         }
@@ -200,11 +226,21 @@ impl Engine {
     /// Follows nobody any more: the data set goes on as its own, under a new name. The caller has closed the gate.
     pub fn stop_following(&self) {
         self.change_order(None);
-        self.config.update(|config| config.replicaof = None);
+        self.note_in_config(None);
         self.history.lock().rename(History::default().id, self.stream.end());
         self.stream.end_relay();
         // They come back and learn the new name.
         self.dismiss_replicas();
+    }
+
+    fn note_in_config(&self, primary: Option<(String, u16)>) {
+        let old = self.config.load();
+        self.config.update(|config| config.replicaof = primary);
+        if let Some(hook) = self.config_hook.get()
+            && let Err((directive, reason)) = hook(&old, &self.config.load())
+        {
+            tracing::warn!("{directive} cannot follow the change of role: {reason}");
+        }
     }
 
     fn change_order(&self, primary: Option<Primary>) {
@@ -216,6 +252,7 @@ impl Engine {
         let generation = state.generation + 1;
         *state = State { primary, generation, down_since_ms: clock::unix_ms(), ..State::default() };
         drop(state);
+        self.following.own_expiries.take();
         self.persistence.set_obstacle(obstacle::FOLLOWS | obstacle::UNLINKED, follows);
         self.following.changed.notify_one();
     }

@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 
 pub use self::news::{Changed, News};
 use super::effect::{self, Effect, EffectSink};
+use super::following::OwnExpiries;
 use super::notify::{self, KeyEvents};
 use super::patience::Patience;
 use super::replicas::stream::{Commands, Stream};
@@ -89,6 +90,8 @@ pub struct Space<'a> {
     pub effect: Effect,
     /// While clients are paused, and on a replica, nothing goes by time: an expired key is not seen, but stays.
     pub keeps_expired: bool,
+    /// On a replica whose clients write: keys that they give an expiry, of which the primary knows nothing.
+    pub own_expiries: Option<&'a OwnExpiries>,
     /// Whether the last edit left nothing of its collection, so that its key went.
     pub spent: bool,
     /// How often the command has met a long one in its way; after enough of that it waits for it.
@@ -210,6 +213,7 @@ impl<'a> Space<'a> {
             changes: 0,
             effect: Effect::default(),
             keeps_expired: false,
+            own_expiries: None,
             spent: false,
             held_tries: u32::MAX,
             missed_slot: false,
@@ -617,7 +621,7 @@ impl<'a> Space<'a> {
             }
         }
         if let Expiry::At(expiry_ms) = expiry {
-            self.keyspace.note_expiry(expiry_ms);
+            self.note_expiry(key, expiry_ms);
         }
         self.changed(place, key);
     }
@@ -704,7 +708,7 @@ impl<'a> Space<'a> {
         let replaced = at.map(|at| db.remove(at, hasher));
         db.insert(place.hash, entry, hasher);
         for expiry_ms in expiries_ms.into_iter().flatten() {
-            self.keyspace.note_expiry(expiry_ms);
+            self.note_expiry(&key, expiry_ms);
         }
         if replaced.is_none() {
             self.notify(notify::NEW, "new", &key);
@@ -719,10 +723,18 @@ impl<'a> Space<'a> {
         let Some(at) = at else { return false };
         self.db_of(place).update(at, |entry| entry.set_expiry(expiry_ms));
         if let Some(expiry_ms) = expiry_ms {
-            self.keyspace.note_expiry(expiry_ms);
+            self.note_expiry(key, expiry_ms);
         }
         self.changed(place, key);
         true
+    }
+
+    /// Told of an expiry that a key, or a field of it, got.
+    fn note_expiry(&self, key: &[u8], expiry_ms: u64) {
+        self.keyspace.note_expiry(expiry_ms);
+        if let Some(own) = self.own_expiries {
+            own.note(self.db, key);
+        }
     }
 
     // ---- keys waited for ----------------------------------------------------------------------------------------

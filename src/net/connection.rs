@@ -774,6 +774,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let engine = self.shared.borrow().executor.worker.engine.clone();
         if let Some(feed) = self.feed.take() {
+            // Ahead of the entry in the roll, by which it is known to be a replica's.
+            self.unsent = Unsent::default();
             feed.end(&engine);
         }
         if let Some(Waiting::Keys(waiter)) = &self.session.waiting {

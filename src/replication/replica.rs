@@ -89,7 +89,7 @@ impl Handshake {
                 return Err(format!("Error reply to PING from primary: '{}'", shown(line)));
             }
             Question::Ping => return Ok(Next::Say(self.introduce())),
-            Question::Login if is_error => return Err(format!("Unable to AUTH to primary: {}", shown(line))),
+            Question::Login if is_error => return Err(format!("Unable to AUTH to MASTER: {}", shown(line))),
             Question::Login | Question::About => {}
             Question::Stream => return answer_to_psync(line),
         }
@@ -252,7 +252,7 @@ mod tests {
         let last = |introduction, lines: &[&str]| story(introduction, lines).pop().unwrap();
         assert_eq!(last(introduction(), &["-ERR no"]), "[Error reply to PING from primary: '-ERR no']");
         let with_login = Introduction { password: Some("p".into()), ..introduction() };
-        assert_eq!(last(with_login, &["+PONG", "-WRONGPASS no"]), "[Unable to AUTH to primary: -WRONGPASS no]");
+        assert_eq!(last(with_login, &["+PONG", "-WRONGPASS no"]), "[Unable to AUTH to MASTER: -WRONGPASS no]");
         for line in
             ["+FULLRESYNC x 1", "+FULLRESYNC", "-NOMASTERLINK no", "-ERR unknown command", "hello", "+FULLRESYNC 1"]
         {

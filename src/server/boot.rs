@@ -229,6 +229,7 @@ fn install_config_hook(engine: &Engine, listening: Arc<TcpListening>, acceptor: 
     if let Err(error) = title.follow(&engine.config.load()) {
         tracing::warn!("The process title cannot be set: {error}");
     }
+    logging::set_replica(engine.is_replica());
     let oom_score = OomScore::default();
     if let Err(reason) = oom_score.follow(&Config::default(), &engine.config.load()) {
         tracing::warn!("Unable to set the out-of-memory score: {reason}");
@@ -273,6 +274,7 @@ fn install_config_hook(engine: &Engine, listening: Arc<TcpListening>, acceptor: 
             tracing::warn!("{error}");
             because("proc-title-template", "failed to set process title")
         })?;
+        logging::set_replica(new.replicaof.is_some());
         if old.loglevel != new.loglevel {
             logging::set_level(new.loglevel);
         }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::clients::flag;
 use crate::engine::eviction::{self, Evictor};
-use crate::engine::expiry::ExpiryCycle;
+use crate::engine::expiry::{self, ExpiryCycle};
 use crate::engine::replicas::Phase;
 use crate::replication::primary::{self, Moment};
 use crate::store::reclaim::RECLAIMER;
@@ -31,9 +31,10 @@ pub fn run(engine: Arc<Engine>) {
     let mut evictor = Evictor::default();
     let mut clients_checked_ms = 0;
     loop {
-        let config = engine.config.load();
-        let period_ms = 1000 / u64::from(config.hz.max(1));
+        let period_ms = 1000 / u64::from(engine.config.load().hz.max(1));
         std::thread::sleep(Duration::from_millis(period_ms));
+        // As it is by then.
+        let config = engine.config.load();
         let is_paused = engine.pause.now(clock::unix_ms()).is_some();
         let expires = engine.active_expiry.load(Ordering::Relaxed) && !engine.is_replica();
         // Whoever loads a data set has the background for itself.
@@ -44,6 +45,7 @@ pub fn run(engine: Arc<Engine>) {
                 let percent = (EXPIRY_PERCENT + 2 * (u64::from(config.active_expire_effort) - 1)).min(90);
                 cycle.run(&engine, period_ms * 10 * percent);
             }
+            expiry::expire_own(&engine);
             eviction::run_in_background(&engine, &mut evictor);
         }
         attend_to_replicas(&engine, &config);

@@ -28,6 +28,8 @@ use crate::config::choices::{Choice, LogFormat, LogLevel};
 
 /// Whether lines are JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// Whether lines are those of a replica.
+static IS_REPLICA: AtomicBool = AtomicBool::new(false);
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -74,6 +76,11 @@ pub fn set_format(format: LogFormat) {
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
 }
 
+/// Says whether the lines to come are a replica's.
+pub fn set_replica(is_replica: bool) {
+    IS_REPLICA.store(is_replica, Ordering::Relaxed);
+}
+
 struct RedisLine;
 
 impl<S, N> FormatEvent<S, N> for RedisLine
@@ -88,7 +95,8 @@ where
             Level::INFO => '*',
             Level::WARN | Level::ERROR => '#',
         };
-        write!(writer, "{}:M {} {mark} ", std::process::id(), clock::log_stamp())?;
+        let role = if IS_REPLICA.load(Ordering::Relaxed) { 'S' } else { 'M' };
+        write!(writer, "{}:{role} {} {mark} ", std::process::id(), clock::log_stamp())?;
         cx.field_format().format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }

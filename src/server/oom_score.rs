@@ -19,7 +19,8 @@ pub struct OomScore(Mutex<Option<i32>>);
 impl OomScore {
     /// Sets the score as the new configuration says; leaves it alone where neither has anything to say.
     pub fn follow(&self, old: &Config, new: &Config) -> io::Result<()> {
-        if (old.oom_score_adj, &old.oom_score_adj_values) == (new.oom_score_adj, &new.oom_score_adj_values) {
+        let wishes = |config: &Config| (config.oom_score_adj, config.oom_score_adj_values, config.replicaof.is_some());
+        if wishes(old) == wishes(new) {
             return Ok(());
         }
         let mut before = self.0.lock();
@@ -30,8 +31,8 @@ impl OomScore {
             Some(base) => base,
             None => read()?,
         };
-        // The first value is that of a primary.
-        let [own, ..] = new.oom_score_adj_values;
+        let [of_primary, of_replica, _] = new.oom_score_adj_values;
+        let own = if new.replicaof.is_some() { of_replica } else { of_primary };
         let score = if new.oom_score_adj == OomScoreAdj::Absolute { own } else { base + own };
         write(score.clamp(-SCORE_MAX, SCORE_MAX))?;
         *before = Some(base);

@@ -2,7 +2,7 @@
 
 use crate::commands::registry::Command;
 use crate::engine::Worker;
-use crate::engine::script::flags;
+use crate::engine::script::flags::{self, ScriptFlags};
 use crate::engine::script::registry::KnownReach;
 use crate::engine::script::{Reach, Runnable};
 
@@ -44,14 +44,24 @@ pub fn find(worker: &Worker, command: &Command, args: &[&[u8]]) -> Option<Runnab
 
 /// Whether the call may change something, as far as what it runs says.
 pub fn may_write(worker: &Worker, command: &Command, args: &[&[u8]]) -> bool {
-    let flags = match find(worker, command, args) {
+    !is_read_only(command) && flags_of_call(worker, command, args).is_some_and(|flags| flags & flags::NO_WRITES == 0)
+}
+
+/// Whether what the call runs says itself that it may change something.
+pub fn declares_writes(worker: &Worker, command: &Command, args: &[&[u8]]) -> bool {
+    let flags = flags_of_call(worker, command, args);
+    !is_read_only(command) && flags.is_some_and(|flags| flags & (flags::NO_WRITES | flags::UNDECLARED) == 0)
+}
+
+/// What the call runs says about itself, if it runs anything.
+fn flags_of_call(worker: &Worker, command: &Command, args: &[&[u8]]) -> Option<ScriptFlags> {
+    match find(worker, command, args) {
         Some(Runnable::Script(script)) => Some(script.flags),
         Some(Runnable::Function(function)) => Some(function.flags),
         // What is not well-formed runs nothing.
         None if naming(command) == Naming::Body => flags::of_script(args[1]).ok().map(|(flags, _)| flags),
         None => None,
-    };
-    !is_read_only(command) && flags.is_some_and(|flags| flags & flags::NO_WRITES == 0)
+    }
 }
 
 /// Which slots a run needs.

@@ -8,4 +8,4 @@ mod host;
 pub mod run;
 
 pub use busy::{busy_error, may_run_beside_script};
-pub use find::{find, may_write, reach};
+pub use find::{declares_writes, find, may_write, reach};

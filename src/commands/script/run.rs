@@ -10,7 +10,7 @@ use super::host::Host;
 use crate::base::number::parse_i64;
 use crate::commands::account;
 use crate::commands::context::{Cx, Outcome};
-use crate::commands::dispatch::{STALE_REPLICA, check_replicas, is_stale_replica};
+use crate::commands::dispatch::{READ_ONLY_REPLICA, STALE_REPLICA, check_replicas, is_stale_replica};
 use crate::engine::effect::Effect;
 use crate::engine::persistence::obstacle;
 use crate::engine::script::flags::{ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, NO_WRITES, ScriptFlags, UNDECLARED};
@@ -111,7 +111,7 @@ fn check_declared(cx: &Cx<'_>, flags: ScriptFlags) -> Outcome {
         return Ok(());
     }
     if !obeys && cx.engine().is_replica() && config.replica_read_only {
-        return Err(ReplyError::of("READONLY You can not run script with write flag on readonly replica."));
+        return Err(ReplyError::of(READ_ONLY_REPLICA));
     }
     if is_memory_full(cx) && flags & ALLOW_OOM == 0 {
         return Err(ReplyError::of("OOM command not allowed when used memory > 'maxmemory'."));

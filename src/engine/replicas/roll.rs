@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::copy::Copies;
+use crate::engine::Engine;
 use crate::engine::clients::{ClientHandle, flag};
 
 /// How far a replica is.
@@ -197,6 +198,17 @@ impl Replicas {
         self.count_online(|replica| replica.silent_ms(now_ms) / 1000 <= lag_max_s)
     }
 
+    /// What their connections hold for them.
+    fn buffered_bytes(&self) -> usize {
+        if self.count() == 0 {
+            return 0;
+        }
+        let of = |client: &ClientHandle| {
+            client.output_bytes.load(Ordering::Relaxed) + client.output_free_bytes.load(Ordering::Relaxed)
+        };
+        self.all.lock().iter().map(|replica| of(&replica.client)).sum()
+    }
+
     // ---- clients that wait ----------------------------------------------------------------------------------------
 
     /// Has a client woken at the next acknowledgement. It looks once more afterwards, so that none is missed.
@@ -211,6 +223,13 @@ impl Replicas {
     pub fn wake_waiting(&self) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         waiting.iter().for_each(|client| client.wake());
+    }
+}
+
+impl Engine {
+    /// Memory that slow replicas take, beside the backlog.
+    pub fn replicas_bytes(&self) -> u64 {
+        self.stream.surplus_bytes() + self.replicas.buffered_bytes() as u64
     }
 }
 

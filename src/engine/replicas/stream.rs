@@ -22,6 +22,8 @@ use parking_lot::Mutex;
 use crate::engine::clients::ClientHandle;
 use crate::store::DbIndex;
 
+/// What a cursor reads at once: it is memory that no limit reckons with.
+const READ_BYTES_MAX: usize = 16 << 10;
 /// Length of every block but the last.
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -186,6 +188,10 @@ impl Stream {
     fn set_source(&self, state: &mut State, source: Source) {
         state.source = source;
         state.selected = None;
+        if source != Source::Nothing && state.blocks.is_empty() {
+            // It is there from the start, so that the first change takes no memory that nobody reckons with.
+            state.blocks.push_back(Vec::with_capacity(BLOCK_BYTES));
+        }
         self.on.store(source == Source::Effects, Ordering::Relaxed);
     }
 
@@ -236,9 +242,9 @@ impl Stream {
         if !state.cursors.is_empty() || state.source == Source::Primary {
             return false;
         }
-        self.set_source(&mut state, Source::Nothing);
         let end = state.end;
         state.begin_at(end);
+        self.set_source(&mut state, Source::Nothing);
         true
     }
 
@@ -361,15 +367,15 @@ impl Cursor {
         self.with(|state, at| state.end - state.cursors[at].offset).unwrap_or(0)
     }
 
-    /// Appends what follows to `to`, a block at the most. Where nothing follows, the client is woken once something does.
+    /// Appends some of what follows to `to`. Where nothing follows, the client is woken once something does.
     /// `None` when what followed here is lost.
     pub fn read(&self, to: &mut Vec<u8>) -> Option<usize> {
         self.with(|state, at| {
             let into = (state.cursors[at].offset - state.base) as usize;
             let block = state.blocks.get(into / BLOCK_BYTES).map_or(&[][..], Vec::as_slice);
             let bytes = block.get(into % BLOCK_BYTES..).unwrap_or_default();
-            to.extend_from_slice(bytes);
-            let count = bytes.len();
+            let count = bytes.len().min(READ_BYTES_MAX);
+            to.extend_from_slice(&bytes[..count]);
             state.cursors[at].offset += count as u64;
             state.cursors[at].idle = count == 0;
             count

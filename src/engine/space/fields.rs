@@ -43,6 +43,6 @@ impl Space<'_> {
     pub fn note_field_expiry(&mut self, key: &[u8], expiry_ms: u64) {
         let place = self.place(key);
         self.db_of(place).note_field_expiry(expiry_ms);
-        self.keyspace.note_expiry(expiry_ms);
+        self.note_expiry(key, expiry_ms);
     }
 }

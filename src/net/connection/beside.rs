@@ -33,12 +33,21 @@ impl Connection {
     /// Reads what the client sent, answers what is complete in it, and sends the answers as far as the socket takes them.
     pub fn serve_beside_script(&mut self, executor: &mut Executor) {
         let holds = self.delayed.is_some() || self.held_for.is_some() || self.session.waiting.is_some();
-        if holds || self.session.fate != Fate::Stay {
+        // What a primary sends is run in its order, or not at all.
+        if holds || self.session.fate != Fate::Stay || self.session.relay.is_some() {
             return;
         }
         let mut buffer = [0; READ_BYTES];
         let read = (&*self.stream.socket()).read(&mut buffer);
-        // The end of the client's side, or of the socket, is met again by the next poll.
+        // The end of the client's side, or of the socket, is met again by the next poll. A replica is gone at once: the
+        // script may look.
+        if let Ok(0) = read
+            && let Some(feed) = self.feed.take()
+        {
+            feed.end(&executor.worker.engine);
+            self.session.fate = Fate::CloseAfterReply;
+            self.handle.wake();
+        }
         let Ok(count @ 1..) = read else { return };
         self.input.extend_from_slice(&buffer[..count]);
         let mut output = Vec::new();

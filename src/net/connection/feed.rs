@@ -25,7 +25,7 @@ use crate::net::worker::Shared;
 use crate::replication::primary::{Action, Link, Seen};
 
 /// Pieces sent in one poll before other connections get their turn.
-const PIECES_PER_POLL_MAX: usize = 16;
+const PIECES_PER_POLL_MAX: usize = 64;
 
 pub(super) struct Feed {
     replica: Arc<Replica>,
@@ -135,7 +135,8 @@ impl Connection {
                 Next::Send => {
                     let piece = std::mem::take(&mut feed.piece);
                     self.send_bytes(cx, &piece, &shared.executor);
-                    feed.piece = piece;
+                    // One that has to wait keeps no more than what it could not send.
+                    feed.piece = if self.unsent.len() > 0 { Vec::new() } else { piece };
                     feed.piece.clear();
                 }
                 Next::Look => {}
@@ -147,6 +148,7 @@ impl Connection {
             }
         }
         self.feed = Some(feed);
+        self.publish_output(shared);
         // Whoever looks at idle clients sees that it is served.
         self.handle.last_active_ms.store(shared.executor.worker.now_ms, Ordering::Relaxed);
         close
