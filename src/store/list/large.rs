@@ -63,9 +63,9 @@ impl LargeList {
     }
 
     /// The only node, if it is a packed one.
-    pub fn only_listpack(&self) -> Option<&[u8]> {
+    pub fn only_listpack(&self) -> Option<Listpack<'_>> {
         let node = self.chunks.front().and_then(|chunk| chunk.nodes.front());
-        node.filter(|node| self.nodes == 1 && node.is_packed()).map(Node::listpack)
+        node.filter(|node| self.nodes == 1 && node.is_packed()).map(|node| Listpack::new(node.listpack()))
     }
 
     // ---- counters -----------------------------------------------------------------------------------------------
