@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use super::node::Node;
 use super::{ListLimits, Side};
 use crate::store::buckets::prefetch;
-use crate::store::collection::{Large, ValueType};
+use crate::store::collection::{Large, Sought, ValueType};
 use crate::store::listpack::{Element, Listpack};
 use crate::store::reclaim::RECLAIMER;
 
@@ -558,7 +558,7 @@ impl Large for LargeList {
     }
 
     /// Towards both ends.
-    fn approach(&self, _items: &[&[u8]], step: u32) -> bool {
+    fn approach(&self, _sought: &mut Sought<'_>, step: u32) -> bool {
         let (Some(first), Some(last)) = (self.chunks.front(), self.chunks.back()) else { return false };
         if step == 0 {
             prefetch(std::ptr::from_ref(first).cast());
