@@ -98,12 +98,12 @@ impl<'b> Ahead<'b> {
                     continue;
                 }
                 let slot = self.keyspace.slot(group[0].place.slot).try_lock();
-                let entry = slot.as_ref().and_then(|slot| slot.likely_large(group[0].place.hash));
+                let entry = slot.as_ref().and_then(|slot| slot.likely_collection(group[0].place.hash));
                 for target in group.iter_mut().filter(|target| target.goes_on) {
                     target.goes_on = entry.is_some_and(|entry| match step.checked_sub(1) {
                         None => {
-                            entry.prefetch_large();
-                            true
+                            entry.prefetch_collection();
+                            entry.is_large()
                         }
                         Some(step) => entry.any_large().approach(&mut target.sought, step),
                     });

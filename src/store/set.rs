@@ -103,6 +103,7 @@ pub enum SetRef<'a> {
 
 impl<'a> SetRef<'a> {
     /// The set of an entry that keeps one.
+    #[inline]
     pub fn of(entry: EntryRef<'a>) -> SetRef<'a> {
         match entry.collection_form() {
             Form::PackedOther => SetRef::Integers(Intset::new(entry.value())),

@@ -212,10 +212,10 @@ impl SlotData {
         self.first.table.prefetch_entry(hash);
     }
 
-    /// What is probably a key's entry in database 0, if that is a large collection.
+    /// What is probably a key's entry in database 0, if that is a collection.
     #[inline]
-    pub fn likely_large(&self, hash: u64) -> Option<EntryRef<'_>> {
-        self.first.table.likely(hash).filter(|entry| entry.is_large())
+    pub fn likely_collection(&self, hash: u64) -> Option<EntryRef<'_>> {
+        self.first.table.likely(hash).filter(|entry| !entry.is_string())
     }
 
     /// Takes all keys of a database out, leaving it empty.
