@@ -245,7 +245,7 @@ impl<'a> EntryRef<'a> {
         match self.value_type() {
             ValueType::String | ValueType::Stream => false,
             _ if self.is_large() => self.any_large().is_empty(),
-            ValueType::Set if self.collection_form() == Form::PackedOther => Intset::new(self.value()).len() == 0,
+            ValueType::Set if self.collection_form() == Form::PackedOther => Intset::new(self.value()).is_empty(),
             _ => Listpack::new(self.value()).is_empty(),
         }
     }
