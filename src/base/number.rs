@@ -36,6 +36,34 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// The texts of 0 to 99, two digits each.
+const DIGIT_PAIRS: [u8; 200] = {
+    let (mut pairs, mut number) = ([0; 200], 0);
+    while number < 100 {
+        pairs[2 * number] = b'0' + (number / 10) as u8;
+        pairs[2 * number + 1] = b'0' + (number % 10) as u8;
+        number += 1;
+    }
+    pairs
+};
+
+/// Writes the digits of a number so that they end at `end`; gives where they begin.
+#[inline]
+pub fn put_digits(buffer: &mut [u8], end: usize, number: u64) -> usize {
+    let (mut at, mut rest) = (end, number);
+    while rest >= 10 {
+        let pair = (rest % 100) as usize * 2;
+        rest /= 100;
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&DIGIT_PAIRS[pair..pair + 2]);
+    }
+    if rest > 0 || at == end {
+        at -= 1;
+        buffer[at] = b'0' + rest as u8;
+    }
+    at
+}
+
 /// The longest decimal text of an `i64`: a sign and 19 digits.
 pub const I64_TEXT_MAX: usize = 20;
 
@@ -49,16 +77,7 @@ impl Decimal {
     #[inline]
     pub fn new(value: i64) -> Decimal {
         let mut decimal = Decimal { buffer: [0; I64_TEXT_MAX], start: I64_TEXT_MAX as u8 };
-        let mut rest = value.unsigned_abs();
-        let mut at = I64_TEXT_MAX;
-        loop {
-            at -= 1;
-            decimal.buffer[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
+        let mut at = put_digits(&mut decimal.buffer, I64_TEXT_MAX, value.unsigned_abs());
         if value < 0 {
             at -= 1;
             decimal.buffer[at] = b'-';

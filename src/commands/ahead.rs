@@ -8,12 +8,13 @@ use smallvec::SmallVec;
 
 use super::keys::KeyShape;
 use super::registry::Command;
-use super::spec::{Group, RUNS_SCRIPT};
+use super::spec::{BY_RANK, Group, RUNS_SCRIPT, WRITE};
 use crate::base::key_slot::SlotId;
 use crate::engine::space::Place;
 use crate::store::Keyspace;
+use crate::store::collection::{Aim, Sought};
 
-/// Steps from the entry of a large collection to an item of it, at most.
+/// Steps from the object of a large collection to what is sought in it, at most.
 const COLLECTION_STEPS: u32 = 4;
 /// The first key of a call of a script.
 const SCRIPT_KEY_AT: usize = 3;
@@ -21,8 +22,9 @@ const SCRIPT_KEY_AT: usize = 3;
 /// What one request will touch.
 struct Target<'b> {
     place: Place,
-    /// What follows the key; empty unless the command works on a collection.
-    items: &'b [&'b [u8]],
+    sought: Sought<'b>,
+    /// There is a further step to take towards what is sought.
+    goes_on: bool,
 }
 
 /// What some requests will touch.
@@ -47,7 +49,8 @@ impl<'b> Ahead<'b> {
                 if is_of_collections(command)
                     && let Some(target) = self.targets.last_mut()
                 {
-                    target.items = &args[at + 1..];
+                    target.sought = Sought::new(&args[at + 1..], aim_of(command));
+                    target.goes_on = true;
                     self.has_collections = true;
                 }
                 Some(place)
@@ -66,13 +69,13 @@ impl<'b> Ahead<'b> {
     pub fn add_key(&mut self, key: &[u8]) -> Place {
         let place = Place { slot: SlotId::of_key(key), hash: self.keyspace.hasher().hash(key) };
         self.keyspace.slot(place.slot).prefetch();
-        self.targets.push(Target { place, items: &[] });
+        self.targets.push(Target { place, sought: Sought::NOTHING, goes_on: false });
         place
     }
 
     /// Brings what lies behind the slots.
     #[inline]
-    pub fn bring(&self) {
+    pub fn bring(&mut self) {
         for target in &self.targets {
             self.keyspace.slot(target.place.slot).prefetch_home(target.place.hash);
         }
@@ -86,18 +89,43 @@ impl<'b> Ahead<'b> {
         }
     }
 
-    fn bring_items(&self) {
-        let mut going: SmallVec<[&Target<'_>; 32]> =
-            self.targets.iter().filter(|target| !target.items.is_empty()).collect();
-        for step in 0..COLLECTION_STEPS {
-            going.retain(|target| {
-                let slot = self.keyspace.slot(target.place.slot).try_lock();
-                slot.is_some_and(|slot| slot.approach(target.place.hash, target.items, step))
-            });
-            if going.is_empty() {
+    fn bring_items(&mut self) {
+        for step in 0..=COLLECTION_STEPS {
+            let mut any_goes_on = false;
+            // Those that go to the same collection go together.
+            for group in self.targets.chunk_by_mut(|one, next| one.place == next.place) {
+                if !group.iter().any(|target| target.goes_on) {
+                    continue;
+                }
+                let slot = self.keyspace.slot(group[0].place.slot).try_lock();
+                let entry = slot.as_ref().and_then(|slot| slot.likely_collection(group[0].place.hash));
+                for target in group.iter_mut().filter(|target| target.goes_on) {
+                    target.goes_on = entry.is_some_and(|entry| match step.checked_sub(1) {
+                        None => {
+                            entry.prefetch_collection();
+                            entry.is_large()
+                        }
+                        Some(step) => entry.any_large().approach(&mut target.sought, step),
+                    });
+                    any_goes_on |= target.goes_on;
+                }
+            }
+            if !any_goes_on {
                 return;
             }
         }
+    }
+}
+
+/// What the arguments after its key say of what a command touches.
+#[inline]
+fn aim_of(command: &Command) -> Aim {
+    if command.has(BY_RANK) {
+        Aim::Ranks
+    } else if command.has(WRITE) {
+        Aim::Places
+    } else {
+        Aim::Items
     }
 }
 

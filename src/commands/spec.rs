@@ -58,6 +58,9 @@ pub const RUNS_SCRIPT: Flags = 1 << 36;
 /// Cairn's own: a RESP2 client that has subscriptions may call it.
 pub const LISTENERS_MAY: Flags = 1 << 37;
 
+/// Cairn's own: its arguments after the key are ranks.
+pub const BY_RANK: Flags = 1 << 38;
+
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[
     (WRITE, "write"),

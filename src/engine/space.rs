@@ -62,7 +62,7 @@ enum Held<'a> {
 }
 
 /// Where a key lives.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub slot: SlotId,
     pub hash: u64,

@@ -130,9 +130,12 @@ fn parse_multibulk<'a>(input: &'a [u8], limits: Limits, arguments: &mut Vec<&'a 
         Err(outcome) => return outcome,
     };
     for _ in 0..count {
-        let (start, end) = match read_bulk(input, at, limits) {
-            Ok(range) => range,
-            Err(outcome) => return outcome,
+        let (start, end) = match short_bulk(input, at) {
+            Some(range) => range,
+            None => match read_bulk(input, at, limits) {
+                Ok(range) => range,
+                Err(outcome) => return outcome,
+            },
         };
         arguments.push(&input[start..end]);
         at = end + 2;
@@ -193,6 +196,21 @@ fn read_count(input: &[u8], limits: Limits) -> Result<(i64, usize), Parsed> {
         return Err(Parsed::Malformed(ProtocolError::MultibulkLengthUnauthenticated));
     }
     Ok((count, at))
+}
+
+/// The same as [`read_bulk`] of a string of less than 100 bytes that is all there. No limit is so low.
+#[inline]
+fn short_bulk(input: &[u8], at: usize) -> Option<(usize, usize)> {
+    let is_digit = |byte: u8| byte.wrapping_sub(b'0') < 10;
+    let (start, length) = match *input.get(at..)? {
+        [b'$', digit, b'\r', b'\n', ..] if is_digit(digit) => (at + 4, usize::from(digit - b'0')),
+        [b'$', tens @ b'1'..=b'9', digit, b'\r', b'\n', ..] if is_digit(digit) => {
+            (at + 5, usize::from(tens - b'0') * 10 + usize::from(digit - b'0'))
+        }
+        _ => return None,
+    };
+    let end = start + length;
+    (end + 2 <= input.len()).then_some((start, end))
 }
 
 /// Where the bulk string that begins at `at` has its first byte and its end.

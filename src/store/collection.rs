@@ -8,7 +8,7 @@
 use std::any::Any;
 
 use super::entry::Entry;
-use super::listpack;
+use super::{listpack, member};
 
 /// The type of a value, as TYPE tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +66,49 @@ pub trait Large: Any + Send {
 
     fn copied(&self) -> Box<dyn Large>;
 
-    /// Goes a step towards what a command with these arguments after its key touches: reads what earlier steps, counted
-    /// from 0, brought to the cache, and brings the next. Tells whether there is a further step.
-    fn approach(&self, _items: &[&[u8]], _step: u32) -> bool {
+    /// Goes a step towards what a command touches: reads what earlier steps, counted from 0, brought to the cache, and
+    /// brings the next. Tells whether there is a further step.
+    fn approach(&self, _sought: &mut Sought<'_>, _step: u32) -> bool {
         false
+    }
+}
+
+/// What a command goes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// The items that its arguments name.
+    Items,
+    /// The same, and their places where they stand in order.
+    Places,
+    /// The items from a rank on.
+    Ranks,
+}
+
+/// What a command touches in a large collection, as far as its arguments tell.
+#[derive(Clone, Copy)]
+pub struct Sought<'a> {
+    /// The arguments after the key.
+    pub arguments: &'a [&'a [u8]],
+    pub aim: Aim,
+    /// The hash of the item, since the first step.
+    hash: u64,
+}
+
+impl<'a> Sought<'a> {
+    pub const NOTHING: Sought<'static> = Sought::new(&[], Aim::Items);
+
+    #[inline]
+    pub const fn new(arguments: &'a [&'a [u8]], aim: Aim) -> Sought<'a> {
+        Sought { arguments, aim, hash: 0 }
+    }
+
+    /// The hash of the item that is sought, worked out in the first step only.
+    #[inline]
+    pub fn hash_of(&mut self, item: &[u8], step: u32) -> u64 {
+        if step == 0 {
+            self.hash = member::hash(item);
+        }
+        self.hash
     }
 }
 

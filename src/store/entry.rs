@@ -25,8 +25,11 @@ use std::ptr::{self, NonNull};
 
 pub use crate::base::memory::size_class;
 
-use super::buckets::prefetch_two;
+use super::buckets::{prefetch, prefetch_two};
 use super::collection::{Form, Large, ValueType};
+use super::intset::Intset;
+use super::listpack::Listpack;
+use super::listpack::edit::PackedBytes;
 use super::set::SetRef;
 
 /// Longest value kept inside the entry, in bytes. Longer ones grow in a vector of their own.
@@ -34,6 +37,9 @@ pub const INLINE_VALUE_BYTES_MAX: usize = 4096;
 /// Longest key kept inside the entry, in bytes.
 const INLINE_KEY_BYTES_MAX: usize = u16::MAX as usize;
 const HEADER_BYTES: usize = 8;
+const CACHE_LINE_BYTES: usize = 64;
+/// Of a packed collection so much is brought to the cache ahead; what follows the processor foresees.
+const PREFETCHED_BYTES_MAX: usize = 512;
 const EXPIRY_BYTES: usize = 8;
 const LONG_KEY_BYTES: usize = 16;
 const EXTERNAL_BYTES: usize = 24;
@@ -200,10 +206,17 @@ impl<'a> EntryRef<'a> {
         unsafe { ptr::read_unaligned(self.address.as_ptr().add(self.value_at()).cast()) }
     }
 
-    /// Brings a large collection's object towards the cache.
+    /// Brings a large collection's object towards the cache, or of a packed one what lies beyond the entry's first two
+    /// lines, which are there.
     #[inline]
-    pub fn prefetch_large(self) {
-        prefetch_two(self.large_pointer().cast::<u8>().cast_const());
+    pub fn prefetch_collection(self) {
+        if self.is_large() {
+            return prefetch_two(self.large_pointer().cast::<u8>().cast_const());
+        }
+        let bytes = self.inline_bytes().min(PREFETCHED_BYTES_MAX);
+        for at in (2 * CACHE_LINE_BYTES..bytes).step_by(CACHE_LINE_BYTES).chain([bytes - 1]) {
+            prefetch(self.address.as_ptr().wrapping_add(at));
+        }
     }
 
     /// A large collection, whatever its type.
@@ -232,12 +245,8 @@ impl<'a> EntryRef<'a> {
         match self.value_type() {
             ValueType::String | ValueType::Stream => false,
             _ if self.is_large() => self.any_large().is_empty(),
-            // The count of a listpack, and the lower half of that of a set of integers.
-            value_type => {
-                let integers = value_type == ValueType::Set && self.collection_form() == Form::PackedOther;
-                let count = if integers { self.value().get(4..8) } else { self.value().get(4..6) };
-                count.is_some_and(|count| count.iter().all(|byte| *byte == 0))
-            }
+            ValueType::Set if self.collection_form() == Form::PackedOther => Intset::new(self.value()).is_empty(),
+            _ => Listpack::new(self.value()).is_empty(),
         }
     }
 
@@ -515,36 +524,43 @@ impl Entry {
         unsafe { std::slice::from_raw_parts_mut(value.as_ptr().cast_mut(), value.len()) }
     }
 
-    /// Replaces a part of a packed collection's bytes, in place if they stay within their size class.
+    /// Replaces a part of a packed collection's bytes by `room` bytes of any content, in place if they stay within their
+    /// size class; gives all bytes.
     ///
     /// # Panics
     /// If the part is not within the bytes.
-    pub fn splice_packed(&mut self, part: Range<usize>, insert: &[u8]) {
+    pub fn make_packed_room(&mut self, part: Range<usize>, room: usize) -> &mut [u8] {
         let view = self.view();
         debug_assert!(!view.is_string());
         let old_len = view.value().len();
         assert!(part.start <= part.end && part.end <= old_len, "a part within the bytes");
         let tail_len = old_len - part.end;
-        let new_len = part.start + insert.len() + tail_len;
+        let behind = part.start + room;
+        let new_len = behind + tail_len;
         if self.fits_inline(new_len) {
-            let at = self.0.as_ptr().wrapping_add(self.view().value_at());
-            let behind = part.start + insert.len();
-            // SAFETY: old and new value lie within the allocation, as `fits_inline` says; the ranges may overlap.
-            unsafe { ptr::copy(at.wrapping_add(part.end), at.wrapping_add(behind), tail_len) };
-            self.write(self.view().value_at() + part.start, insert);
+            let at = self.0.as_ptr().wrapping_add(view.value_at());
+            // SAFETY: old and new value lie within the allocation, as `fits_inline` says; the ranges may overlap. What
+            // the value grows by is written first, so that all of it is initialised.
+            unsafe {
+                ptr::write_bytes(at.wrapping_add(old_len), 0, new_len.saturating_sub(old_len));
+                ptr::copy(at.wrapping_add(part.end), at.wrapping_add(behind), tail_len);
+            }
             self.write(6, &(new_len as u16).to_ne_bytes());
         } else if view.meta() & EXTERNAL != 0 && new_len > INLINE_VALUE_BYTES_MAX / 2 {
             let mut value = self.take_external();
             if new_len > value.capacity() {
                 value.reserve_exact(size_class(new_len) - value.len());
             }
-            value.splice(part, insert.iter().copied());
+            value.make_room(part, room);
             self.put_external(value);
         } else {
-            let (head, tail) = (&view.value()[..part.start], &view.value()[part.end..]);
-            let whole = [head, insert, tail].concat();
+            let mut whole = Vec::with_capacity(new_len);
+            whole.extend_from_slice(&view.value()[..part.start]);
+            whole.resize(behind, 0);
+            whole.extend_from_slice(&view.value()[part.end..]);
             *self = Entry::build(view.key(), view.kind(), &whole, view.expiry_ms(), view.access());
         }
+        self.packed_mut()
     }
 
     /// A large collection, to be changed.
@@ -786,7 +802,7 @@ mod tests {
             // Grows beyond what stays inside of the entry, and shrinks back.
             let insert = vec![round as u8; if round % 2000 < 1000 { 40 } else { 20 }];
             model.splice(start..end, insert.iter().copied());
-            entry.splice_packed(start..end, &insert);
+            entry.splice(start..end, &insert);
             assert_eq!(entry.view().value(), &model[..], "round {round}");
         }
         model[0] = 1;

@@ -331,7 +331,9 @@ mod tests {
     #[test]
     fn hashes_made_of_parts_are_checked() {
         let packed = |texts: &[&[u8]]| crate::store::listpack::edit::pack(texts.iter().map(|text| Element::of(text)));
-        let made = |texts: &[&[u8]], expiring| from_listpack(&packed(texts), expiring, ROOMY).is_some();
+        let made = |texts: &[&[u8]], expiring| {
+            from_listpack(&Listpack::new(&packed(texts)).framed(), expiring, ROOMY).is_some()
+        };
         assert!(made(&[b"a", b"1", b"b", b"1"], false) && made(&[b"a", b"1", b"0", b"b", b"1", b"77"], true));
         assert!(!made(&[b"a", b"1", b"b"], false) && !made(&[b"a", b"1", b"a", b"2"], false) && !made(&[], false));
         assert!(!made(&[b"a", b"1", b"x"], true) && !made(&[b"a", b"1", b"-1"], true));

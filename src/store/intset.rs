@@ -107,7 +107,7 @@ pub fn pack(values: impl Iterator<Item = i64> + Clone) -> Vec<u8> {
 }
 
 fn set_len(bytes: &mut impl PackedBytes, len: usize) {
-    bytes.write_at(COUNT_AT, &(len as u32).to_le_bytes());
+    bytes.bytes_mut()[COUNT_AT..HEADER_BYTES].copy_from_slice(&(len as u32).to_le_bytes());
 }
 
 /// Adds a number; false if it is there.

@@ -8,6 +8,8 @@ mod node;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use smallvec::SmallVec;
+
 pub use large::LargeList;
 pub use node::{Content, Node};
 
@@ -15,7 +17,7 @@ use super::collection::{Detached, Form, Large, ValueType};
 use super::entry::{Entry, EntryRef};
 use super::limits::Limits;
 use super::listpack::edit;
-use super::listpack::{BYTES_MAX, Element, Listpack, validate};
+use super::listpack::{BYTES_MAX, Element, Listpack, unframe};
 
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Side {
     Tail,
 }
 
+/// Elements of one push that are packed without an allocation.
+const PUSHED_ON_STACK: usize = 8;
 /// The largest node whose size is only bounded by its number of elements, in bytes.
 const COUNTED_NODE_BYTES_MAX: usize = 8192;
 /// What `list-max-listpack-size` from -1 down to -5 allows a node, in bytes.
@@ -198,7 +202,7 @@ impl<'e> ListMut<'e> {
     fn make_room(&mut self, texts: &[&[u8]]) {
         let list = Listpack::new(self.entry.view().value());
         let bytes: usize = texts.iter().map(|text| Element::of(text).packed_bytes()).sum();
-        let fits = self.limits.allows(list.bytes().len() + bytes, list.count() + texts.len());
+        let fits = self.limits.allows(list.framed_bytes() + bytes, list.count() + texts.len());
         if !fits || texts.iter().any(|text| self.limits.is_plain(text)) {
             let large = if list.is_empty() { LargeList::default() } else { LargeList::of_listpack(list.bytes()) };
             self.entry.become_large(Box::new(large));
@@ -209,9 +213,9 @@ impl<'e> ListMut<'e> {
     fn shrink(&mut self) {
         if self.is_large()
             && let Some(list) = self.entry.view().large::<LargeList>().only_listpack()
-            && self.limits.allows(2 * list.len(), 2usize.saturating_mul(Listpack::new(list).count()))
+            && self.limits.allows(2 * list.framed_bytes(), 2usize.saturating_mul(list.count()))
         {
-            let list = list.to_vec();
+            let list = list.bytes().to_vec();
             self.entry.set_packed(Form::Packed, &list);
         }
     }
@@ -232,9 +236,13 @@ impl<'e> ListMut<'e> {
             let list = self.large();
             texts.iter().for_each(|text| list.push(side, text, &limits));
         } else {
+            let mut elements: SmallVec<[_; PUSHED_ON_STACK]> = texts.iter().map(|text| Element::of(text)).collect();
             match side {
-                Side::Head => edit::push_front(self.entry, texts.iter().rev().map(|text| Element::of(text))),
-                Side::Tail => edit::push_back(self.entry, texts.iter().map(|text| Element::of(text))),
+                Side::Head => {
+                    elements.reverse();
+                    edit::push_front(self.entry, &elements);
+                }
+                Side::Tail => edit::push_back(self.entry, &elements),
             }
         }
     }
@@ -300,7 +308,7 @@ impl<'e> ListMut<'e> {
         }
         let list = Listpack::new(self.entry.view().value());
         let at = list.position(index as i64).unwrap_or(list.end());
-        edit::insert(self.entry, at, [Element::of(text)]);
+        edit::insert(self.entry, at, &[Element::of(text)]);
     }
 
     /// Keeps `count` elements from `start` on.
@@ -357,12 +365,12 @@ impl ListBuilder {
     }
 
     /// Takes a listpack over as it is; false if it is not whole, or has no elements.
-    pub fn push_listpack(&mut self, bytes: &[u8]) -> bool {
-        let is_whole = bytes.len() <= BYTES_MAX && validate(bytes) && !Listpack::new(bytes).is_empty();
-        if is_whole {
-            self.list.push_node(Side::Tail, Node::packed(bytes, Listpack::new(bytes).count()));
+    pub fn push_listpack(&mut self, framed: &[u8]) -> bool {
+        let list = unframe(framed).map(Listpack::new).filter(|list| framed.len() <= BYTES_MAX && !list.is_empty());
+        if let Some(list) = list {
+            self.list.push_node(Side::Tail, Node::packed(list.bytes(), list.count()));
         }
-        is_whole
+        list.is_some()
     }
 
     /// The list, unless it is empty.
@@ -371,9 +379,9 @@ impl ListBuilder {
             return None;
         }
         if let Some(list) = self.list.only_listpack()
-            && self.limits.allows(list.len(), Listpack::new(list).count())
+            && self.limits.allows(list.framed_bytes(), list.count())
         {
-            return Some(Detached::Packed(ValueType::List, Form::Packed, list.to_vec()));
+            return Some(Detached::Packed(ValueType::List, Form::Packed, list.bytes().to_vec()));
         }
         self.list.compress_inner(&self.limits);
         Some(Detached::Large(Box::new(self.list)))

@@ -1,7 +1,8 @@
-//! Listpacks: short sequences of strings and integers in one run of bytes, exactly as Redis lays them out.
+//! Listpacks: short sequences of strings and integers in one run of bytes, as Redis lays them out.
 //!
 //! ```text
-//! u32 total bytes, u16 count (65535: unknown), elements, 0xff           numbers are little-endian
+//! in memory     u16 count (65535: unknown), elements                    numbers are little-endian
+//! in files      u32 total bytes, the same, 0xff
 //!
 //! an element: encoding, payload, length of these two written so that it can be read from its end
 //! 0xxxxxxx                            an integer of 7 bits, not negative
@@ -11,9 +12,12 @@
 //! 11110000 + 4 bytes                  a string of up to 4 GiB
 //! 11110001, ..10, ..11, 11110100      a signed integer of 16, 24, 32 or 64 bits
 //! ```
+//! In memory whoever keeps the bytes knows how many they are; the frame that says it would put many a small collection
+//! into the allocator's next size class. [`Listpack::framed`] adds it, [`unframe`] takes it off.
+//!
 //! A text that is a canonical integer is always packed as one. [`Listpack`] reads, [`edit`] changes, both without
 //! owning the bytes: they mostly stand inside an entry. Readers meet damaged bytes with an early end, never with a
-//! panic; [`validate`] tells whether bytes from outside are whole.
+//! panic; [`unframe`] lets in only what is whole.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -23,13 +27,18 @@ use crate::base::number::{Decimal, parse_i64};
 pub mod edit;
 
 /// Bytes in front of the first element.
-pub const HEADER_BYTES: usize = 6;
+pub const HEADER_BYTES: usize = 2;
 /// The listpack without elements.
-pub const EMPTY: [u8; 7] = [7, 0, 0, 0, 0, 0, END];
+pub const EMPTY: [u8; HEADER_BYTES] = [0; HEADER_BYTES];
 /// No listpack may grow beyond this: lengths are 32 bits, and edits move everything behind them.
 pub const BYTES_MAX: usize = 1 << 30;
 
+/// The total in front of a listpack in a file.
+const TOTAL_BYTES: usize = 4;
+/// Behind the last element in a file.
 const END: u8 = 0xff;
+/// What a listpack in a file takes beyond what it takes in memory.
+pub const FRAME_BYTES: usize = TOTAL_BYTES + 1;
 const COUNT_UNKNOWN: u16 = u16::MAX;
 
 const INTEGER_7_BITS_END: u8 = 0x80;
@@ -215,7 +224,7 @@ struct Head {
 }
 
 impl Head {
-    /// `None` at the end of the listpack, and where the bytes end early.
+    /// `None` behind the last element, and where the bytes end early.
     #[inline]
     fn read(bytes: &[u8], at: usize) -> Option<Head> {
         let tag = *bytes.get(at)?;
@@ -317,9 +326,21 @@ impl<'a> Listpack<'a> {
         self.0
     }
 
+    /// Bytes that the listpack takes in a file, by which limits are told.
+    #[inline]
+    pub fn framed_bytes(self) -> usize {
+        self.0.len() + FRAME_BYTES
+    }
+
+    /// The listpack as it stands in files.
+    pub fn framed(self) -> Vec<u8> {
+        let total = (self.framed_bytes() as u32).to_le_bytes();
+        [&total[..], self.0, &[END]].concat()
+    }
+
     #[inline]
     fn counted(self) -> Option<usize> {
-        let count = u16::from_le_bytes(array(self.0, 4)?);
+        let count = u16::from_le_bytes(array(self.0, 0)?);
         (count != COUNT_UNKNOWN).then_some(usize::from(count))
     }
 
@@ -339,10 +360,10 @@ impl<'a> Listpack<'a> {
         HEADER_BYTES
     }
 
-    /// Where the mark of the end stands.
+    /// Where the elements end.
     #[inline]
     pub fn end(self) -> usize {
-        self.0.len().saturating_sub(1).max(HEADER_BYTES)
+        self.0.len().max(HEADER_BYTES)
     }
 
     /// The element at a place.
@@ -491,28 +512,28 @@ impl DoubleEndedIterator for Iter<'_> {
     }
 }
 
-/// Whether bytes are a whole listpack, every element of it: then reading it meets each element once, either way.
-pub fn validate(bytes: &[u8]) -> bool {
+/// What a listpack of a file is in memory. `None` unless it is whole, every element of it: then reading it meets each
+/// element once, either way.
+pub fn unframe(framed: &[u8]) -> Option<&[u8]> {
+    let (total, rest) = framed.split_first_chunk::<TOTAL_BYTES>()?;
+    let (end, bytes) = rest.split_last()?;
     let list = Listpack(bytes);
-    let whole = bytes.len() >= EMPTY.len()
-        && array(bytes, 0).map(u32::from_le_bytes) == u32::try_from(bytes.len()).ok()
-        && bytes.last() == Some(&END);
-    if !whole {
-        return false;
+    if u32::from_le_bytes(*total) as usize != framed.len() || *end != END || bytes.len() < HEADER_BYTES {
+        return None;
     }
     let (mut at, mut count) = (HEADER_BYTES, 0);
     while at < list.end() {
-        let Some(head) = Head::read(bytes, at) else { return false };
+        let head = Head::read(bytes, at)?;
         if head.end > list.end()
             || head.element(bytes).is_none()
             || back_length(bytes, head.end) != Some((head.payload_end - at, head.payload_end))
         {
-            return false;
+            return None;
         }
         at = head.end;
         count += 1;
     }
-    list.counted().is_none_or(|counted| counted == count)
+    list.counted().is_none_or(|counted| counted == count).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -523,10 +544,14 @@ mod tests {
         edit::pack(texts.iter().map(|text| Element::of(text)))
     }
 
+    fn is_whole(bytes: &[u8]) -> bool {
+        unframe(&Listpack::new(bytes).framed()).is_some()
+    }
+
     #[test]
     fn layout_is_exact() {
         let whole = pack(&[b"a", b"1", b"-1", b"4095", b"-4097", b"8388607", b"-2147483648", b"2147483648", b"01"]);
-        let mut expected = vec![0u8, 0, 0, 0, 9, 0];
+        let mut expected = vec![0, 0, 0, 0, 9, 0];
         for part in [
             &b"\x81a\x02"[..],
             b"\x01\x01",
@@ -542,16 +567,17 @@ mod tests {
             expected.extend_from_slice(part);
         }
         expected[0] = expected.len() as u8;
-        assert_eq!(whole, expected);
-        assert_eq!(pack(&[]), EMPTY);
+        assert_eq!(Listpack::new(&whole).framed(), expected);
+        assert_eq!(whole, expected[TOTAL_BYTES..expected.len() - 1]);
+        assert_eq!((pack(&[]), Listpack::new(&EMPTY).framed()), (EMPTY.to_vec(), vec![7, 0, 0, 0, 0, 0, END]));
         let long = [b'x'; 126];
-        assert_eq!(pack(&[&long])[HEADER_BYTES + 128..], [1, 0x80, END]);
+        assert_eq!(pack(&[&long])[HEADER_BYTES + 128..], [1, 0x80]);
         assert_eq!(pack(&[&long])[HEADER_BYTES..][..2], [0xe0, 126]);
         for (len, back) in [(4096, 3), (16_377, 3), (16_378, 4), (2_097_145, 4), (2_097_146, 5)] {
             let long = vec![b'x'; len];
             let back = if len == 4096 { 2 } else { back - 1 };
             assert_eq!(pack(&[&long]).len(), EMPTY.len() + 5 + len + back, "{len}");
-            assert!(validate(&pack(&[&long])));
+            assert!(is_whole(&pack(&[&long])));
         }
     }
 
@@ -564,7 +590,7 @@ mod tests {
         }
         for value in values {
             let packed = edit::pack([Element::Integer(value)]);
-            assert!(validate(&packed));
+            assert!(is_whole(&packed));
             let list = Listpack::new(&packed);
             assert_eq!(list.get(list.first()), Some(Element::Integer(value)));
             assert_eq!(list.find(value.to_string().as_bytes(), HEADER_BYTES, 1), Some(HEADER_BYTES));
@@ -600,8 +626,8 @@ mod tests {
     fn more_elements_than_the_header_counts() {
         let packed = edit::pack((0..70_000).map(Element::Integer));
         let list = Listpack::new(&packed);
-        assert!(validate(&packed));
-        assert_eq!((packed[4], packed[5], list.count()), (255, 255, 70_000));
+        assert!(is_whole(&packed));
+        assert_eq!((packed[0], packed[1], list.count()), (255, 255, 70_000));
         for index in [0, 65_535, 69_999, -1, -70_000] {
             let expected = if index < 0 { index + 70_000 } else { index };
             assert_eq!(list.get(list.position(index).unwrap()), Some(Element::Integer(expected)));
@@ -623,15 +649,19 @@ mod tests {
             forwards == backwards
         };
         for len in 0..whole.len() {
-            assert!(!validate(&whole[..len]));
             read_all(&whole[..len]);
         }
-        for at in 0..whole.len() {
+        let framed = Listpack::new(&whole).framed();
+        assert_eq!(unframe(&framed), Some(&whole[..]));
+        for len in 0..framed.len() {
+            assert_eq!(unframe(&framed[..len]), None);
+        }
+        for at in 0..framed.len() {
             for value in 0..=255 {
-                let mut bytes = whole.clone();
+                let mut bytes = framed.clone();
                 bytes[at] = value;
-                let even = read_all(&bytes);
-                assert!(!validate(&bytes) || even, "byte {at} as {value}");
+                let even = read_all(&bytes[TOTAL_BYTES..bytes.len() - 1]);
+                assert!(unframe(&bytes).is_none() || even, "byte {at} as {value}");
             }
         }
     }

@@ -11,7 +11,7 @@
 pub mod combine;
 pub mod edit;
 
-use super::collection::{Form, Large, ValueType};
+use super::collection::{Form, Large, Sought, ValueType};
 use super::entry::EntryRef;
 use super::intset::Intset;
 use super::listpack::{Element, Listpack};
@@ -87,8 +87,9 @@ impl Large for Set {
         Box::new(self.clone())
     }
 
-    fn approach(&self, items: &[&[u8]], step: u32) -> bool {
-        items.first().is_some_and(|member| self.members.approach(member::hash(member), step, Member::prefetch))
+    fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
+        let Some(member) = sought.arguments.first() else { return false };
+        self.members.approach(sought.hash_of(member, step), step, Member::prefetch)
     }
 }
 
@@ -102,6 +103,7 @@ pub enum SetRef<'a> {
 
 impl<'a> SetRef<'a> {
     /// The set of an entry that keeps one.
+    #[inline]
     pub fn of(entry: EntryRef<'a>) -> SetRef<'a> {
         match entry.collection_form() {
             Form::PackedOther => SetRef::Integers(Intset::new(entry.value())),

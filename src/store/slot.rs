@@ -212,18 +212,10 @@ impl SlotData {
         self.first.table.prefetch_entry(hash);
     }
 
-    /// Goes a step from an entry of database 0, which is in the cache, towards what a command with these arguments after
-    /// its key touches in a large collection. Tells whether there is a further step.
+    /// What is probably a key's entry in database 0, if that is a collection.
     #[inline]
-    pub fn approach(&self, hash: u64, items: &[&[u8]], step: u32) -> bool {
-        let Some(entry) = self.first.table.likely(hash).filter(|entry| entry.is_large()) else { return false };
-        match step.checked_sub(1) {
-            None => {
-                entry.prefetch_large();
-                true
-            }
-            Some(step) => entry.any_large().approach(items, step),
-        }
+    pub fn likely_collection(&self, hash: u64) -> Option<EntryRef<'_>> {
+        self.first.table.likely(hash).filter(|entry| !entry.is_string())
     }
 
     /// Takes all keys of a database out, leaving it empty.

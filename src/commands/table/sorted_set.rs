@@ -178,7 +178,7 @@ pub static ROWS: &[CommandSpec] = &[
         .tips(&["nondeterministic_output"])
         .keys(READ)
         .args(&[key("key", 0), block("options", &[integer("count"), WITHSCORES]).optional()]),
-    row("zrange", -4, READONLY, zset::zrange)
+    row("zrange", -4, READONLY | BY_RANK, zset::zrange)
         .doc(
             "1.2.0",
             "Reads the members in a range of ranks, scores or members.",

@@ -19,15 +19,16 @@ const ONE_INCREMENT: ReplyError = ReplyError::of("ERR INCR option supports a sin
 pub fn zadd(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let (mut options, mut counts_changed, mut at) = (AddOptions::default(), false, 2);
     while let Some(word) = args.get(at) {
-        let flag = match word.to_ascii_uppercase().as_slice() {
-            b"NX" => &mut options.only_new,
-            b"XX" => &mut options.only_present,
-            b"GT" => &mut options.only_greater,
-            b"LT" => &mut options.only_less,
-            b"CH" => &mut counts_changed,
-            b"INCR" => &mut options.increment,
-            _ => break,
-        };
+        let flags = [
+            ("NX", &mut options.only_new),
+            ("XX", &mut options.only_present),
+            ("GT", &mut options.only_greater),
+            ("LT", &mut options.only_less),
+            ("CH", &mut counts_changed),
+            ("INCR", &mut options.increment),
+        ];
+        let named = flags.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        let Some((_, flag)) = named else { break };
         *flag = true;
         at += 1;
     }

@@ -23,8 +23,8 @@ use crate::rdb::source::Source;
 use crate::rdb::ziplist;
 use crate::store::hash::{Field, HashBuilder, HashRef, from_listpack};
 use crate::store::limits::PackedLimits;
-use crate::store::listpack::Element;
 use crate::store::listpack::edit;
+use crate::store::listpack::{Element, Listpack};
 use crate::store::{Detached, EntryRef, Form};
 
 pub const PAIRS: u8 = 4;
@@ -158,8 +158,10 @@ pub fn write<W: Write>(packer: &mut Packer<W>, entry: EntryRef<'_>) -> io::Resul
         packer.to.write_all(&soonest_ms.to_le_bytes())?;
     }
     match (hash, entry.collection_form()) {
-        (HashRef::Packed(list, _), Form::Packed) => packer.string(list.bytes()),
-        (HashRef::Packed(..), _) => packer.string(&packed_in_order(hash, soonest_ms.is_some())),
+        (HashRef::Packed(list, _), Form::Packed) => packer.string(&list.framed()),
+        (HashRef::Packed(..), _) => {
+            packer.string(&Listpack::new(&packed_in_order(hash, soonest_ms.is_some())).framed())
+        }
         (HashRef::Large(large), _) => {
             packer.length(hash.len() as u64)?;
             for entry in large.iter() {

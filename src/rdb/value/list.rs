@@ -18,6 +18,7 @@ use crate::rdb::ziplist;
 use crate::store::EntryRef;
 use crate::store::limits::Limits;
 use crate::store::list::{Content, ListBuilder, ListRef};
+use crate::store::listpack::Listpack;
 
 pub const ELEMENTS: u8 = 1;
 pub const ZIPLIST: u8 = 10;
@@ -71,7 +72,7 @@ pub fn write<W: Write>(packer: &mut Packer<W>, entry: EntryRef<'_>) -> io::Resul
         ListRef::Packed(list) => {
             packer.length(1)?;
             packer.length(PACKED)?;
-            packer.string(list.bytes())
+            packer.string(&list.framed())
         }
         ListRef::Large(list) => {
             packer.length(list.node_count() as u64)?;
@@ -83,7 +84,7 @@ pub fn write<W: Write>(packer: &mut Packer<W>, entry: EntryRef<'_>) -> io::Resul
                     }
                     Content::Packed(bytes) => {
                         packer.length(PACKED)?;
-                        packer.string(&bytes)?;
+                        packer.string(&Listpack::new(&bytes).framed())?;
                     }
                 }
             }

@@ -9,8 +9,9 @@ use crate::rdb::error::RdbError;
 use crate::rdb::packed::Packer;
 use crate::rdb::source::Source;
 use crate::store::limits::Limits;
+use crate::store::listpack::{self, Listpack};
 use crate::store::set::{LooseSet, Set, SetMut, SetRef};
-use crate::store::{EntryRef, Form, intset, listpack};
+use crate::store::{EntryRef, Form, intset};
 
 /// The type byte of members one by one.
 pub const MEMBERS: u8 = 2;
@@ -63,10 +64,10 @@ fn packed(type_byte: u8, bytes: &[u8]) -> Option<LooseSet> {
     if type_byte == INTSET {
         return intset::validate(bytes).then(|| LooseSet::packed(Form::PackedOther, bytes.to_vec()));
     }
+    let list = listpack::unframe(bytes).map(Listpack::new)?;
     let mut seen = Set::default();
-    let distinct = |list: listpack::Listpack<'_>| list.iter().all(|member| seen.insert(member.text().as_ref()));
-    let whole = listpack::validate(bytes) && Some(listpack::Listpack::new(bytes)).is_some_and(distinct);
-    whole.then(|| LooseSet::packed(Form::Packed, bytes.to_vec()))
+    let distinct = list.iter().all(|member| seen.insert(member.text().as_ref()));
+    distinct.then(|| LooseSet::packed(Form::Packed, list.bytes().to_vec()))
 }
 
 pub fn write<W: Write>(packer: &mut Packer<W>, entry: EntryRef<'_>) -> io::Result<()> {

@@ -88,7 +88,7 @@ fn read_blocks<R: Read>(source: &mut Source<R>) -> Result<Entries, RdbError> {
         let base = StreamId::of_bytes(id);
         let mut bytes = Vec::new();
         source.string(&mut bytes)?;
-        let block = Block::of_bytes(bytes, base);
+        let block = Block::of_framed(&bytes, base);
         blocks.push((base, block.ok_or_else(|| source.error(Fault::Damaged("a damaged block of a stream")))?));
     }
     Entries::of_blocks(blocks).ok_or_else(|| source.error(Fault::Damaged("blocks of a stream that overlap")))
@@ -156,7 +156,7 @@ pub fn write<W: Write>(packer: &mut Packer<W>, stream: &Stream) -> io::Result<()
     packer.length(entries.blocks().len() as u64)?;
     for (base, block) in entries.blocks() {
         packer.string(&base.to_bytes())?;
-        packer.string(block.as_bytes())?;
+        packer.string(&block.framed())?;
     }
     packer.length(entries.len())?;
     for id in [entries.last_id, entries.first_id(), entries.max_deleted_id] {

@@ -106,7 +106,7 @@ pub fn type_byte(entry: EntryRef<'_>) -> u8 {
 pub fn write<W: Write>(packer: &mut Packer<W>, entry: EntryRef<'_>) -> io::Result<()> {
     let zset = ZsetRef::of(entry);
     if let ZsetRef::Packed(list) = zset {
-        return packer.string(list.bytes());
+        return packer.string(&list.framed());
     }
     packer.length(zset.len())?;
     for (member, score) in zset.range(0..zset.len(), true) {
@@ -120,7 +120,7 @@ pub fn write<W: Write>(packer: &mut Packer<W>, entry: EntryRef<'_>) -> io::Resul
 mod tests {
     use super::*;
     use crate::store::limits::Limits;
-    use crate::store::listpack::edit;
+    use crate::store::listpack::{Listpack, edit};
     use crate::store::zset::{AddOptions, ZsetMut};
     use crate::store::{Entry, ValueType};
 
@@ -144,6 +144,10 @@ mod tests {
         packer.to
     }
 
+    fn packed<const N: usize>(elements: [Element<'_>; N]) -> Vec<u8> {
+        Listpack::new(&edit::pack(elements)).framed()
+    }
+
     #[test]
     fn all_forms_are_read() {
         let expected = vec![("b".to_owned(), f64::NEG_INFINITY), ("a".into(), 1.5), ("c".into(), f64::INFINITY)];
@@ -155,7 +159,7 @@ mod tests {
             pairs.extend_from_slice(&score.to_le_bytes());
         }
         assert_eq!(items(&decoded(PAIRS, &pairs).unwrap()), expected);
-        let unordered = edit::pack([b"a", &b"1.5"[..], b"c", b"inf", b"b", b"-inf"].map(Element::of));
+        let unordered = packed([b"a", &b"1.5"[..], b"c", b"inf", b"b", b"-inf"].map(Element::of));
         let read = decoded(LISTPACK, &string(&unordered)).unwrap();
         assert_eq!((items(&read), read.view().encoding()), (expected.clone(), "listpack"));
         let ziplist = b"\x18\0\0\0\x12\0\0\0\x04\0\x00\x01a\x03\xf2\x02\x01b\x03\x032.5\xff";
@@ -183,10 +187,10 @@ mod tests {
 
     #[test]
     fn damage_is_refused() {
-        let twice = edit::pack([b"a", &b"1"[..], b"a", b"2"].map(Element::of));
-        let odd = edit::pack([&b"a"[..]].map(Element::of));
-        let no_number = edit::pack([b"a", &b"x"[..]].map(Element::of));
-        let empty = edit::pack([]);
+        let twice = packed([b"a", &b"1"[..], b"a", b"2"].map(Element::of));
+        let odd = packed([&b"a"[..]].map(Element::of));
+        let no_number = packed([b"a", &b"x"[..]].map(Element::of));
+        let empty = packed([]);
         for list in [&twice[..], &odd, &no_number, &empty, b"", b"\x07"] {
             assert!(decoded(LISTPACK, &string(list)).is_err(), "{list:?}");
         }
@@ -201,7 +205,7 @@ mod tests {
         ] {
             assert!(decoded(type_byte, body).is_err(), "{type_byte} {body:?}");
         }
-        let whole = edit::pack([b"a", &b"1"[..], b"bcd", b"2.5"].map(Element::of));
+        let whole = packed([b"a", &b"1"[..], b"bcd", b"2.5"].map(Element::of));
         for at in 0..whole.len() {
             for value in 0..=255 {
                 let mut damaged = whole.clone();

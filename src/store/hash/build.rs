@@ -2,16 +2,23 @@
 
 use std::collections::HashSet;
 
+use smallvec::SmallVec;
+
 use super::{FieldExpiry, Hash, PAIR, TRIPLE};
 use crate::store::limits::PackedLimits;
-use crate::store::listpack::edit::{self, Run};
+use crate::store::listpack::edit;
 use crate::store::listpack::{self, Element, Listpack, Needle};
 use crate::store::{Detached, Form, Large, ValueType};
 
 /// Fields up to which it is quicker to compare each with each than to hash them.
 const COMPARED_FIELDS_MAX: usize = 16;
+/// Fields that are gathered without an allocation.
+const PAIRS_ON_STACK: usize = 8;
 /// Expiries end here in Redis's files, in Unix milliseconds.
 const STORED_EXPIRY_END_MS: i64 = 1 << 48;
+
+/// Names and values in turn, no name twice.
+pub type Pairs<'a> = SmallVec<[Element<'a>; PAIRS_ON_STACK * PAIR]>;
 
 /// Collects fields, none twice.
 #[derive(Default)]
@@ -58,19 +65,28 @@ pub fn packed_of(pairs: &[&[u8]], limits: PackedLimits) -> Option<(Detached, u64
     if pairs.len() / 2 > limits.entries || !pairs.iter().all(|text| text.len() <= limits.value_bytes) {
         return None;
     }
-    let mut run = Run::new();
+    let mut distinct = Pairs::new();
     for pair in pairs.chunks_exact(2) {
-        run.set(&Needle::new(pair[0]), Element::of(pair[1]));
+        set_pair(&mut distinct, Element::of(pair[0]), Element::of(pair[1]));
     }
-    let fields = (run.count() / PAIR) as u64;
-    Some((Detached::Packed(ValueType::Hash, Form::Packed, run.into_listpack()?), fields))
+    let fields = (distinct.len() / PAIR) as u64;
+    Some((Detached::Packed(ValueType::Hash, Form::Packed, edit::pack_exactly(&distinct)?), fields))
+}
+
+/// Sets a name's value among names and values in turn.
+#[inline]
+pub fn set_pair<'a>(pairs: &mut Pairs<'a>, name: Element<'a>, value: Element<'a>) {
+    match pairs.iter().step_by(PAIR).position(|other| *other == name) {
+        Some(index) => pairs[index * PAIR + 1] = value,
+        None => pairs.extend_from_slice(&[name, value]),
+    }
 }
 
 /// A hash of a listpack from a file, of triples if `expiring`; `None` if the bytes are no whole hash.
-pub fn from_listpack(bytes: &[u8], expiring: bool, limits: PackedLimits) -> Option<Detached> {
+pub fn from_listpack(framed: &[u8], expiring: bool, limits: PackedLimits) -> Option<Detached> {
+    let bytes = listpack::unframe(framed)?;
     let (list, stride) = (Listpack::new(bytes), if expiring { TRIPLE } else { PAIR });
-    let whole = listpack::validate(bytes)
-        && !list.is_empty()
+    let whole = !list.is_empty()
         && list.count().is_multiple_of(stride)
         && !has_duplicates(list, stride)
         && (!expiring || list.iter().skip(2).step_by(TRIPLE).all(is_expiry));

@@ -1,8 +1,9 @@
 //! Changing a hash, in any of its forms.
 
+use super::build::{Pairs, set_pair};
 use super::{FieldExpiry, Hash, HashRef, PAIR, TRIPLE};
 use crate::store::limits::PackedLimits;
-use crate::store::listpack::edit::{self, Run};
+use crate::store::listpack::edit;
 use crate::store::listpack::{self, Element, Listpack, Needle};
 use crate::store::{Entry, Form, ValueType};
 
@@ -70,7 +71,7 @@ impl<'a> HashMut<'a> {
 
     /// Fields that are there are replaced one by one; all new ones are put in at once.
     fn set_packed_pairs(&mut self, pairs: &[&[u8]]) -> u64 {
-        let mut new = Run::new();
+        let mut new = Pairs::new();
         for pair in pairs.chunks_exact(2) {
             let (field, value) = (Needle::new(pair[0]), Element::of(pair[1]));
             let list = self.list();
@@ -78,17 +79,15 @@ impl<'a> HashMut<'a> {
                 let value_at = list.after(at).unwrap_or(list.end());
                 edit::replace(self.entry, value_at, value);
             } else {
-                new.set(&field, value);
+                set_pair(&mut new, field.element(), value);
             }
         }
-        let added = (new.count() / PAIR) as u64;
-        if added > 0 {
-            let end = self.list().end();
-            edit::insert_run(self.entry, end, &new);
+        if !new.is_empty() {
+            edit::push_back(self.entry, &new);
         }
         // They may be lower than when the last field came.
         self.keep_limits();
-        added
+        (new.len() / PAIR) as u64
     }
 
     #[inline]
@@ -115,7 +114,7 @@ impl<'a> HashMut<'a> {
         let given = if let FieldExpiry::At(expiry_ms) = expiry { expiry_ms as i64 } else { 0 };
         let Some(at) = list.find_needle(&Needle::new(field), list.first(), stride) else {
             let elements = [Element::of(field), value, Element::Integer(given)];
-            edit::push_back(self.entry, elements.into_iter().take(stride));
+            edit::push_back(self.entry, &elements[..stride]);
             self.keep_limits();
             return true;
         };
@@ -123,7 +122,7 @@ impl<'a> HashMut<'a> {
         if stride == PAIR || expiry == FieldExpiry::Keep {
             edit::replace(self.entry, value_at, value);
         } else {
-            edit::replace_many(self.entry, value_at, 2, [value, Element::Integer(given)]);
+            edit::replace_many(self.entry, value_at, 2, &[value, Element::Integer(given)]);
         }
         self.keep_limits();
         false

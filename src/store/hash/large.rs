@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::FieldExpiry;
+use crate::store::collection::Sought;
 use crate::store::member;
 use crate::store::member_table::MemberTable;
 use crate::store::{Entry, EntryRef, Large, StringForm, ValueType};
@@ -63,8 +64,9 @@ impl Large for Hash {
         Box::new(self.clone())
     }
 
-    fn approach(&self, items: &[&[u8]], step: u32) -> bool {
-        items.first().is_some_and(|field| self.fields.approach(member::hash(field), step, |pair| pair.0.prefetch()))
+    fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
+        let Some(field) = sought.arguments.first() else { return false };
+        self.fields.approach(sought.hash_of(field, step), step, |pair| pair.0.prefetch())
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use super::node::Node;
 use super::{ListLimits, Side};
 use crate::store::buckets::prefetch;
-use crate::store::collection::{Large, ValueType};
+use crate::store::collection::{Large, Sought, ValueType};
 use crate::store::listpack::{Element, Listpack};
 use crate::store::reclaim::RECLAIMER;
 
@@ -63,9 +63,9 @@ impl LargeList {
     }
 
     /// The only node, if it is a packed one.
-    pub fn only_listpack(&self) -> Option<&[u8]> {
+    pub fn only_listpack(&self) -> Option<Listpack<'_>> {
         let node = self.chunks.front().and_then(|chunk| chunk.nodes.front());
-        node.filter(|node| self.nodes == 1 && node.is_packed()).map(Node::listpack)
+        node.filter(|node| self.nodes == 1 && node.is_packed()).map(|node| Listpack::new(node.listpack()))
     }
 
     // ---- counters -----------------------------------------------------------------------------------------------
@@ -558,7 +558,7 @@ impl Large for LargeList {
     }
 
     /// Towards both ends.
-    fn approach(&self, _items: &[&[u8]], step: u32) -> bool {
+    fn approach(&self, _sought: &mut Sought<'_>, step: u32) -> bool {
         let (Some(first), Some(last)) = (self.chunks.front(), self.chunks.back()) else { return false };
         if step == 0 {
             prefetch(std::ptr::from_ref(first).cast());

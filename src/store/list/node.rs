@@ -13,7 +13,7 @@ use super::Side;
 use crate::base::lzf;
 use crate::store::buckets::prefetch;
 use crate::store::listpack::edit::{self, PackedBytes};
-use crate::store::listpack::{self, Element, HEADER_BYTES, Listpack};
+use crate::store::listpack::{self, Element, FRAME_BYTES, HEADER_BYTES, Listpack};
 
 /// A cache line.
 const PREFETCHED_BYTES: u32 = 64;
@@ -125,12 +125,12 @@ impl Node {
         self.buffer.len()
     }
 
-    /// Bytes of the listpack, or of the plain element.
+    /// Bytes of the listpack as it stands in files, by which limits are told, or of the plain element.
     pub fn content_bytes(&self) -> usize {
         match self.kind {
-            Kind::Packed => (self.end - self.start) as usize,
+            Kind::Packed => (self.end - self.start) as usize + FRAME_BYTES,
             Kind::Plain => self.buffer.len(),
-            Kind::Compressed => self.unpacked_bytes(),
+            Kind::Compressed => self.unpacked_bytes() + FRAME_BYTES,
         }
     }
 
@@ -183,7 +183,7 @@ impl Node {
 
     /// Gives memory back that the node keeps for growing.
     pub fn trim(&mut self) {
-        if self.is_packed() && self.buffer.len() - self.content_bytes() > self.content_bytes() / 8 {
+        if self.is_packed() && self.buffer.len() - self.listpack().len() > self.listpack().len() / 8 {
             *self = Node::packed(self.listpack(), self.count());
         }
     }
@@ -197,7 +197,7 @@ impl Node {
             _ if index >= self.count() => list.end(),
             _ => list.position(index as i64).unwrap_or(list.end()),
         };
-        edit::insert(self, at, [element]);
+        edit::insert(self, at, &[element]);
         self.count += 1;
     }
 
@@ -232,14 +232,11 @@ impl Node {
 
     /// Puts the elements of another packed node behind those of this one.
     pub fn append(&mut self, other: &Node) {
-        let elements = other.listpack();
-        let elements = &elements[HEADER_BYTES..elements.len() - 1];
         self.count += other.count;
-        let end = self.content_bytes() - 1;
-        self.splice(end..end, elements);
-        let total = self.content_bytes() as u32;
-        self.write_at(0, &total.to_le_bytes());
-        self.write_at(4, &u16::try_from(self.count).unwrap_or(u16::MAX).to_le_bytes());
+        let end = self.listpack().len();
+        self.splice(end..end, &other.listpack()[HEADER_BYTES..]);
+        let count = u16::try_from(self.count).unwrap_or(u16::MAX);
+        self.bytes_mut()[..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
     }
 
     /// Keeps the elements that `keep` says of a node that is not compressed; it sees them from one end or the other.
@@ -269,8 +266,8 @@ impl Node {
 
     /// Makes room for `more` bytes in front or behind: within the buffer if it is roomy, else in a larger one.
     #[cold]
-    fn make_room(&mut self, more: usize, in_front: bool) {
-        let len = self.content_bytes();
+    fn widen(&mut self, more: usize, in_front: bool) {
+        let len = self.listpack().len();
         let slack = self.buffer.len() - len;
         if slack >= more && slack >= len / 8 {
             let room = (slack + more) / 2;
@@ -297,34 +294,34 @@ impl PackedBytes for Node {
     }
 
     #[inline]
-    fn splice(&mut self, range: Range<usize>, insert: &[u8]) {
-        let (head, tail) = (range.start, self.content_bytes() - range.end);
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start as usize..self.end as usize]
+    }
+
+    #[inline]
+    fn make_room(&mut self, range: Range<usize>, len: usize) -> &mut [u8] {
+        let (head, tail) = (range.start, self.listpack().len() - range.end);
         let front = head < tail;
-        if insert.len() > range.len() {
-            let more = insert.len() - range.len();
+        if len > range.len() {
+            let more = len - range.len();
             let room = if front { self.start as usize } else { self.buffer.len() - self.end as usize };
             if room < more {
-                self.make_room(more, front);
+                self.widen(more, front);
             }
         }
         let (start, end) = (self.start as usize, self.end as usize);
         if front {
             // Where the head begins so that what is behind the range stays.
-            let moved = start + range.end - insert.len() - head;
+            let moved = start + range.end - len - head;
             self.buffer.copy_within(start..start + head, moved);
             self.start = moved as u32;
         } else {
-            let moved = start + head + insert.len();
-            self.buffer.copy_within(end - tail..end, moved);
+            let moved = start + head + len;
+            if tail > 0 {
+                self.buffer.copy_within(end - tail..end, moved);
+            }
             self.end = (moved + tail) as u32;
         }
-        let at = self.start as usize + head;
-        self.buffer[at..at + insert.len()].copy_from_slice(insert);
-    }
-
-    #[inline]
-    fn write_at(&mut self, at: usize, bytes: &[u8]) {
-        let at = self.start as usize + at;
-        self.buffer[at..at + bytes.len()].copy_from_slice(bytes);
+        self.bytes_mut()
     }
 }

@@ -93,12 +93,12 @@ impl PackedBytes for LooseSet {
         &self.bytes
     }
 
-    fn splice(&mut self, range: std::ops::Range<usize>, insert: &[u8]) {
-        PackedBytes::splice(&mut self.bytes, range, insert);
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
     }
 
-    fn write_at(&mut self, at: usize, bytes: &[u8]) {
-        self.bytes.write_at(at, bytes);
+    fn make_room(&mut self, range: std::ops::Range<usize>, len: usize) -> &mut [u8] {
+        self.bytes.make_room(range, len)
     }
 }
 
@@ -157,7 +157,7 @@ impl<'a, P: SetPlace> SetMut<'a, P> {
             SetRef::Packed(list) => {
                 list.find(member, list.first(), 1).is_none() && {
                     if list.count() < self.limits.set.entries && self.takes(member.len(), list.bytes().len()) {
-                        edit::push_back(self.place, [Element::of(member)]);
+                        edit::push_back(self.place, &[Element::of(member)]);
                     } else {
                         self.enlarge().insert(member);
                     }

@@ -8,15 +8,19 @@
 //! the head's fields and keeps values only; one with `DELETED` is not there any more. The number at an entry's end is
 //! how one gets to its beginning from behind; the 0 says that the head is before it.
 //!
-//! Bytes from outside become a block by way of [`Block::of_bytes`] only, which checks all of that.
+//! Bytes from outside become a block by way of [`Block::of_framed`] only, which checks all of that.
+
+use smallvec::SmallVec;
 
 use super::StreamId;
 use crate::store::buckets::prefetch;
 use crate::store::listpack::edit::{pack, push_back, replace};
-use crate::store::listpack::{BYTES_MAX, Element, HEADER_BYTES, Listpack, validate};
+use crate::store::listpack::{BYTES_MAX, Element, HEADER_BYTES, Listpack, unframe};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
+/// Elements of an entry that are packed without an allocation.
+const ELEMENTS_ON_STACK: usize = 12;
 /// Elements of an entry with the head's fields besides its values: flags, ms, seq.
 const BARE_ELEMENTS: i64 = 3;
 
@@ -220,14 +224,16 @@ impl Block {
     /// A block with one entry, whose id is the block's.
     pub fn new(pairs: &[&[u8]]) -> Block {
         let mut block = Block::of_fields(pairs);
-        block.push(StreamId::MIN, StreamId::MIN, pairs);
+        if let Some(head) = Head::counts(Listpack::new(&block.bytes)) {
+            block.push_behind(&head, StreamId::MIN, StreamId::MIN, pairs);
+        }
         block
     }
 
-    /// The block in these bytes, if they are one.
-    pub fn of_bytes(bytes: Vec<u8>, base: StreamId) -> Option<Block> {
-        let block = Block { bytes };
-        (validate(&block.bytes) && block.is_whole(base)).then_some(block)
+    /// The block in these bytes of a file, if they are one.
+    pub fn of_framed(framed: &[u8], base: StreamId) -> Option<Block> {
+        let block = Block { bytes: unframe(framed)?.to_vec() };
+        block.is_whole(base).then_some(block)
     }
 
     /// Whether a listpack that is whole is a block: its entries as many as the head says, each with as many elements as it
@@ -259,11 +265,11 @@ impl Block {
         items.front == list.end() && (live, deleted) == (head.live, head.deleted) && last.is_some()
     }
 
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The block as it stands in files.
+    pub fn framed(&self) -> Vec<u8> {
+        Listpack::new(&self.bytes).framed()
     }
 
-    /// Bytes that the block takes.
     /// Brings the head and the end towards the cache.
     pub fn prefetch_ends(&self) {
         let end = self.bytes.as_ptr().wrapping_add(self.bytes.len());
@@ -272,6 +278,7 @@ impl Block {
         prefetch(end.wrapping_add(64));
     }
 
+    /// Bytes that the block takes.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
@@ -307,20 +314,26 @@ impl Block {
         self.items(base).retreat().map(|item| item.id)
     }
 
-    /// Whether an entry with so many bytes of fields and values may be added.
-    pub fn has_room(&self, bytes: usize, limits: BlockLimits) -> bool {
+    /// Adds an entry behind all others, unless the block is full. `pairs` are fields and values in turn, of so many bytes;
+    /// `base` is the block's id.
+    #[inline]
+    pub fn push(&mut self, base: StreamId, id: StreamId, pairs: &[&[u8]], bytes: usize, limits: BlockLimits) -> bool {
+        let list = Listpack::new(&self.bytes);
         let bytes_max = if limits.bytes_max == 0 { BYTES_MAX } else { limits.bytes_max.min(BYTES_MAX) };
-        if self.bytes.len() + bytes >= bytes_max {
+        if list.framed_bytes() + bytes >= bytes_max {
             return false;
         }
-        let Some(head) = Head::counts(Listpack::new(&self.bytes)) else { return false };
-        limits.entries_max == 0 || head.live + head.deleted < limits.entries_max
+        let Some(head) = Head::counts(list) else { return false };
+        let has_room = limits.entries_max == 0 || head.live + head.deleted < limits.entries_max;
+        if has_room {
+            self.push_behind(&head, base, id, pairs);
+        }
+        has_room
     }
 
-    /// Adds an entry behind all others. `pairs` are fields and values in turn; `base` is the block's id.
-    pub fn push(&mut self, base: StreamId, id: StreamId, pairs: &[&[u8]]) {
+    #[inline]
+    fn push_behind(&mut self, head: &Head, base: StreamId, id: StreamId, pairs: &[&[u8]]) {
         let list = Listpack::new(&self.bytes);
-        let Some(head) = Head::counts(list) else { return };
         let count = pairs.len() / 2;
         let same = head.fields == count && {
             let mut field_at = head.fields_at;
@@ -330,26 +343,20 @@ impl Block {
                 same
             })
         };
-        let deltas =
-            [id.ms.wrapping_sub(base.ms), id.seq.wrapping_sub(base.seq)].map(|delta| Element::Integer(delta as i64));
+        let mut elements: SmallVec<[Element<'_>; ELEMENTS_ON_STACK]> = SmallVec::new();
+        let mut push = |element| elements.push(element);
+        push(Element::Integer(if same { SAME_FIELDS } else { 0 }));
+        push(Element::Integer(id.ms.wrapping_sub(base.ms) as i64));
+        push(Element::Integer(id.seq.wrapping_sub(base.seq) as i64));
         if same {
-            let values = pairs.iter().skip(1).step_by(2).map(|value| Element::of(value));
-            let elements = Element::Integer(BARE_ELEMENTS + count as i64);
-            push_back(
-                &mut self.bytes,
-                [Element::Integer(SAME_FIELDS), deltas[0], deltas[1]].into_iter().chain(values).chain([elements]),
-            );
+            pairs.iter().skip(1).step_by(2).for_each(|value| push(Element::of(value)));
+            push(Element::Integer(BARE_ELEMENTS + count as i64));
         } else {
-            let both = pairs.iter().map(|part| Element::of(part));
-            let elements = Element::Integer(BARE_ELEMENTS + 1 + pairs.len() as i64);
-            push_back(
-                &mut self.bytes,
-                [Element::Integer(0), deltas[0], deltas[1], Element::Integer(count as i64)]
-                    .into_iter()
-                    .chain(both)
-                    .chain([elements]),
-            );
+            push(Element::Integer(count as i64));
+            pairs.iter().for_each(|part| push(Element::of(part)));
+            push(Element::Integer(BARE_ELEMENTS + 1 + pairs.len() as i64));
         }
+        push_back(&mut self.bytes, &elements);
         replace(&mut self.bytes, HEADER_BYTES, Element::Integer(head.live as i64 + 1));
     }
 
@@ -402,11 +409,16 @@ mod tests {
 
     const BASE: StreamId = StreamId::new(1000, 5);
 
+    fn push(block: &mut Block, id: StreamId, pairs: &[&[u8]], bytes_max: usize, entries_max: u64) -> bool {
+        let bytes = pairs.iter().map(|part| part.len()).sum();
+        block.push(BASE, id, pairs, bytes, BlockLimits { bytes_max, entries_max })
+    }
+
     fn sample() -> Block {
         let mut block = Block::new(&[b"a", b"1", b"b", b"two"]);
-        block.push(BASE, StreamId::new(1000, 6), &[b"a", b"3", b"b", b"four"]);
-        block.push(BASE, StreamId::new(1001, 0), &[b"other", b"5"]);
-        block.push(BASE, StreamId::new(2000, 9), &[b"a", b"x", b"c", b"y"]);
+        assert!(push(&mut block, StreamId::new(1000, 6), &[b"a", b"3", b"b", b"four"], 0, 0));
+        assert!(push(&mut block, StreamId::new(1001, 0), &[b"other", b"5"], 0, 0));
+        assert!(push(&mut block, StreamId::new(2000, 9), &[b"a", b"x", b"c", b"y"], 0, 0));
         block
     }
 
@@ -429,7 +441,7 @@ mod tests {
         backwards.reverse();
         assert_eq!(backwards, expected);
         assert_eq!((block.len(), block.last_id(BASE)), (4, Some(StreamId::new(2000, 9))));
-        assert!(Block::of_bytes(block.as_bytes().to_vec(), BASE).is_some());
+        assert!(Block::of_framed(&block.framed(), BASE).is_some());
     }
 
     #[test]
@@ -439,27 +451,32 @@ mod tests {
         assert_eq!(block.items(BASE).map(|item| item.id.ms).collect::<Vec<_>>(), [1000, 1001]);
         assert_eq!((block.len(), block.last_id(BASE)), (2, Some(StreamId::new(2000, 9))));
         assert_eq!(block.delete(BASE, |id| (id.ms == 1000).then_some(true)), 1);
-        assert!(Block::of_bytes(block.as_bytes().to_vec(), BASE).is_some());
+        assert!(Block::of_framed(&block.framed(), BASE).is_some());
     }
 
     #[test]
     fn limits() {
-        let block = sample();
-        let limits = |bytes_max, entries_max| BlockLimits { bytes_max, entries_max };
-        assert!(block.has_room(10, limits(0, 0)) && block.has_room(10, limits(4096, 5)));
-        assert!(!block.has_room(10, limits(4096, 4)) && !block.has_room(4090, limits(4096, 100)));
+        let takes = |bytes: usize, bytes_max, entries_max| {
+            let mut block = sample();
+            let takes =
+                push(&mut block, StreamId::new(3000, 0), &[b"a", &vec![b'x'; bytes - 1][..]], bytes_max, entries_max);
+            assert_eq!(block.len(), if takes { 5 } else { 4 });
+            takes
+        };
+        assert!(takes(10, 0, 0) && takes(10, 4096, 5));
+        assert!(!takes(10, 4096, 4) && !takes(4090, 4096, 100));
     }
 
     #[test]
     fn damage_is_found() {
         let block = sample();
-        let whole = block.as_bytes();
+        let whole = block.framed();
         let mut refused = 0;
         for at in 0..whole.len() {
             for bit in 0..8 {
-                let mut damaged = whole.to_vec();
+                let mut damaged = whole.clone();
                 damaged[at] ^= 1 << bit;
-                match Block::of_bytes(damaged, BASE) {
+                match Block::of_framed(&damaged, BASE) {
                     None => refused += 1,
                     // Only a text or a number changed: all can be read.
                     Some(block) => {
@@ -468,18 +485,18 @@ mod tests {
                     }
                 }
             }
-            assert!(Block::of_bytes(whole[..at].to_vec(), BASE).is_none());
+            assert!(Block::of_framed(&whole[..at], BASE).is_none());
         }
         assert!(refused > whole.len() * 3, "{refused}");
         let no_entry = Block::of_fields(&[b"a", b"1"]);
-        assert!(Block::of_bytes(no_entry.bytes, BASE).is_none());
+        assert!(Block::of_framed(&no_entry.framed(), BASE).is_none());
     }
 
     #[test]
     fn the_layout_is_redis_own() {
         let block = Block::new(&[b"f", b"v"]);
         assert_eq!(
-            block.as_bytes(),
+            block.framed(),
             [
                 &[29, 0, 0, 0, 10, 0][..],
                 &[1, 1, 0, 1, 1, 1, 0x81, b'f', 2, 0, 1],

@@ -139,25 +139,21 @@ impl Entries {
     /// Adds an entry whose id [`Entries::next_id`] gave.
     pub fn append(&mut self, id: StreamId, pairs: &[&[u8]], limits: BlockLimits) -> Result<(), AppendError> {
         let bytes = Entries::check_size(pairs)?;
-        let mut last = self.blocks.last_entry();
-        match &mut last {
-            Some(last) if last.get().has_room(bytes, limits) => {
-                let base = *last.key();
-                let block = last.get_mut();
-                let before = block.memory_bytes();
-                block.push(base, id, pairs);
-                self.bytes += block.memory_bytes() - before;
+        let mut has_room = false;
+        if let Some(mut last) = self.blocks.last_entry() {
+            let base = *last.key();
+            let block = last.get_mut();
+            self.bytes -= block.memory_bytes();
+            has_room = block.push(base, id, pairs, bytes, limits);
+            if !has_room {
+                block.seal();
             }
-            full => {
-                if let Some(full) = full {
-                    self.bytes -= full.get().memory_bytes();
-                    full.get_mut().seal();
-                    self.bytes += full.get().memory_bytes();
-                }
-                let block = Block::new(pairs);
-                self.bytes += block.memory_bytes();
-                self.blocks.insert(id, block);
-            }
+            self.bytes += block.memory_bytes();
+        }
+        if !has_room {
+            let block = Block::new(pairs);
+            self.bytes += block.memory_bytes();
+            self.blocks.insert(id, block);
         }
         self.length += 1;
         self.added += 1;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::number::{parse_i64, parse_u64};
+use crate::base::number::{parse_i64, parse_u64, put_digits};
 
 /// Longest text that is looked at as an id.
 const TEXT_BYTES_MAX: usize = 127;
@@ -76,11 +76,11 @@ impl StreamId {
 
     #[inline]
     pub fn to_text(self) -> IdText {
-        let mut text = IdText { buffer: [0; WRITTEN_BYTES_MAX], start: WRITTEN_BYTES_MAX as u8 };
-        text.put_number(self.seq);
-        text.put(b'-');
-        text.put_number(self.ms);
-        text
+        let mut buffer = [0; WRITTEN_BYTES_MAX];
+        let dash = put_digits(&mut buffer, WRITTEN_BYTES_MAX, self.seq) - 1;
+        buffer[dash] = b'-';
+        let start = put_digits(&mut buffer, dash, self.ms) as u8;
+        IdText { buffer, start }
     }
 
     /// The 16 bytes of the id in files: both numbers big-endian, so that bytes are ordered as ids are.
@@ -156,23 +156,6 @@ pub struct IdText {
 }
 
 impl IdText {
-    #[inline]
-    fn put(&mut self, byte: u8) {
-        self.start -= 1;
-        self.buffer[usize::from(self.start)] = byte;
-    }
-
-    #[inline]
-    fn put_number(&mut self, mut number: u64) {
-        loop {
-            self.put(b'0' + (number % 10) as u8);
-            number /= 10;
-            if number == 0 {
-                return;
-            }
-        }
-    }
-
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.buffer[usize::from(self.start)..]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Entries, Group};
 use crate::base::digest::Digest;
+use crate::store::collection::Sought;
 use crate::store::reclaim::RECLAIMER;
 use crate::store::{Large, ValueType};
 
@@ -35,7 +36,7 @@ impl Large for Stream {
     }
 
     /// Towards the end, where entries are added.
-    fn approach(&self, _items: &[&[u8]], step: u32) -> bool {
+    fn approach(&self, _sought: &mut Sought<'_>, step: u32) -> bool {
         self.entries.approach_end(step)
     }
 }

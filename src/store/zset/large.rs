@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::element::{Element, ElementRef};
 use super::rank_tree::{Iter, RankTree};
+use crate::base::double::parse_double;
+use crate::base::number::parse_i64;
+use crate::store::collection::{Aim, Sought};
 use crate::store::member::hash;
 use crate::store::member_table::MemberTable;
 
@@ -21,9 +24,41 @@ fn hash_of(element: &ElementRef) -> u64 {
 }
 
 impl Zset {
-    /// Goes a step towards a member.
-    pub fn approach(&self, member: &[u8], step: u32) -> bool {
-        self.index.approach(hash(member), step, |element| element.prefetch())
+    /// Goes a step towards a member, and the places where it stands and where a new score puts it; or towards a rank.
+    pub fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
+        // Where a command names a member, it is mostly the last of its arguments, and a score comes before it.
+        let (member, score) = match sought.arguments {
+            [rank, ..] if sought.aim == Aim::Ranks => {
+                return parse_i64(rank).is_some_and(|rank| self.approach_rank(rank, step));
+            }
+            [.., score, member] => (member, Some(score)),
+            [member] => (member, None),
+            [] => return false,
+        };
+        let hash = sought.hash_of(member, step);
+        match step {
+            0 => self.index.approach(hash, 0, |_| ()),
+            1 => {
+                self.index.approach(hash, 1, |element| element.prefetch());
+                sought.aim == Aim::Places
+            }
+            _ => {
+                let old = self.index.find(hash, |element| element.member() == *member).map(|element| element.score());
+                let new = score.and_then(|score| parse_double(score));
+                old.into_iter().chain(new).for_each(|score| self.tree.prefetch_place(score, member));
+                false
+            }
+        }
+    }
+
+    /// The same towards a rank, which counts from the end if it is negative.
+    fn approach_rank(&self, rank: i64, step: u32) -> bool {
+        let len = self.tree.len();
+        let rank = if rank < 0 { len.saturating_sub(rank.unsigned_abs()) } else { rank.unsigned_abs() };
+        if rank < len {
+            self.tree.prefetch_rank(rank, step > 0);
+        }
+        step == 0
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 //! change of a subtree writes them again. No node below the root is empty.
 
 use super::element::{Element, ElementRef};
+use crate::store::buckets::{prefetch, prefetch_two};
 
 /// Elements of a leaf at most: with them it fills an allocation of 1024 bytes.
 const LEAF_PLACES: usize = 63;
@@ -14,6 +15,8 @@ const INNER_PLACES: usize = 63;
 const PLACES_MIN: usize = 20;
 /// Neighbours that have so many together become one, with room to grow.
 const JOINED_MAX: usize = 50;
+
+const CACHE_LINE_BYTES: usize = 64;
 
 const _: () = assert!(size_of::<Leaf>() <= 1024);
 
@@ -73,6 +76,25 @@ impl Leaf {
     #[inline]
     pub fn at(&self, at: usize) -> (f64, ElementRef) {
         (self.scores[at], reference(&self.elements[at]))
+    }
+
+    /// Brings all of the leaf towards the cache.
+    pub fn prefetch(&self) {
+        let start = std::ptr::from_ref(self).cast::<u8>();
+        for at in (0..size_of::<Leaf>()).step_by(CACHE_LINE_BYTES) {
+            prefetch(start.wrapping_add(at));
+        }
+    }
+
+    /// Brings a place and those that follow it towards the cache.
+    pub fn prefetch_places(&self, at: usize) {
+        prefetch_two(self.scores.as_ptr().wrapping_add(at).cast());
+        prefetch_two(self.elements.as_ptr().wrapping_add(at).cast());
+    }
+
+    /// Brings the elements at a place and behind it towards the cache.
+    pub fn prefetch_elements(&self, at: usize, count: usize) {
+        self.elements.iter().skip(at).take(count).flatten().for_each(|element| element.reference().prefetch());
     }
 
     fn places_before(&self, score: f64, member: &[u8]) -> usize {
@@ -222,6 +244,17 @@ impl Inner {
         other.len = at;
     }
 
+    /// Writes again what is kept about a subtree that has one element less.
+    fn note_removal(&mut self, at: usize) {
+        if self.node(at).len() == 0 {
+            self.remove_at(at);
+        } else {
+            self.counts[at] -= 1;
+            (self.scores[at], self.firsts[at]) = self.node(at).first();
+            self.mend(at);
+        }
+    }
+
     /// Sees to it that the subtree at `at` has enough places in use, with the help of a neighbour.
     fn mend(&mut self, at: usize) {
         if self.node(at).len() >= PLACES_MIN || self.len == 1 {
@@ -345,20 +378,15 @@ impl Node {
                     Which::Element(score, member) => (inner.place_of(score, member), which),
                 };
                 let removed = inner.node_mut(at).remove(which);
-                if inner.node(at).len() == 0 {
-                    inner.remove_at(at);
-                } else {
-                    inner.counts[at] -= 1;
-                    (inner.scores[at], inner.firsts[at]) = inner.node(at).first();
-                    inner.mend(at);
-                }
+                inner.note_removal(at);
                 removed
             }
         }
     }
 
     /// Gives the element another score, if it keeps its place in its leaf and that leaf's first element stays what it is.
-    pub fn rescore(&mut self, score: f64, member: &[u8], to: f64) -> bool {
+    /// Else it is removed.
+    pub fn rescore(&mut self, score: f64, member: &[u8], to: f64) -> Option<Element> {
         match self {
             Node::Leaf(leaf) => {
                 let at = leaf.places_before(score, member);
@@ -367,15 +395,18 @@ impl Node {
                     (before < to || before == to && before_element.member() < member)
                         && (to < after || to == after && member < after_element.member())
                 };
-                if fits {
-                    leaf.scores[at] = to;
-                    leaf.elements[at].as_mut().expect("a place in use").set_score(to);
+                if !fits {
+                    return Some(leaf.remove_at(at));
                 }
-                fits
+                leaf.scores[at] = to;
+                leaf.elements[at].as_mut().expect("a place in use").set_score(to);
+                None
             }
             Node::Inner(inner) => {
                 let at = inner.place_of(score, member);
-                inner.node_mut(at).rescore(score, member, to)
+                let removed = inner.node_mut(at).rescore(score, member, to)?;
+                inner.note_removal(at);
+                Some(removed)
             }
         }
     }
@@ -407,6 +438,17 @@ impl Node {
                 right.len == 0
             }
             _ => unreachable!("neighbours stand equally high"),
+        }
+    }
+
+    /// The leaf that (score, member) belongs to.
+    pub fn leaf_of(&self, score: f64, member: &[u8]) -> &Leaf {
+        let mut node = self;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return leaf,
+                Node::Inner(inner) => node = inner.node(inner.place_of(score, member)),
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use super::large::Gathering;
 use crate::base::number::{INTEGER_DOUBLES_MAX, double_text};
 use crate::store::limits::PackedLimits;
 use crate::store::listpack::edit::{self, PackedBytes};
-use crate::store::listpack::{Element, Listpack, validate};
+use crate::store::listpack::{Element, Listpack, unframe};
 use crate::store::{Detached, Form, ValueType};
 
 /// A score as a listpack holds it, where a negative zero is a zero.
@@ -69,7 +69,7 @@ pub fn insert(list: &mut impl PackedBytes, score: f64, member: &[u8]) {
             break;
         }
     }
-    edit::insert(list, at, [Element::of(member), PackedScore::of(score).element()]);
+    edit::insert(list, at, &[Element::of(member), PackedScore::of(score).element()]);
 }
 
 /// Removes the member at a place with its score.
@@ -85,10 +85,8 @@ pub fn remove_ranks(list: &mut impl PackedBytes, ranks: Range<u64>) {
 }
 
 /// The sorted set of a listpack from outside; `None` if it is damaged, empty, or has a member twice.
-pub fn from_listpack(bytes: &[u8], limits: PackedLimits) -> Option<Detached> {
-    if !validate(bytes) {
-        return None;
-    }
+pub fn from_listpack(framed: &[u8], limits: PackedLimits) -> Option<Detached> {
+    let bytes = unframe(framed)?;
     let (mut gathering, mut last) = (Gathering::default(), None);
     let (mut elements, mut in_order) = (Listpack::new(bytes).iter(), true);
     while let Some(member) = elements.next() {
@@ -135,7 +133,7 @@ mod tests {
         ];
         for (member, score) in scores {
             insert(&mut list, score, member.as_bytes());
-            assert!(validate(&list));
+            assert!(unframe(&Listpack::new(&list).framed()).is_some());
         }
         let view = Listpack::new(&list);
         let order: Vec<Vec<u8>> = pairs(view).map(|(member, _)| member.to_vec()).collect();

@@ -69,6 +69,11 @@ impl RankTree {
 
     fn take(&mut self, which: Which<'_>) -> Element {
         let removed = self.root.remove(which);
+        self.note_removal(&removed);
+        removed
+    }
+
+    fn note_removal(&mut self, removed: &Element) {
         self.element_bytes -= removed.reference().memory_bytes();
         self.len -= 1;
         while let Some(only) = self.root.take_only() {
@@ -77,15 +82,29 @@ impl RankTree {
         if self.root.len() == 0 {
             self.root = Node::empty();
         }
-        removed
     }
 
     /// Gives an element that is there another score.
     pub fn set_score(&mut self, element: ElementRef, score: f64) {
-        if !self.root.rescore(element.score(), element.member(), score) {
-            let mut moved = self.remove(element);
+        if let Some(mut moved) = self.root.rescore(element.score(), element.member(), score) {
+            self.note_removal(&moved);
             moved.set_score(score);
             self.insert(moved);
+        }
+    }
+
+    /// Brings the leaf that (score, member) belongs to towards the cache.
+    pub fn prefetch_place(&self, score: f64, member: &[u8]) {
+        self.root.leaf_of(score, member).prefetch();
+    }
+
+    /// Brings the place of a rank towards the cache, or, as that is there, the elements from it on.
+    pub fn prefetch_rank(&self, rank: u64, elements: bool) {
+        let (leaf, at) = descend(&self.root, rank, &mut Path::new());
+        if elements {
+            leaf.prefetch_elements(at, PREFETCHED);
+        } else {
+            leaf.prefetch_places(at);
         }
     }
 

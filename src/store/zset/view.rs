@@ -7,6 +7,7 @@ use super::large::{Sorted, Zset};
 use super::packed;
 use super::range::{LexRange, ScoreRange};
 use super::rank_tree;
+use crate::store::collection::Sought;
 use crate::store::limits::PackedLimits;
 use crate::store::listpack::{self, BYTES_MAX, Listpack, Text};
 use crate::store::{Detached, Entry, EntryRef, Form, Large, ValueType};
@@ -28,9 +29,8 @@ impl Large for Zset {
         Box::new(self.clone())
     }
 
-    // Where a command names a member, it is mostly the last of its arguments.
-    fn approach(&self, items: &[&[u8]], step: u32) -> bool {
-        items.last().is_some_and(|member| self.approach(member, step))
+    fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
+        Zset::approach(self, sought, step)
     }
 }
 
