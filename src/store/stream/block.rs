@@ -14,6 +14,7 @@ use super::StreamId;
 use crate::store::buckets::prefetch;
 use crate::store::listpack::edit::{pack, push_back, replace};
 use crate::store::listpack::{BYTES_MAX, Element, HEADER_BYTES, Listpack, validate};
+use crate::store::reclaim;
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
@@ -32,6 +33,12 @@ pub struct BlockLimits {
 #[derive(Clone, Debug)]
 pub struct Block {
     bytes: Vec<u8>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        reclaim::give_way();
+    }
 }
 
 /// What the head says, and where.
@@ -472,7 +479,7 @@ mod tests {
         }
         assert!(refused > whole.len() * 3, "{refused}");
         let no_entry = Block::of_fields(&[b"a", b"1"]);
-        assert!(Block::of_bytes(no_entry.bytes, BASE).is_none());
+        assert!(Block::of_bytes(no_entry.bytes.clone(), BASE).is_none());
     }
 
     #[test]
