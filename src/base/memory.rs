@@ -15,6 +15,8 @@ use tikv_jemallocator::Jemalloc;
 
 use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats, stats_print, version};
 
+use super::turns;
+
 /// Rounds up to the allocator's size class: steps of 16 bytes up to 128, then four steps per doubling.
 #[inline]
 pub fn size_class(size: usize) -> usize {
@@ -151,10 +153,15 @@ unsafe impl GlobalAlloc for CountedAllocator {
     }
 }
 
-/// Lets the allocator return memory to the system from threads of its own, or from those that allocate. Its threads
-/// inherit the priority of the thread that calls this.
+/// Lets the allocator return memory to the system from threads of its own, which take short turns, or from those that
+/// allocate.
 pub fn set_background_purging(on: bool) -> Result<(), String> {
-    tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())
+    // The allocator's threads are of the kind of the one that has them started.
+    let starter = std::thread::spawn(move || {
+        turns::take_short_turns().map_err(|error| error.to_string())?;
+        tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())
+    });
+    starter.join().unwrap_or_else(|_| Err("its threads cannot be started".into()))
 }
 
 /// Bytes that the allocator has handed out, by its own counters. Adds them up, which takes microseconds.

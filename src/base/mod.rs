@@ -17,4 +17,5 @@ pub mod process_title;
 pub mod quoting;
 pub mod random;
 pub mod sha1;
+pub mod turns;
 pub mod version;

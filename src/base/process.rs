@@ -25,11 +25,20 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Has the calling thread yield to others: background work on a worker's core must not hold the worker up.
-pub fn lower_thread_priority() -> io::Result<()> {
-    const NICEST: i32 = 19;
-    // SAFETY: plain system calls on numbers. On Linux a priority belongs to a thread, named by its id.
-    let outcome = unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICEST) };
+/// Asks for turns of this length when the calling thread and others share a core. Kernels before 6.12 take no notice.
+pub fn set_turn(nanos: u64) -> io::Result<()> {
+    const THIS_THREAD: libc::pid_t = 0;
+    const NO_FLAGS: libc::c_uint = 0;
+    let bytes = size_of::<libc::sched_attr>() as libc::c_uint;
+    // SAFETY: the attributes are plain data, alive and writable, and the kernel is told how long they are.
+    let outcome = unsafe {
+        let mut attributes: libc::sched_attr = std::mem::zeroed();
+        if libc::syscall(libc::SYS_sched_getattr, THIS_THREAD, &mut attributes, bytes, NO_FLAGS) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        attributes.sched_runtime = nanos;
+        libc::syscall(libc::SYS_sched_setattr, THIS_THREAD, &attributes, NO_FLAGS)
+    };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

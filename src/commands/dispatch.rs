@@ -50,7 +50,7 @@ const OUTPUT_BYTES_PER_RUN: usize = 256 << 10;
 /// What a primary sends is kept in a buffer of this size from one command to the next, unless it needs a larger one.
 const KEPT_RELAY_BYTES_MAX: usize = 64 << 10;
 /// A client that has kept its worker for so long lets the others have their turn.
-pub const TURN_NS: u64 = 1_000_000;
+pub const TURN_NS: u64 = 500_000;
 
 pub(super) const READ_ONLY_REPLICA: &str = "READONLY You can't write against a read only replica.";
 pub(super) const STALE_REPLICA: &str =

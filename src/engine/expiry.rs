@@ -6,6 +6,7 @@
 
 use crate::base::clock;
 use crate::base::key_slot::SlotId;
+use crate::base::turns::Burst;
 use crate::store::hash::{HashMut, HashRef, soonest_field_expiry_ms};
 use crate::store::reclaim;
 use crate::store::slot::{DbIndex, NEVER_MS};
@@ -43,7 +44,7 @@ impl ExpiryCycle {
         if sink.as_ref().is_some_and(|sink| !sink.is_running()) || !engine.keyspace.take_due(now_ms) {
             return;
         }
-        let mut listeners = Listeners::of(engine);
+        let (mut listeners, mut burst) = (Listeners::of(engine), Burst::begin());
         let slots = SlotId::all().count();
         let (mut removed, mut soonest_ms) = (0, NEVER_MS);
         for step in 0..slots {
@@ -52,7 +53,9 @@ impl ExpiryCycle {
             if step % SLOTS_PER_LOOK_AT_THE_CLOCK == 0 {
                 now_ms = clock::unix_ms();
             }
-            let (removed_here, soonest_here_ms) = sweep_slot(engine, sink.as_deref(), &mut listeners, id, now_ms);
+            let (removed_here, soonest_here_ms) =
+                sweep_slot(engine, sink.as_deref(), &mut listeners, &mut burst, id, now_ms);
+            burst.give_way();
             removed += removed_here;
             soonest_ms = soonest_ms.min(soonest_here_ms);
             if sink.as_ref().is_some_and(|sink| !sink.is_running()) {
@@ -116,6 +119,7 @@ fn sweep_slot(
     engine: &Engine,
     sink: Option<&dyn EffectSink>,
     listeners: &mut Listeners<'_>,
+    burst: &mut Burst,
     id: SlotId,
     now_ms: u64,
 ) -> (u64, u64) {
@@ -171,11 +175,13 @@ fn sweep_slot(
                         return (removed, 0);
                     }
                     drop(held);
+                    burst.give_way();
                     held = hold(engine, id);
                 }
             }
             if cursor < CURSOR_END {
                 drop(held);
+                burst.give_way();
                 held = hold(engine, id);
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::base::{clock, memory, process};
+use crate::base::{clock, memory, turns};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::clients::flag;
@@ -22,12 +22,6 @@ const CLIENT_CHECK_MS: u64 = 1000;
 /// Runs until the process ends, on a thread of its own: a long sweep must not delay accepting or signals.
 pub fn run(engine: Arc<Engine>) {
     let mut cycle = ExpiryCycle::default();
-    // From this thread, whose low priority the allocator's threads inherit.
-    if engine.config.load().jemalloc_bg_thread
-        && let Err(error) = memory::set_background_purging(true)
-    {
-        tracing::warn!("The allocator purges in the foreground: {error}");
-    }
     let mut evictor = Evictor::default();
     let mut clients_checked_ms = 0;
     loop {
@@ -110,6 +104,11 @@ fn attend_to_replicas(engine: &Engine, config: &Config) {
 
 /// Starts the threads for background work.
 pub fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
+    if engine.config.load().jemalloc_bg_thread
+        && let Err(error) = memory::set_background_purging(true)
+    {
+        tracing::warn!("The allocator purges in the foreground: {error}");
+    }
     let engine = engine.clone();
     start_thread("background", move || run(engine))?;
     start_thread("reclaim", || RECLAIMER.run())
@@ -117,8 +116,8 @@ pub fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
 
 fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new().name(name.into()).spawn(move || {
-        if let Err(error) = process::lower_thread_priority() {
-            tracing::warn!("A background thread keeps its priority: {error}");
+        if let Err(error) = turns::take_short_turns() {
+            tracing::warn!("A background thread takes long turns: {error}");
         }
         work();
     })?;

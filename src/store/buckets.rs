@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use memmap2::MmapMut;
 
 use super::entry::{Entry, EntryRef};
+use super::reclaim;
 
 pub(super) const WORDS: usize = 8;
 const EMPTY: u64 = 0;
@@ -326,6 +327,7 @@ impl Drop for Buckets {
             for bucket in 0..self.count() {
                 self.prefetch_bucket_entries(bucket + 1);
                 self.drain_bucket(bucket, drop);
+                reclaim::give_way();
             }
         }
         let bytes = self.memory_bytes();
@@ -335,6 +337,7 @@ impl Drop for Buckets {
                 let piece_bytes = UNMAPPED_AT_ONCE_BYTES.min(bytes - start);
                 // SAFETY: the map was made in `with_count` with this address and length; each piece is unmapped once.
                 unsafe { libc::munmap(first.cast::<u8>().add(start).cast(), piece_bytes) };
+                reclaim::give_way();
             }
         } else {
             // SAFETY: allocated in `with_count` with this layout, freed once.

@@ -15,6 +15,7 @@
 //! guarded by the lock of its key's slot.
 
 use super::buckets::prefetch_two;
+use super::reclaim;
 use crate::base::random::Rng;
 
 /// Places of a group: with one byte of tag each and the count of items passed on they fill two cache lines where an item
@@ -236,6 +237,15 @@ impl<T> Segment<T> {
 impl<T> Default for MemberTable<T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<T> Drop for MemberTable<T> {
+    fn drop(&mut self) {
+        for segment in self.segments.drain(..) {
+            drop(segment);
+            reclaim::give_way();
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Freeing away from the workers: what is large is queued here and dropped by a background thread, so that no client
-//! waits while memory goes back to the system.
+//! waits while memory goes back to the system. That thread takes short turns, so what consists of many allocations gives
+//! way between its parts when it is dropped.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
@@ -9,6 +11,7 @@ use super::entry::Entry;
 use super::slot::Db;
 use super::table::CURSOR_END;
 use crate::base::hash::KeyHasher;
+use crate::base::turns::Burst;
 
 /// Entries with at least this many bytes are freed in the background.
 const LARGE_ENTRY_BYTES: usize = 64 << 10;
@@ -17,6 +20,11 @@ const LAZY_ITEMS_MIN: usize = 64;
 
 /// Databases with more keys than this are freed in the background.
 const KEYS_AT_ONCE_MAX: usize = 1000;
+
+thread_local! {
+    /// Of the thread that frees what is queued.
+    static FREEING: Cell<Option<Burst>> = const { Cell::new(None) };
+}
 
 /// Something large that nobody can reach any more.
 pub type Garbage = Box<dyn Send>;
@@ -54,6 +62,16 @@ pub fn discard(entry: impl Into<Option<Entry>>) -> usize {
 pub fn discard_lazily(entry: Entry) {
     if is_large(&entry) || entry.view().large_len() > LAZY_ITEMS_MIN {
         retire(entry);
+    }
+}
+
+/// Called between the parts of something large that is dropped: the thread that frees what is queued gives way now and
+/// then. It holds nothing, and for everybody else this does nothing.
+#[inline]
+pub fn give_way() {
+    if let Some(mut burst) = FREEING.get() {
+        burst.give_way();
+        FREEING.set(Some(burst));
     }
 }
 
@@ -118,6 +136,7 @@ impl Reclaimer {
 
     /// Frees what arrives, as long as the process lives; run on a thread of its own.
     pub fn run(&self) -> ! {
+        FREEING.set(Some(Burst::begin()));
         loop {
             let batch = {
                 let mut queue = self.queue.lock();
@@ -129,6 +148,7 @@ impl Reclaimer {
             };
             for (item, bytes) in batch {
                 drop(item);
+                give_way();
                 self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 let mut queue = self.queue.lock();
                 queue.in_progress -= 1;

@@ -14,7 +14,7 @@ use super::{ListLimits, Side};
 use crate::store::buckets::prefetch;
 use crate::store::collection::{Large, Sought, ValueType};
 use crate::store::listpack::{Element, Listpack};
-use crate::store::reclaim::RECLAIMER;
+use crate::store::reclaim::{self, RECLAIMER};
 
 /// Nodes of a chunk; a full one is split when a node comes into it.
 const CHUNK_NODES_MAX: usize = 256;
@@ -27,6 +27,12 @@ const GARBAGE_BYTES_MIN: usize = 64 << 10;
 struct Chunk {
     nodes: VecDeque<Node>,
     elements: usize,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        reclaim::give_way();
+    }
 }
 
 #[derive(Clone, Default)]

@@ -16,6 +16,7 @@ use super::StreamId;
 use crate::store::buckets::prefetch;
 use crate::store::listpack::edit::{pack, push_back, replace};
 use crate::store::listpack::{BYTES_MAX, Element, HEADER_BYTES, Listpack, unframe};
+use crate::store::reclaim;
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
@@ -36,6 +37,12 @@ pub struct BlockLimits {
 #[derive(Clone, Debug)]
 pub struct Block {
     bytes: Vec<u8>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        reclaim::give_way();
+    }
 }
 
 /// What the head says, and where.

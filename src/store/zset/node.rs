@@ -6,6 +6,7 @@
 
 use super::element::{Element, ElementRef};
 use crate::store::buckets::{prefetch, prefetch_two};
+use crate::store::reclaim;
 
 /// Elements of a leaf at most: with them it fills an allocation of 1024 bytes.
 const LEAF_PLACES: usize = 63;
@@ -60,6 +61,12 @@ fn places_before<T>(scores: &[f64], places: &[T], score: f64, member: &[u8], rea
         _ => 1,
     };
     equal_at + places[equal_at..equal_at + equals].partition_point(|place| read(place).member() < member)
+}
+
+impl Drop for Leaf {
+    fn drop(&mut self) {
+        reclaim::give_way();
+    }
 }
 
 impl Leaf {
