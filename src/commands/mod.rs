@@ -3,6 +3,7 @@
 pub mod access;
 pub mod account;
 mod acl;
+mod admission;
 mod ahead;
 pub mod arguments;
 mod bitfield;

@@ -5,8 +5,9 @@
 
 use super::access::{self, Denial};
 use super::account;
+use super::admission::bytes_for_transaction;
 use super::context::{Cx, Outcome};
-use super::dispatch::{bytes_for_transaction, run_handler};
+use super::dispatch::run_handler;
 use super::registry::{self, CommandId};
 use crate::acl::log::Context;
 use crate::base::clock;
