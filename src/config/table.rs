@@ -354,7 +354,7 @@ section "Snapshots" {
     /// Wait so many microseconds after each key saved.
     rdb_key_save_delay: i32 = 0, "rdb-key-save-delay", Integer(-INT - 1, INT), [MUTABLE HIDDEN], Honoured;
     /// Wait so many microseconds after each key loaded.
-    key_load_delay: i32 = 0, "key-load-delay", Integer(-INT - 1, INT), [MUTABLE HIDDEN], TEST_AID;
+    key_load_delay: i32 = 0, "key-load-delay", Integer(-INT - 1, INT), [MUTABLE HIDDEN], Honoured;
     /// Serve clients after every so many bytes loaded.
     loading_process_events_interval_bytes: u64 = 2 << 20, "loading-process-events-interval-bytes",
         Integer(1024, INT), [MUTABLE HIDDEN], TEST_AID;

@@ -8,6 +8,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::functions;
 use super::kept_log::{KeptLog, LogOptions, Measures, discard};
@@ -294,6 +295,9 @@ impl<'e> Importer<'e> {
         if !self.keeps_expired && saved.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
             self.imported.expired += 1;
             return Ok(());
+        }
+        if self.config.key_load_delay > 0 {
+            std::thread::sleep(Duration::from_micros(self.config.key_load_delay as u64));
         }
         let used_ms = self.now_ms.saturating_sub(saved.idle_seconds.unwrap_or(0) * 1000);
         let (keyspace, id) = (&self.engine.keyspace, SlotId::of_key(saved.key));

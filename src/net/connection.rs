@@ -670,6 +670,9 @@ impl Connection {
                 }
             }
         }
+        if self.session.reply_mode == ReplyMode::Off {
+            text.clear();
+        }
         self.end_wait(&text);
         // It goes out with the next round.
         cx.waker().wake_by_ref();

@@ -77,7 +77,9 @@ fn rules_are_looked_at_again_when_a_client_is_served() {
     assert_eq!(other.run("ACL LOG 1").items()[0].field("object"), &Reply::bulk("queue"));
     assert!(waiting[0].reply().error().starts_with("NOPERM"));
     assert_eq!(waiting[2].reply(), pair("queue", "a"));
-    assert!(other.info("commandstats", "cmdstat_blpop").contains("rejected_calls=1"));
+    // The one whose user is gone may be met before its connection has ended.
+    let counted = other.info("commandstats", "cmdstat_blpop");
+    assert!(counted.contains("rejected_calls=1") || counted.contains("rejected_calls=2"), "{counted}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod damage;
 mod data_versions;
 mod differential;
 mod durability;
+mod following;
 mod full_disk;
 mod generic;
 mod growth;

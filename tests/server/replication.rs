@@ -41,7 +41,7 @@ fn script(random: &mut Random) -> Vec<Vec<u8>> {
 }
 
 /// Runs random commands of every kind, some of which fail.
-fn write_at_random(client: &mut Client, random: &mut Random, count: usize) {
+pub fn write_at_random(client: &mut Client, random: &mut Random, count: usize) {
     for _ in 0..count {
         let command = if random.chance(8) { script(random) } else { any_command(random) };
         if command[0].eq_ignore_ascii_case(b"ZREMRANGEBYLEX") {
@@ -62,28 +62,28 @@ fn replica_of(server: &Server) -> Server {
     Server::of_oracle(&["--replicaof", &primary, "--proto-max-bulk-len", "1mb"])
 }
 
-fn wait_for_link(replica: &mut Client) {
+pub fn wait_for_link(replica: &mut Client) {
     wait_until("the replica follows", || replica.info("replication", "master_link_status") == "up");
 }
 
-fn wait_until_even(primary: &mut Client, replica: &mut Client) {
+pub fn wait_until_even(primary: &mut Client, replica: &mut Client) {
     wait_until("the replica has everything", || {
         primary.info("replication", "master_repl_offset") == replica.info("replication", "slave_repl_offset")
     });
 }
 
-/// Compares what the replica saves, as Cairn reads it: two kinds of servers digest in different ways.
-fn assert_alike(primary: &mut Client, replica: &Server) {
-    assert_eq!(replica.client().run("SAVE"), Reply::ok());
+/// Compares a Cairn with what a redis-server saves, as Cairn reads it: two kinds of servers digest in different ways.
+pub fn assert_alike(cairn: &mut Client, redis: &Server) {
+    assert_eq!(redis.client().run("SAVE"), Reply::ok());
     let directory = DataDirectory::new();
-    fs::copy(replica.path("dump.rdb"), directory.path("dump.rdb")).expect("copy the replica's snapshot");
+    fs::copy(redis.path("dump.rdb"), directory.path("dump.rdb")).expect("copy redis-server's snapshot");
     let loaded = Server::on(&directory, &["--enable-debug-command", "yes"]);
-    let differences = differences(primary, &mut loaded.client());
-    assert!(differences.is_empty(), "these keys differ on the replica:\n{}", differences.join("\n"));
+    let differences = differences(cairn, &mut loaded.client());
+    assert!(differences.is_empty(), "these keys differ:\n{}", differences.join("\n"));
 }
 
 /// The keys that two servers do not hold alike, each with what the two hold.
-fn differences(one: &mut Client, other: &mut Client) -> Vec<String> {
+pub fn differences(one: &mut Client, other: &mut Client) -> Vec<String> {
     let mut found = Vec::new();
     for database in 0..16 {
         let mut keys = Vec::new();
