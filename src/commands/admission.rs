@@ -18,6 +18,7 @@ use crate::engine::session::Transaction;
 use crate::engine::{Session, Worker};
 use crate::resp::ReplyError;
 
+pub(super) const LOADING_DATA_SET: &str = "LOADING Redis is loading the dataset in memory";
 pub(super) const READ_ONLY_REPLICA: &str = "READONLY You can't write against a read only replica.";
 pub(super) const STALE_REPLICA: &str =
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
@@ -115,7 +116,7 @@ impl Admission<'_> {
             return Err(script::busy_error(&self.worker.engine));
         }
         if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) && !session.loads {
-            return Err(ReplyError::of("LOADING Redis is loading the dataset in memory"));
+            return Err(ReplyError::of(LOADING_DATA_SET));
         }
         if obstacles & obstacle::FOLLOWS != 0 && !session.must_obey() {
             self.admit_on_replica(session, command, args)?;

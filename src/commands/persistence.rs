@@ -64,6 +64,12 @@ pub fn waitaof(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         reader.fail(ReplyError::of("ERR timeout is negative"));
     }
     reader.finish()?;
+    if cx.engine().is_replica() {
+        return Err(ReplyError::of(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local \
+             and are not propagated.",
+        ));
+    }
     let Some(sink) = cx.worker.effects() else {
         if locally {
             return Err(ReplyError::of("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
@@ -83,6 +89,12 @@ pub fn wait_for_replicas(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         reader.fail(ReplyError::of("ERR timeout is negative"));
     }
     reader.finish()?;
+    if cx.engine().is_replica() {
+        return Err(ReplyError::of(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+        ));
+    }
     let offset = cx.engine().stream.end();
     let found = cx.engine().replicas.count_with(offset);
     if replicas <= found as i64 || cx.may_not_wait() {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::admission::LOADING_DATA_SET;
 use super::context::{Cx, Outcome};
 use crate::base::number::parse_i64;
 use crate::engine::following::{Primary, Stage};
@@ -123,6 +124,10 @@ pub fn replicaof(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let engine = cx.engine();
     if cx.config().cluster_enabled {
         return Err(ReplyError::of("ERR REPLICAOF not allowed in cluster mode."));
+    }
+    // It was let in, and loading has begun since.
+    if engine.persistence.is_loading() {
+        return Err(ReplyError::of(LOADING_DATA_SET));
     }
     if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
         if engine.is_replica() {

@@ -47,7 +47,7 @@ pub fn shutdown(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     Ok(())
 }
 
-/// FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]. There is no replica to hand over to.
+/// FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]. It hands over to nobody, and says how to do that by hand.
 pub fn failover(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     if cx.config().cluster_enabled {
         return Err(ReplyError::of("ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead."));
@@ -69,7 +69,14 @@ pub fn failover(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
         }
     }
     arguments.finish()?;
-    Err(ReplyError::of("ERR FAILOVER requires connected replicas."))
+    Err(ReplyError::of(match (cx.engine().is_replica(), cx.engine().replicas.count()) {
+        (true, _) => "ERR FAILOVER is not valid when server is a replica.",
+        (false, 0) => "ERR FAILOVER requires connected replicas.",
+        (false, _) => {
+            "ERR FAILOVER is not there yet. By hand: CLIENT PAUSE with WRITE, WAIT for the replica, REPLICAOF NO ONE there, \
+             REPLICAOF its address here."
+        }
+    }))
 }
 
 /// MONITOR

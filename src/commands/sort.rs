@@ -230,8 +230,9 @@ fn items(cx: &mut Cx<'_>, key: &[u8], request: &mut Request<'_>) -> Result<Vec<I
     Ok(items)
 }
 
-/// A number as C reads it: white space may stand in front, and no text at all is zero.
+/// A number as C reads it: white space may stand in front, a zero byte ends it, and no text at all is zero.
 fn number(text: &[u8]) -> Result<f64, ReplyError> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let number = if text.is_empty() { Some(0.0) } else { parse_double(text.trim_ascii_start()) };
     number.ok_or(ReplyError::of("ERR One or more scores can't be converted into double"))
 }
@@ -318,6 +319,7 @@ pub fn sort_ro(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::number;
     use crate::commands::testing::TestServer;
 
     fn bulks(texts: &[&str]) -> String {
@@ -326,6 +328,20 @@ mod tests {
             text => format!("${}\r\n{text}\r\n", text.len()),
         });
         format!("*{}\r\n{}", texts.len(), items.collect::<String>())
+    }
+
+    #[test]
+    fn numbers_are_read_as_c_reads_them() {
+        for (text, expected) in [
+            (&b""[..], Some(0.0)),
+            (b"\0junk", Some(0.0)),
+            (b" 1\0junk", Some(1.0)),
+            (b"1 \0", None),
+            (b" \0", None),
+            (b"1junk", None),
+        ] {
+            assert_eq!(number(text).ok(), expected, "{}", text.escape_ascii());
+        }
     }
 
     #[test]

@@ -391,6 +391,6 @@ mod tests {
             without_effect(&load_text(content).unwrap()).iter().map(|(row, _)| row.name).collect()
         };
         assert_eq!(names("port 1"), Vec::<&str>::new());
-        assert_eq!(names("port 1\nkey-load-delay 5"), ["key-load-delay"]);
+        assert_eq!(names("port 1\naof-disable-auto-gc yes"), ["aof-disable-auto-gc"]);
     }
 }

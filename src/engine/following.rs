@@ -261,10 +261,19 @@ impl Engine {
         self.replicas.all().iter().for_each(|replica| replica.client.kill());
     }
 
-    /// The data set is about to become another one: what is known of the old one is of no use to anybody.
-    pub fn forget_history(&self) {
+    /// The data set is about to become the primary's: loading begins, and until it has ended no other order comes. What is
+    /// known of the old one is of no use to anybody any more. False, and nothing has changed, when the order is no longer
+    /// in force. The caller is no worker inside a batch.
+    pub fn begin_replacing(&self, generation: u64, bytes: u64) -> bool {
+        let alone = self.gate.close();
+        if !self.following.is_current(generation) {
+            return false;
+        }
+        self.persistence.begin_loading(bytes);
+        drop(alone);
         *self.history.lock() = History::default();
         self.dismiss_replicas();
+        true
     }
 
     /// The data set is the primary's at an offset of its history, and the stream will go on from there. The caller is no
@@ -344,6 +353,9 @@ mod tests {
         assert_eq!(engine.config.load().replicaof, Some(("one".into(), 7000)));
         assert!(!engine.stream.is_on() && engine.history.lock().id == own);
 
+        assert!(engine.begin_replacing(order.generation, 1) && engine.persistence.is_loading());
+        assert_ne!(engine.history.lock().id, own);
+        engine.persistence.end_loading();
         assert!(engine.begin_relay(order.generation, "abc", 100));
         let link = Arc::new(ClientHandle::nobody());
         assert!(engine.take_link(order.generation, &link));
@@ -373,6 +385,7 @@ mod tests {
         let old = engine.following.order().generation;
         engine.follow_primary(primary("two"));
         let link = Arc::new(ClientHandle::nobody());
+        assert!(!engine.begin_replacing(old, 1) && !engine.persistence.is_loading());
         assert!(!engine.begin_relay(old, "abc", 100) && !engine.take_link(old, &link));
         engine.following.enter(old, Stage::Copies);
         assert_eq!(engine.following.status().map(|status| status.stage), Some(Stage::Waits));

@@ -521,14 +521,21 @@ impl Service {
     }
 
     /// Makes the data set what a primary's copy holds, which `snapshot` opens as often as it is read. What was there before
-    /// goes once the copy is seen to be whole. Gives the database that the primary's stream has selected.
-    pub fn load_copy<R: Read>(&self, bytes: u64, snapshot: impl Fn() -> std::io::Result<R>) -> Result<DbIndex, String> {
+    /// goes once the copy is seen to be whole, and if the order is still in force. Gives the database that the primary's
+    /// stream has selected.
+    pub fn load_copy<R: Read>(
+        &self,
+        generation: u64,
+        bytes: u64,
+        snapshot: impl Fn() -> std::io::Result<R>,
+    ) -> Result<DbIndex, String> {
         let (engine, config, started_ms) = (&self.engine, self.engine.config.load(), clock::unix_ms());
         let open = || snapshot().map_err(|error| format!("the copy cannot be read: {error}"));
         import::check(open()?, &config)?;
         let (_observing, _background) = (self.observing.lock(), engine.background.lock());
-        engine.forget_history();
-        engine.persistence.begin_loading(bytes);
+        if !engine.begin_replacing(generation, bytes) {
+            return Err("another order is in force".into());
+        }
         let watch = ProgressWatch::start(engine);
         let loaded = open().and_then(|snapshot| import::replace_all(snapshot, engine));
         if loaded.is_err() {

@@ -278,7 +278,7 @@ impl Attempt<'_> {
                 signed_ms: 0,
             })
         };
-        let selected = self.link.service.load_copy(incoming.read_bytes, open)?;
+        let selected = self.link.service.load_copy(self.generation, incoming.read_bytes, open)?;
         let engine = &self.link.engine;
         engine.following.selected.store(selected, Ordering::Relaxed);
         if engine.begin_relay(self.generation, id, offset) { Ok(()) } else { Err("another order is in force".into()) }

@@ -124,6 +124,9 @@ fn what_a_replica_does_and_what_it_refuses() {
         SET k v => -READONLY You can't write against a read only replica.
         EVAL "return redis.call('SET',KEYS[1],1)" 1 k => contains "READONLY You can't write"
         GET own => "1"
+        WAIT 1 0 => contains "cannot be used with replica instances"
+        WAITAOF 0 1 0 => contains "cannot be used with replica instances"
+        FAILOVER => -ERR FAILOVER is not valid when server is a replica.
         PSYNC ? -1 => -NOMASTERLINK Can't SYNC while not connected with my master
         CONFIG SET replica-serve-stale-data no
         GET own => -MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.

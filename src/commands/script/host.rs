@@ -12,7 +12,7 @@ use crate::base::clock::{self, Ticks};
 use crate::base::key_slot::SlotId;
 use crate::commands::access;
 use crate::commands::account;
-use crate::commands::admission::{READ_ONLY_REPLICA, check_replicas, is_stale_replica};
+use crate::commands::admission::{LOADING_DATA_SET, READ_ONLY_REPLICA, check_replicas, is_stale_replica};
 use crate::commands::context::Cx;
 use crate::commands::dispatch::run_handler;
 use crate::commands::keys::{self, KeyRefs, KeyShape};
@@ -145,7 +145,7 @@ impl<'c, 'a> Host<'c, 'a> {
         }
         let obstacles = engine.persistence.obstacles();
         if obstacles & obstacle::LOADING != 0 && !command.has(LOADING) && !self.cx.session.loads {
-            return Some("LOADING Redis is loading the dataset in memory".into());
+            return Some(LOADING_DATA_SET.into());
         }
         let obeys = self.cx.session.must_obey();
         if !obeys && !command.has(STALE) && is_stale_replica(self.cx.worker) {
