@@ -411,6 +411,8 @@ impl Service {
     fn begin_save(self: &Arc<Service>) {
         let service = self.clone();
         let log = self.log.lock().clone();
+        // Whoever asked may be about to count its own changes, which are saved, too.
+        self.engine.gate.wait_for_leavers();
         let changes = self.engine.total(|stats| stats.dirty.get());
         let work: Box<dyn FnOnce() + Send> = match log {
             None => Box::new(move || {
