@@ -130,7 +130,7 @@ fn parse_multibulk<'a>(input: &'a [u8], limits: Limits, arguments: &mut Vec<&'a 
         Err(outcome) => return outcome,
     };
     for _ in 0..count {
-        let (start, end) = match short_bulk(input, at) {
+        let (start, end) = match short_bulk(input, at, limits) {
             Some(range) => range,
             None => match read_bulk(input, at, limits) {
                 Ok(range) => range,
@@ -198,9 +198,9 @@ fn read_count(input: &[u8], limits: Limits) -> Result<(i64, usize), Parsed> {
     Ok((count, at))
 }
 
-/// The same as [`read_bulk`] of a string of less than 100 bytes that is all there. No limit is so low.
+/// The same as [`read_bulk`] of a string of less than 100 bytes that is all there, and within the limit that may be so low.
 #[inline]
-fn short_bulk(input: &[u8], at: usize) -> Option<(usize, usize)> {
+fn short_bulk(input: &[u8], at: usize, limits: Limits) -> Option<(usize, usize)> {
     let is_digit = |byte: u8| byte.wrapping_sub(b'0') < 10;
     let (start, length) = match *input.get(at..)? {
         [b'$', digit, b'\r', b'\n', ..] if is_digit(digit) => (at + 4, usize::from(digit - b'0')),
@@ -210,7 +210,7 @@ fn short_bulk(input: &[u8], at: usize) -> Option<(usize, usize)> {
         _ => return None,
     };
     let end = start + length;
-    (end + 2 <= input.len()).then_some((start, end))
+    (end + 2 <= input.len() && length as i64 <= limits.bulk_bytes_max).then_some((start, end))
 }
 
 /// Where the bulk string that begins at `at` has its first byte and its end.
@@ -337,6 +337,16 @@ mod tests {
             parse(b"*2\r\n$16385\r\n", limits, &mut Vec::new()),
             Parsed::Malformed(ProtocolError::BulkLengthUnauthenticated)
         );
+    }
+
+    #[test]
+    fn a_low_limit_holds_however_much_has_come() {
+        let limits = Limits { bulk_bytes_max: 10, authenticated: true };
+        let whole = b"*2\r\n$10\r\n0123456789\r\n$11\r\n0123456789a\r\n";
+        for came in [whole.len(), whole.len() - 1] {
+            let outcome = parse(&whole[..came], limits, &mut Vec::new());
+            assert_eq!(outcome, Parsed::Malformed(ProtocolError::BulkLength), "{came} bytes");
+        }
     }
 
     #[test]
