@@ -245,14 +245,14 @@ impl<'e> Run<'e> {
                 return Some(Progress { requests: index, hold: Some(hold) });
             }
             if let Some(relay) = &mut session.relay {
-                relay.pending.extend_from_slice(batch.bytes(index));
+                relay.extend_from_slice(batch.bytes(index));
             }
             started = match self.one(session, resolved, args, out, &mut passage, started) {
                 Ok(ended) => ended,
                 Err(Held { delay_ms }) => {
                     session.held_tries += 1;
                     if let Some(relay) = &mut session.relay {
-                        relay.pending.truncate(relay.pending.len() - batch.bytes(index).len());
+                        relay.truncate(relay.len() - batch.bytes(index).len());
                     }
                     return Some(Progress { requests: index, hold: Some(Hold::Held { delay_ms }) });
                 }
@@ -288,14 +288,14 @@ impl<'e> Run<'e> {
     #[cold]
     fn relay_of_primary(self, session: &mut Session, bytes: &[u8]) {
         let Some(relay) = &mut session.relay else { return };
-        relay.pending.extend_from_slice(bytes);
-        if session.transaction.is_some() || session.fate != Fate::Stay || relay.pending.is_empty() {
+        relay.extend_from_slice(bytes);
+        if session.transaction.is_some() || session.fate != Fate::Stay || relay.is_empty() {
             return;
         }
-        self.engine.stream.relay(&relay.pending);
+        self.engine.stream.relay(relay);
         self.engine.following.selected.store(session.db, Ordering::Relaxed);
-        relay.pending.clear();
-        relay.pending.shrink_to(KEPT_RELAY_BYTES_MAX);
+        relay.clear();
+        relay.shrink_to(KEPT_RELAY_BYTES_MAX);
     }
 
     /// Looks every request up and brings towards the cache what the batch will touch.

@@ -161,18 +161,20 @@ impl Waiter {
 
     /// CLIENT UNBLOCK; false when the wait was over.
     pub fn unblock(&self, with_error: bool) -> bool {
-        let ended = self.end(if with_error { UNBLOCKED_LOUDLY } else { UNBLOCKED_QUIETLY });
+        self.end_and_tell(if with_error { UNBLOCKED_LOUDLY } else { UNBLOCKED_QUIETLY })
+    }
+
+    /// The server becomes a replica; false when the wait was over.
+    pub fn dismiss(&self) -> bool {
+        self.end_and_tell(DISMISSED)
+    }
+
+    fn end_and_tell(&self, state: u8) -> bool {
+        let ended = self.end(state);
         if ended {
             self.wait.handle.wake();
         }
         ended
-    }
-
-    /// The server becomes a replica.
-    pub fn dismiss(&self) {
-        if self.end(DISMISSED) {
-            self.wait.handle.wake();
-        }
     }
 
     /// Asked by the client's connection: how the wait ended, if it did and no answer is on its way.

@@ -147,7 +147,8 @@ impl Evictor {
         lane: usize,
         now_ms: u64,
     ) -> Outcome {
-        let excess = counted_bytes(engine).saturating_sub(config.maxmemory);
+        let leaves_it = config.replica_ignore_maxmemory && engine.is_replica();
+        let excess = if leaves_it { 0 } else { counted_bytes(engine).saturating_sub(config.maxmemory) };
         if excess == 0 {
             engine.eviction_pressure.end(engine);
             return Outcome::Within;
@@ -381,8 +382,7 @@ impl Pressure {
 /// The background thread's part: what commands had no time for, or when no command comes.
 pub fn run_in_background(engine: &Arc<Engine>, evictor: &mut Evictor) {
     let config = engine.config.load();
-    let leaves_it = config.replica_ignore_maxmemory && engine.is_replica();
-    if config.maxmemory == 0 || leaves_it {
+    if config.maxmemory == 0 {
         return;
     }
     let sink = engine.effects();

@@ -20,7 +20,7 @@ use super::persistence::obstacle;
 use super::replicas::history::History;
 use super::state::Engine;
 use crate::base::clock;
-use crate::resp::{Protocol, Reply};
+use crate::resp::push_request;
 use crate::store::DbIndex;
 
 /// Where a primary listens.
@@ -189,9 +189,7 @@ impl Engine {
         let words = ["REPLCONF", "ACK", offset, "FACK", durable];
         let words = if durable == "0" { &words[..3] } else { &words };
         let mut command = Vec::new();
-        let mut writer = Reply::new(&mut command, Protocol::Resp2);
-        writer.array(words.len());
-        words.iter().for_each(|word| writer.bulk(word.as_bytes()));
+        push_request(&mut command, words);
         command
     }
 

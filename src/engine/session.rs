@@ -95,13 +95,6 @@ struct Watched {
     key: Vec<u8>,
 }
 
-/// The primary's stream on its way into this server's own.
-#[derive(Debug, Default)]
-pub struct Relay {
-    /// Bytes of the transaction that is being queued.
-    pub pending: Vec<u8>,
-}
-
 pub struct Session {
     pub handle: Arc<ClientHandle>,
     pub db: DbIndex,
@@ -135,8 +128,8 @@ pub struct Session {
     pub pushes: Vec<u8>,
     /// Runs the commands of a file that is being loaded: neither loading nor full memory stands in its way.
     pub loads: bool,
-    /// What it gets from its primary, if the client is that.
-    pub relay: Option<Box<Relay>>,
+    /// The client is this server's primary. Of its stream, what is not relayed yet: the transaction that is being queued.
+    pub relay: Option<Vec<u8>>,
     pub waiting: Option<Waiting>,
     /// Its next write has waited already for settling to catch up.
     pub throttled: bool,

@@ -146,8 +146,7 @@ impl Worker {
     /// slot.
     #[inline]
     pub fn evict(&self) {
-        let leaves_it = self.config.replica_ignore_maxmemory && self.engine.is_replica();
-        let out_of_memory = self.config.maxmemory > 0 && !leaves_it && {
+        let out_of_memory = self.config.maxmemory > 0 && {
             let (effects, mut evictor) = (self.effects.as_deref(), self.evictor.borrow_mut());
             evictor.run(&self.engine, &self.config, effects, self.index, self.now_ms) == Outcome::Stuck
         };

@@ -113,7 +113,7 @@ impl Origin {
 pub fn read(origin: Origin, engine: &Arc<Engine>) -> Result<Imported, String> {
     let mut importer = Importer::new(engine);
     match origin {
-        Origin::Snapshot(path) => importer.read_snapshot(&path),
+        Origin::Snapshot(path) => importer.read_file(&path),
         Origin::AppendOnly(files) => importer.read_commands(*files),
     }?;
     let loading = &engine.persistence.loading;
@@ -157,6 +157,8 @@ struct Importer<'e> {
     executor: Executor,
     session: Session,
     db: DbIndex,
+    /// What the snapshot says that the replication stream behind it has selected.
+    selected: DbIndex,
     now_ms: u64,
     /// Keys whose time is over are taken all the same: somebody else says when they go.
     keeps_expired: bool,
@@ -202,18 +204,8 @@ pub fn replace_all(snapshot: impl Read, engine: &Arc<Engine>) -> Result<(Importe
     remove_all(engine)?;
     let mut importer = Importer::new(engine);
     importer.keeps_expired = true;
-    let mut selected = 0;
-    let snapshot = Counted { from: snapshot, engine };
-    let mut reader = RdbReader::new(snapshot, read_options(&importer.config)).map_err(|error| error.to_string())?;
-    loop {
-        match reader.next().map_err(|error| error.to_string())? {
-            Event::End => return Ok((importer.imported, selected)),
-            Event::Aux { name, value } if name == SELECTED_DB => {
-                selected = parse_u64(value).and_then(|db| DbIndex::try_from(db).ok()).unwrap_or(0);
-            }
-            event => importer.take(event)?,
-        }
-    }
+    importer.read_snapshot(snapshot)?;
+    Ok((importer.imported, importer.selected))
 }
 
 impl<'e> Importer<'e> {
@@ -230,21 +222,26 @@ impl<'e> Importer<'e> {
             config,
             session,
             db: 0,
+            selected: 0,
             now_ms: clock::unix_ms(),
             keeps_expired: false,
             imported: Imported::default(),
         }
     }
 
-    fn read_snapshot(&mut self, path: &Path) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let file = File::open(path).map_err(|error| failed(&error))?;
-        let file = Counted { from: BufReader::with_capacity(1 << 20, file), engine: self.engine };
-        let mut reader = RdbReader::new(file, read_options(&self.config)).map_err(|error| failed(&error))?;
+    fn read_file(&mut self, path: &Path) -> Result<(), String> {
+        let file = File::open(path).map_err(|error| error.to_string());
+        let read = file.and_then(|file| self.read_snapshot(BufReader::with_capacity(1 << 20, file)));
+        read.map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn read_snapshot(&mut self, snapshot: impl Read) -> Result<(), String> {
+        let snapshot = Counted { from: snapshot, engine: self.engine };
+        let mut reader = RdbReader::new(snapshot, read_options(&self.config)).map_err(|error| error.to_string())?;
         loop {
-            match reader.next().map_err(|error| failed(&error))? {
+            match reader.next().map_err(|error| error.to_string())? {
                 Event::End => return Ok(()),
-                event => self.take(event).map_err(|error| failed(&error))?,
+                event => self.take(event)?,
             }
         }
     }
@@ -286,6 +283,10 @@ impl<'e> Importer<'e> {
                 Ok(())
             }
             Event::Key(saved) => self.put(saved),
+            Event::Aux { name, value } if name == SELECTED_DB => {
+                self.selected = parse_u64(value).and_then(|db| DbIndex::try_from(db).ok()).unwrap_or(0);
+                Ok(())
+            }
             Event::Library(code) => functions::take(self.engine, code),
             Event::Aux { .. } | Event::ResizeDb { .. } | Event::SlotInfo { .. } | Event::End => Ok(()),
         }

@@ -132,7 +132,7 @@ impl Connection {
         front: Vec<u8>,
     ) -> Connection {
         let mut session = Session::trusted(handle);
-        session.relay = Some(Box::default());
+        session.relay = Some(Vec::new());
         session.reply_mode = ReplyMode::Off;
         session.select(shared.borrow().executor.worker.engine.following.selected.load(Ordering::Relaxed));
         Connection::with(stream, session, shared, front)

@@ -20,7 +20,7 @@ use super::worker::with_executor;
 use crate::base::clock::{self, Ticks};
 use crate::base::number::Decimal;
 use crate::engine::departure::{Courier, Delivery, Departure, Login, Parcel, Receipt};
-use crate::resp::{Protocol, Reply};
+use crate::resp::push_request;
 
 /// Connections that are kept at most.
 const KEPT_MAX: usize = 64;
@@ -168,11 +168,11 @@ impl Link {
         let mut request = Vec::new();
         if let Some(login) = &delivery.login {
             let words = [Some(&b"AUTH"[..]), login.user.as_deref(), Some(&login.password)];
-            push_command(&mut request, &words.into_iter().flatten().collect::<Vec<_>>());
+            push_request(&mut request, &words.into_iter().flatten().collect::<Vec<_>>());
         }
         let mut awaited = usize::from(delivery.login.is_some());
         if self.db != Some(delivery.db) {
-            push_command(&mut request, &[b"SELECT", Decimal::new(delivery.db).as_bytes()]);
+            push_request(&mut request, &[b"SELECT", Decimal::new(delivery.db).as_bytes()]);
             self.send(&mut request, patience).await?;
             // No key may get into another database: it is selected before any is sent.
             for _ in 0..=std::mem::take(&mut awaited) {
@@ -229,16 +229,10 @@ impl Link {
     }
 }
 
-fn push_command(request: &mut Vec<u8>, words: &[&[u8]]) {
-    let mut writer = Reply::new(request, Protocol::Resp2);
-    writer.array(words.len());
-    words.iter().for_each(|word| writer.bulk(word));
-}
-
 fn push_restore(request: &mut Vec<u8>, parcel: &Parcel, replace: bool) {
     // The clocks of the two servers may differ, so the time that is left is told. Nothing of it would be for ever.
     let left_ms = parcel.expiry_ms.map_or(0, |expiry_ms| expiry_ms.saturating_sub(clock::unix_ms()).max(1));
     let left = Decimal::new(left_ms as i64);
     let words: [&[u8]; 5] = [b"RESTORE", &parcel.key, left.as_bytes(), &parcel.payload, b"REPLACE"];
-    push_command(request, &words[..if replace { 5 } else { 4 }]);
+    push_request(request, &words[..if replace { 5 } else { 4 }]);
 }

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::resp::{Protocol, Reply};
+use crate::resp::push_request;
 
 /// Length of the mark that ends a copy.
 const MARK_BYTES: usize = 40;
@@ -59,12 +59,6 @@ pub struct Handshake {
     awaited: VecDeque<Question>,
 }
 
-fn push(to: &mut Vec<u8>, words: &[&str]) {
-    let mut writer = Reply::new(to, Protocol::Resp2);
-    writer.array(words.len());
-    words.iter().for_each(|word| writer.bulk(word.as_bytes()));
-}
-
 fn shown(line: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
 }
@@ -73,7 +67,7 @@ impl Handshake {
     /// Begins it; gives what to say first.
     pub fn begin(introduction: Introduction) -> (Handshake, Vec<u8>) {
         let mut ping = Vec::new();
-        push(&mut ping, &["PING"]);
+        push_request(&mut ping, &["PING"]);
         (Handshake { introduction, awaited: VecDeque::from([Question::Ping]) }, ping)
     }
 
@@ -96,7 +90,7 @@ impl Handshake {
         let mut words = Vec::new();
         if self.awaited.is_empty() {
             let Introduction { id, offset, .. } = &self.introduction;
-            push(&mut words, &["PSYNC", id, &(offset + 1).to_string()]);
+            push_request(&mut words, &["PSYNC", id, &(offset + 1).to_string()]);
             self.awaited.push_back(Question::Stream);
         }
         Ok(Next::Say(words))
@@ -105,7 +99,7 @@ impl Handshake {
     fn introduce(&mut self) -> Vec<u8> {
         let mut said = Vec::new();
         let mut say = |question, words: &[&str]| {
-            push(&mut said, words);
+            push_request(&mut said, words);
             self.awaited.push_back(question);
         };
         let Introduction { user, password, listening_port, address, .. } = &self.introduction;

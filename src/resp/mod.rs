@@ -5,4 +5,4 @@ pub mod parser;
 pub mod reply;
 
 pub use error::ReplyError;
-pub use reply::{Protocol, Reply};
+pub use reply::{Protocol, Reply, push_request};

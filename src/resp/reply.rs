@@ -57,6 +57,13 @@ const fn short_headers() -> [[u8; SHORT_HEADER_BYTES]; SHORT_HEADERS] {
     headers
 }
 
+/// Appends a request of these words: what this server asks of others, and tells replicas.
+pub fn push_request(to: &mut Vec<u8>, words: &[impl AsRef<[u8]>]) {
+    let mut writer = Reply::new(to, Protocol::Resp2);
+    writer.array(words.len());
+    words.iter().for_each(|word| writer.bulk(word.as_ref()));
+}
+
 /// Writes replies to the end of a buffer that its owner keeps.
 #[derive(Debug)]
 pub struct Reply<'a> {

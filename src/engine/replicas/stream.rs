@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::base::number::Decimal;
 use crate::engine::clients::ClientHandle;
+use crate::resp::push_request;
 use crate::store::DbIndex;
 
 /// What a cursor reads at once: it is memory that no limit reckons with.
@@ -37,7 +39,7 @@ pub struct Commands {
 
 impl Commands {
     pub fn push(&mut self, db: DbIndex, arguments: &[&[u8]]) {
-        encode(&mut self.encoded, arguments);
+        push_request(&mut self.encoded, arguments);
         self.ends.push((db, self.encoded.len()));
     }
 
@@ -48,21 +50,6 @@ impl Commands {
     pub fn clear(&mut self) {
         self.encoded.clear();
         self.ends.clear();
-    }
-}
-
-/// Appends a command as a request.
-fn encode(to: &mut Vec<u8>, arguments: &[&[u8]]) {
-    let number = |to: &mut Vec<u8>, kind: u8, number: usize| {
-        to.push(kind);
-        to.extend_from_slice(number.to_string().as_bytes());
-        to.extend_from_slice(b"\r\n");
-    };
-    number(to, b'*', arguments.len());
-    for argument in arguments {
-        number(to, b'$', argument.len());
-        to.extend_from_slice(argument);
-        to.extend_from_slice(b"\r\n");
     }
 }
 
@@ -82,6 +69,8 @@ enum Source {
 pub struct Stream {
     /// Whether effects are appended.
     on: AtomicBool,
+    /// Whether there is a stream, whatever it is made of.
+    kept: AtomicBool,
     /// Copy of the state's, for those who only look.
     end: AtomicU64,
     state: Mutex<State>,
@@ -131,7 +120,7 @@ impl State {
         if self.selected != Some(db) {
             self.selected = Some(db);
             let mut command = Vec::with_capacity(32);
-            encode(&mut command, &[b"SELECT", db.to_string().as_bytes()]);
+            push_request(&mut command, &[b"SELECT", Decimal::new(i64::from(db)).as_bytes()]);
             self.write(&command);
         }
     }
@@ -193,6 +182,7 @@ impl Stream {
             state.blocks.push_back(Vec::with_capacity(BLOCK_BYTES));
         }
         self.on.store(source == Source::Effects, Ordering::Relaxed);
+        self.kept.store(source != Source::Nothing, Ordering::Relaxed);
     }
 
     /// The offset behind the last byte.
@@ -209,10 +199,11 @@ impl Stream {
 
     /// Memory beyond the backlog, which is there for slow replicas alone.
     pub fn surplus_bytes(&self) -> u64 {
-        let state = self.state.lock();
-        if state.blocks.is_empty() {
+        // Asked at every command where memory has a limit.
+        if !self.kept.load(Ordering::Relaxed) {
             return 0;
         }
+        let state = self.state.lock();
         ((state.blocks.len() * BLOCK_BYTES) as u64).saturating_sub(state.backlog_bytes + BLOCK_BYTES as u64)
     }
 
@@ -293,7 +284,7 @@ impl Stream {
         self.append_with(|state| {
             state.select(db);
             let mut scratch = std::mem::take(&mut state.scratch);
-            encode(&mut scratch, arguments);
+            push_request(&mut scratch, arguments);
             state.write(&scratch);
             scratch.clear();
             scratch.shrink_to(BLOCK_BYTES);
@@ -334,7 +325,7 @@ impl Stream {
             return;
         }
         let mut command = Vec::new();
-        encode(&mut command, arguments);
+        push_request(&mut command, arguments);
         self.append_with(|state| state.write(&command));
     }
 }
