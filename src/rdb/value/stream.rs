@@ -26,7 +26,7 @@ use crate::rdb::error::{Fault, RdbError};
 use crate::rdb::packed::Packer;
 use crate::rdb::source::Source;
 use crate::store::Detached;
-use crate::store::stream::{Block, Consumer, Entries, Group, Pending, Stream, StreamId};
+use crate::store::stream::{Block, COUNT_MAX, Consumer, Entries, Group, Pending, Stream, StreamId};
 
 pub const TYPE_FIRST: u8 = 15;
 /// The type with counts of what was added and read, which is written.
@@ -55,7 +55,7 @@ pub fn read<'a, R: Read>(source: &mut Source<R>, type_byte: u8) -> Result<Value<
         // The first id follows from the entries.
         read_id(source)?;
         entries.max_deleted_id = read_id(source)?;
-        entries.added = bounded(source)?;
+        entries.added = count(source)?;
     }
     let mut stream = Stream::default();
     stream.entries = entries;
@@ -68,10 +68,9 @@ pub fn read<'a, R: Read>(source: &mut Source<R>, type_byte: u8) -> Result<Value<
     Ok(Value::Read(Detached::Large(Box::new(stream))))
 }
 
-/// A count, which must be one that commands can tell.
-fn bounded<R: Read>(source: &mut Source<R>) -> Result<u64, RdbError> {
-    let count = source.length()?;
-    if i64::try_from(count).is_ok() { Ok(count) } else { Err(source.error(Fault::Damaged("a count out of bounds"))) }
+/// A count; Redis counts further than Cairn does.
+fn count<R: Read>(source: &mut Source<R>) -> Result<u64, RdbError> {
+    Ok(source.length()?.min(COUNT_MAX))
 }
 
 fn read_id<R: Read>(source: &mut Source<R>) -> Result<StreamId, RdbError> {
@@ -107,7 +106,7 @@ fn read_group<R: Read>(source: &mut Source<R>, type_byte: u8, entries: &Entries)
     for _ in 0..source.length()? {
         let id = StreamId::of_bytes(source.array()?);
         let delivery_time_ms = u64::from_le_bytes(source.array()?);
-        if given.insert(id, (delivery_time_ms, bounded(source)?)).is_some() {
+        if given.insert(id, (delivery_time_ms, count(source)?)).is_some() {
             return Err(source.error(Fault::Damaged("an entry that is pending twice")));
         }
     }

@@ -42,7 +42,7 @@ impl Group {
         let delivery_count = match claim.delivery_count {
             Some(count) => count,
             None if claim.just_id => count_before,
-            None => count_before.saturating_add(1),
+            None => super::one_more(count_before),
         };
         let pending = Pending { consumer, delivery_time_ms: claim.delivery_time_ms, delivery_count };
         self.set_pending(id, pending);

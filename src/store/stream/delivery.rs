@@ -34,7 +34,7 @@ impl Group {
     /// Moves the group on to an entry, and counts it where counting is sure.
     fn pass(&mut self, entries: &Entries, id: StreamId) {
         self.entries_read = match self.entries_read {
-            Some(read) if !entries.has_holes_from(id) => Some(read.saturating_add(1)),
+            Some(read) if !entries.has_holes_from(id) => Some(super::one_more(read)),
             read if entries.added == 0 => read,
             _ => entries.added_up_to(id),
         };
@@ -60,7 +60,7 @@ impl Group {
             emit(id, item.as_ref());
             count += 1;
             if item.is_some() {
-                let delivery_count = pending.delivery_count.saturating_add(1);
+                let delivery_count = super::one_more(pending.delivery_count);
                 given.push((id, Pending { delivery_time_ms: now_ms, delivery_count, ..pending }));
             }
         }

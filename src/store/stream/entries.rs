@@ -156,7 +156,7 @@ impl Entries {
             self.blocks.insert(id, block);
         }
         self.length += 1;
-        self.added += 1;
+        self.added = super::one_more(self.added);
         self.last_id = id;
         if self.length == 1 {
             self.first_id = id;

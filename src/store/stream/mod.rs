@@ -19,3 +19,11 @@ pub use entries::{AppendError, Entries, Keep, Trim};
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{IdText, NewId, StreamId};
 pub use value::Stream;
+
+/// Where counts of entries and deliveries stop: the greatest that commands can tell and be told.
+pub const COUNT_MAX: u64 = i64::MAX as u64;
+
+/// The count after one more.
+fn one_more(count: u64) -> u64 {
+    count.saturating_add(1).min(COUNT_MAX)
+}

@@ -76,11 +76,15 @@ pub fn server_binary() -> PathBuf {
 }
 
 /// The redis-server that tests compare with, which must be there. CAIRN_DIFF_ORACLE names another than Debian's.
-fn oracle_binary() -> PathBuf {
+fn oracle() -> Command {
     let binary =
         std::env::var_os("CAIRN_DIFF_ORACLE").map_or_else(|| PathBuf::from("/usr/bin/redis-server"), PathBuf::from);
     assert!(binary.exists(), "the oracle {} is missing; install redis-server", binary.display());
-    binary
+    let mut command = Command::new(binary);
+    // With Debian's jemalloc, 7.0.15 now and then damages its memory under commands on streams. It does not with the C
+    // library's allocator.
+    command.env("LD_PRELOAD", "libc.so.6");
+    command
 }
 
 impl Server {
@@ -91,21 +95,20 @@ impl Server {
 
     /// A server with these arguments after the usual ones.
     pub fn with(arguments: &[&str]) -> Server {
-        Server::of_binary(&server_binary(), None, arguments)
+        Server::of_command(Command::new(server_binary()), None, arguments)
     }
 
     /// A server that reads this configuration file; the usual arguments follow it.
     pub fn with_file(text: &str, arguments: &[&str]) -> Server {
-        Server::of_binary(&server_binary(), Some(text), arguments)
+        Server::of_command(Command::new(server_binary()), Some(text), arguments)
     }
 
     /// A redis-server to compare with, which must be there.
     pub fn of_oracle(arguments: &[&str]) -> Server {
-        Server::of_binary(&oracle_binary(), None, arguments)
+        Server::of_command(oracle(), None, arguments)
     }
 
-    /// A server from any binary.
-    pub fn of_binary(binary: &Path, file: Option<&str>, arguments: &[&str]) -> Server {
+    fn of_command(command: Command, file: Option<&str>, arguments: &[&str]) -> Server {
         let directory = DataDirectory::new();
         let configuration = file.map(|text| {
             let path = directory.path("test.conf");
@@ -118,7 +121,7 @@ impl Server {
             words.extend(["--bind", "127.0.0.1"]);
         }
         words.extend(arguments);
-        let mut server = Server::spawn(binary, &directory, configuration.as_deref(), &words);
+        let mut server = Server::spawn(command, &directory, configuration.as_deref(), &words);
         server.wait_ready();
         server
     }
@@ -142,22 +145,22 @@ impl Server {
     /// The same as soon as the process is there.
     pub fn loading_on(directory: &DataDirectory, arguments: &[&str]) -> Server {
         let usual = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"];
-        Server::spawn(&server_binary(), directory, None, &[&usual, arguments].concat())
+        Server::spawn(Command::new(server_binary()), directory, None, &[&usual, arguments].concat())
     }
 
     /// A redis-server on this directory, once its data is loaded.
     pub fn oracle_on(directory: &DataDirectory, arguments: &[&str]) -> Server {
         let usual = ["--bind", "127.0.0.1", "--save", ""];
-        let mut server = Server::spawn(&oracle_binary(), directory, None, &[&usual, arguments].concat());
+        let mut server = Server::spawn(oracle(), directory, None, &[&usual, arguments].concat());
         server.wait_loaded();
         server
     }
 
-    fn spawn(binary: &Path, directory: &DataDirectory, file: Option<&Path>, arguments: &[&str]) -> Server {
+    fn spawn(mut command: Command, directory: &DataDirectory, file: Option<&Path>, arguments: &[&str]) -> Server {
         let port = free_port();
         let log = File::options().create(true).append(true).open(directory.path("log")).expect("open the log");
         let log_start = log.metadata().expect("the log's length").len();
-        let child = Command::new(binary)
+        let child = command
             .args(file)
             .args(["--port", &port.to_string(), "--enable-debug-command", "yes", "--dir"])
             .arg(directory.path(""))
@@ -166,7 +169,7 @@ impl Server {
             .stdout(log.try_clone().expect("share the log"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("starting {}: {error}", binary.display()));
+            .unwrap_or_else(|error| panic!("starting {}: {error}", command.get_program().display()));
         Server { child, directory: directory.clone(), port, log_start }
     }
 
