@@ -121,6 +121,8 @@ impl Cx<'_> {
 /// whose waiters need more.
 #[cold]
 pub fn serve(cx: &mut Cx<'_>) -> Vec<WaitedKey> {
+    // A transaction may have taken so long that what it made is over.
+    cx.space.let_time_pass();
     let mut unserved = Vec::new();
     let mut ready = VecDeque::from(cx.space.take_ready());
     while let Some(changed) = ready.pop_front() {

@@ -3,7 +3,7 @@
 use super::context::{Cx, Outcome};
 use crate::resp::ReplyError;
 
-/// ASKING, READONLY, READWRITE
+/// ASKING, READONLY, READWRITE, CLUSTER
 pub fn disabled(_: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
     Err(ReplyError::of("ERR This instance has cluster support disabled"))
 }

@@ -69,6 +69,11 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             cx.reply.integer(number as i64);
             Ok(())
         }
+        (b"mallctl-str", [b"thread.tcache.flush", b"VOID"]) => {
+            memory::flush_thread_cache();
+            cx.reply.ok();
+            Ok(())
+        }
         (b"config-rewrite-force-all", []) => rewrite_file(cx, true),
         (b"quicklist-packed-threshold", [size]) => packed_threshold(cx, size),
         (b"replybuffer", [what, value]) => reply_buffer(cx, args, what, value),

@@ -310,9 +310,10 @@ fn persistence(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("rdb_last_load_keys_expired", persistence.loading.expired_keys.load(Ordering::Relaxed));
     text.field("rdb_last_load_keys_loaded", persistence.loading.loaded_keys.load(Ordering::Relaxed));
     text.field("aof_enabled", u8::from(log.is_on));
+    let scheduled = persistence.is_rewrite_scheduled();
     persistence.with_report(JobKind::Rewrite, |rewrite| {
-        text.field("aof_rewrite_in_progress", u8::from(rewrite.started_ms.is_some()));
-        text.zeros(&["aof_rewrite_scheduled"]);
+        text.field("aof_rewrite_in_progress", u8::from(rewrite.started_ms.is_some() && !scheduled));
+        text.field("aof_rewrite_scheduled", u8::from(scheduled));
         text.field("aof_last_rewrite_time_sec", rewrite.last_took_s);
         text.field("aof_current_rewrite_time_sec", seconds_since(rewrite.started_ms));
         text.field("aof_last_bgrewrite_status", status(rewrite.last_ok));

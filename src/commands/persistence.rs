@@ -32,9 +32,14 @@ pub fn bgsave(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 /// BGREWRITEAOF
 pub fn bgrewriteaof(cx: &mut Cx<'_>, _: &[&[u8]]) -> Outcome {
-    let asked = cx.engine().persistence.ask(JobKind::Rewrite);
-    asked.map_err(|Busy| ReplyError::of("ERR Background append only file rewriting already in progress"))?;
-    cx.reply.simple("Background append only file rewriting started");
+    let persistence = &cx.engine().persistence;
+    let asked = persistence.ask(JobKind::Rewrite);
+    let scheduled = persistence.is_rewrite_scheduled();
+    if asked.is_err() && !scheduled {
+        return Err(ReplyError::of("ERR Background append only file rewriting already in progress"));
+    }
+    let state = if scheduled { "scheduled" } else { "started" };
+    cx.reply.simple(&format!("Background append only file rewriting {state}"));
     Ok(())
 }
 
@@ -147,11 +152,12 @@ mod tests {
             ("BGSAVE SCHEDULE", "+Background saving started\r\n"),
             ("BGSAVE", "-ERR Background save already in progress\r\n"),
             ("SAVE", "-ERR Background save already in progress\r\n"),
-            ("BGREWRITEAOF", "+Background append only file rewriting started\r\n"),
-            ("BGREWRITEAOF", "-ERR Background append only file rewriting already in progress\r\n"),
+            ("BGREWRITEAOF", "+Background append only file rewriting scheduled\r\n"),
+            ("BGREWRITEAOF", "+Background append only file rewriting scheduled\r\n"),
         ]);
         assert_eq!(server.run("LASTSAVE"), format!(":{}\r\n", server.engine.started_ms / 1000));
         server.engine.persistence.finish(JobKind::Save, true);
+        server.expect(&[("BGREWRITEAOF", "-ERR Background append only file rewriting already in progress\r\n")]);
         assert_eq!(server.run("SAVE"), "");
         assert!(matches!(server.session(0).waiting, Some(Waiting::Job(_))));
     }

@@ -271,6 +271,11 @@ impl Persistence {
         Ok(outcome)
     }
 
+    /// Whether a rewrite waits for the save under way: they do not compete for the disk.
+    pub fn is_rewrite_scheduled(&self) -> bool {
+        self.asked.lock().rewrite && self.is_under_way(JobKind::Save)
+    }
+
     /// Told when the job under way has ended.
     pub fn finish(&self, kind: JobKind, ok: bool) {
         let waiters = std::mem::take(&mut *self.job(kind).waiters.lock());
@@ -281,6 +286,10 @@ impl Persistence {
         report.done_count += u64::from(ok);
         report.failures_in_row = if ok { 0 } else { report.failures_in_row + 1 };
         drop(report);
+        // What waited for it may begin.
+        let asked = self.asked.lock();
+        self.asked_changed.notify_all();
+        drop(asked);
         for waiter in waiters {
             *waiter.outcome.lock() = Some(ok);
             waiter.client.wake();
@@ -305,12 +314,21 @@ impl Persistence {
         self.asked_changed.notify_all();
     }
 
+    pub fn is_stopping(&self) -> bool {
+        self.asked.lock().stop
+    }
+
     /// The next task, for the one thread that does them; `None` after `patience` without one.
     pub fn next_task(&self, patience: Duration) -> Option<Task> {
         let mut asked = self.asked.lock();
-        if !(asked.stop || asked.save || asked.rewrite || asked.reload || asked.copy || asked.log.is_some()) {
-            self.asked_changed.wait_for(&mut asked, patience);
+        if let Some(task) = self.take_task(&mut asked) {
+            return Some(task);
         }
+        self.asked_changed.wait_for(&mut asked, patience);
+        self.take_task(&mut asked)
+    }
+
+    fn take_task(&self, asked: &mut Asked) -> Option<Task> {
         if asked.stop {
             return Some(Task::Stop);
         }
@@ -323,10 +341,12 @@ impl Persistence {
         if std::mem::take(&mut asked.copy) {
             return Some(Task::Copy);
         }
-        if std::mem::take(&mut asked.rewrite) {
-            return Some(Task::Rewrite);
+        if std::mem::take(&mut asked.save) {
+            return Some(Task::Save);
         }
-        std::mem::take(&mut asked.save).then_some(Task::Save)
+        let rewrites = asked.rewrite && !self.is_under_way(JobKind::Save);
+        asked.rewrite &= !rewrites;
+        rewrites.then_some(Task::Rewrite)
     }
 }
 
@@ -340,11 +360,14 @@ mod tests {
         assert_eq!(persistence.ask(JobKind::Save), Ok(()));
         assert_eq!(persistence.ask(JobKind::Save), Err(Busy));
         assert_eq!(persistence.ask(JobKind::Rewrite), Ok(()));
-        assert_eq!(persistence.next_task(Duration::ZERO), Some(Task::Rewrite));
+        assert!(persistence.is_rewrite_scheduled());
         assert_eq!(persistence.next_task(Duration::ZERO), Some(Task::Save));
         assert_eq!(persistence.next_task(Duration::ZERO), None);
         persistence.finish(JobKind::Save, false);
         assert!(persistence.with_report(JobKind::Save, |report| !report.last_ok && report.done_count == 0));
+        assert!(!persistence.is_rewrite_scheduled());
+        assert_eq!(persistence.next_task(Duration::ZERO), Some(Task::Rewrite));
+        assert_eq!(persistence.next_task(Duration::ZERO), None);
         assert_eq!(persistence.ask(JobKind::Save), Ok(()));
         persistence.finish(JobKind::Save, true);
         assert!(persistence.with_report(JobKind::Save, |report| report.last_ok && report.failures_in_row == 0));

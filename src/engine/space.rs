@@ -240,6 +240,13 @@ impl<'a> Space<'a> {
         self.now_ms = 0;
     }
 
+    /// Lets time pass between the commands of a space, unless the primary says what time does.
+    pub fn let_time_pass(&mut self) {
+        if self.now_ms != 0 {
+            (self.now_ms, self.wall_ms) = (clock::unix_ms(), clock::unix_ms());
+        }
+    }
+
     /// Locks the one slot of `key`, whose place is known. False, and nothing is locked, when `is_patient` said no while
     /// somebody else held the slot.
     #[inline]

@@ -40,15 +40,20 @@ pub struct Db {
     /// A lower bound of the expiries in this table, those of fields inside of values among them, so that the expiry cycle passes slots where nothing is due.
     soonest_expiry_ms: u64,
     expiring: u32,
+    number: DbIndex,
 }
 
 impl Default for Db {
     fn default() -> Db {
-        Db { table: Table::default(), soonest_expiry_ms: NEVER_MS, expiring: 0 }
+        Db { table: Table::default(), soonest_expiry_ms: NEVER_MS, expiring: 0, number: 0 }
     }
 }
 
 impl Db {
+    fn numbered(number: DbIndex) -> Db {
+        Db { number, ..Db::default() }
+    }
+
     #[inline]
     pub fn table(&self) -> &Table {
         &self.table
@@ -151,9 +156,12 @@ type Watchers = HashMap<(DbIndex, Box<[u8]>), SmallVec<[WatchFlag; 1]>>;
 #[derive(Default)]
 struct Extra {
     /// In the order of their numbers, which are few.
-    others: SmallVec<[(DbIndex, Db); 1]>,
+    others: SmallVec<[Db; 1]>,
     attention: Option<Box<Attention>>,
 }
+
+// A slot with keys of one other database has one of these for each few of them.
+const _: () = assert!(size_of::<Extra>() == 64);
 
 /// Who is to be told of changes to keys.
 #[derive(Default)]
@@ -165,7 +173,7 @@ struct Attention {
 impl Extra {
     fn is_idle(&self) -> bool {
         self.attention.as_ref().is_none_or(|attention| attention.is_empty())
-            && self.others.iter().all(|(_, db)| db.is_empty() && db.table.memory_bytes() == 0)
+            && self.others.iter().all(|db| db.is_empty() && db.table.memory_bytes() == 0)
     }
 }
 
@@ -177,7 +185,7 @@ impl SlotData {
             0 => Some(&self.first),
             _ => {
                 let others = &self.extra.as_ref()?.others;
-                others.iter().find(|(other, _)| *other == index).map(|(_, db)| db)
+                others.iter().find(|db| db.number == index)
             }
         }
     }
@@ -188,17 +196,17 @@ impl SlotData {
             return &mut self.first;
         }
         let others = &mut self.extra.get_or_insert_default().others;
-        let at = others.binary_search_by_key(&index, |(other, _)| *other).unwrap_or_else(|at| {
-            others.insert(at, (index, Db::default()));
+        let at = others.binary_search_by_key(&index, |db| db.number).unwrap_or_else(|at| {
+            others.insert(at, Db::numbered(index));
             at
         });
-        &mut others[at].1
+        &mut others[at]
     }
 
     /// The databases that hold or held keys, in the order of their numbers.
     pub fn dbs(&self) -> impl Iterator<Item = (DbIndex, &Db)> {
         let others = self.extra.as_ref().map_or(&[][..], |extra| &extra.others);
-        std::iter::once((0, &self.first)).chain(others.iter().map(|(index, db)| (*index, db)))
+        std::iter::once((0, &self.first)).chain(others.iter().map(|db| (db.number, db)))
     }
 
     /// The number after the last of them.
@@ -220,14 +228,15 @@ impl SlotData {
 
     /// Takes all keys of a database out, leaving it empty.
     pub fn take_db(&mut self, index: DbIndex) -> Db {
-        let taken = if self.db(index).is_some() { std::mem::take(self.db_mut(index)) } else { Db::default() };
+        let empty = Db::numbered(index);
+        let taken = if self.db(index).is_some() { std::mem::replace(self.db_mut(index), empty) } else { empty };
         self.drop_idle_extra();
         taken
     }
 
     pub fn put_db(&mut self, index: DbIndex, db: Db) {
         if index == 0 || self.db(index).is_some() || db.table.memory_bytes() > 0 {
-            *self.db_mut(index) = db;
+            *self.db_mut(index) = Db { number: index, ..db };
         }
     }
 

@@ -206,9 +206,14 @@ impl Space<'_> {
                         self.note_ready(index, &key);
                     }
                 } else if held(other).is_some() {
-                    // No key gives way to an expired one: nothing changed, and removing it now keeps it so.
-                    self.db = other;
-                    self.expire_all(id, &[key]);
+                    // No key gives way to an expired one, which is nothing to those who watch. Removing it now keeps it
+                    // so. Those who wait find out when they are served.
+                    if slot.watched_keys().any(|watched| watched == (index, &key[..])) {
+                        self.db = other;
+                        self.expire_all(id, &[key]);
+                    } else {
+                        self.note_ready(index, &key);
+                    }
                 }
             }
             let slot = self.slot(id);

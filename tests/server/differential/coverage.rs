@@ -9,7 +9,6 @@ use crate::support::{Reply, Server};
 const LEFT_OUT: &[(&str, &str)] = &[
     ("BGREWRITEAOF", "its answer depends on what runs in the background, and it writes another kind of file"),
     ("BGSAVE", "its answer depends on what runs in the background"),
-    ("CLUSTER", "cluster mode is not there yet"),
     ("DEBUG", "made for the tests of the server that has it; only what those need is there"),
     ("FAILOVER", "its answer is about links to other servers"),
     ("LOLWUT", "a picture, drawn by chance, and the version"),

@@ -40,6 +40,8 @@ pub const SERVER: &[&str] = &[
     "ACL LOAD|SAVE",
     "AUTH [default|junk] <value>",
     "ASKING|READONLY|READWRITE [<value>]",
+    "CLUSTER INFO|NODES|SLOTS|HELP|MYID|JUNK|SAVECONFIG [<value>]",
+    "CLUSTER KEYSLOT|ADDSLOTS|FORGET <value> [<value>]",
     "CLIENT GETNAME|GETREDIR|TRACKINGINFO [<value>]",
     "CLIENT REPLY ON|JUNK",
     "CLIENT PAUSE x|-1|-9 [WRITE|ALL|JUNK]",
