@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::keys::KeyShape;
 use super::registry::Command;
-use super::spec::{BY_RANK, Group, RUNS_SCRIPT, WRITE};
+use super::spec::{AT_HEAD, AT_TAIL, BY_RANK, Group, RUNS_SCRIPT, WRITE};
 use crate::base::key_slot::SlotId;
 use crate::engine::space::Place;
 use crate::store::Keyspace;
@@ -120,7 +120,11 @@ impl<'b> Ahead<'b> {
 /// What the arguments after its key say of what a command touches.
 #[inline]
 fn aim_of(command: &Command) -> Aim {
-    if command.has(BY_RANK) {
+    if command.has(AT_HEAD) {
+        Aim::Head
+    } else if command.has(AT_TAIL) {
+        Aim::Tail
+    } else if command.has(BY_RANK) {
         Aim::Ranks
     } else if command.has(WRITE) {
         Aim::Places

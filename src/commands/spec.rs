@@ -60,6 +60,9 @@ pub const LISTENERS_MAY: Flags = 1 << 37;
 
 /// Cairn's own: its arguments after the key are ranks.
 pub const BY_RANK: Flags = 1 << 38;
+/// Cairn's own: touches the head of a list, or its tail, and nothing else.
+pub const AT_HEAD: Flags = 1 << 39;
+pub const AT_TAIL: Flags = 1 << 40;
 
 /// The flags that COMMAND INFO names, in its order; the others are internal.
 pub const FLAG_NAMES: &[(Flags, &str)] = &[

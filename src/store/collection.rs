@@ -82,6 +82,10 @@ pub enum Aim {
     Places,
     /// The items from a rank on.
     Ranks,
+    /// The first items of a list.
+    Head,
+    /// The last.
+    Tail,
 }
 
 /// What a command touches in a large collection, as far as its arguments tell.

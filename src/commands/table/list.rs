@@ -92,7 +92,7 @@ pub static ROWS: &[CommandSpec] = &[
             one_of("where", SIDES),
             integer("count").token("COUNT").optional(),
         ]),
-    row("lpop", -2, WRITE | FAST, LIST, list::lpop)
+    row("lpop", -2, WRITE | FAST | AT_HEAD, LIST, list::lpop)
         .doc("1.0.0", "Takes elements off the head of a list.", "O(N), N: elements returned")
         .history(&[("6.2.0", "Takes `count`.")])
         .keys(&[key_at(1, RW | ACCESS | DELETE)])
@@ -107,12 +107,12 @@ pub static ROWS: &[CommandSpec] = &[
             integer("num-matches").token("COUNT").optional(),
             integer("len").token("MAXLEN").optional(),
         ]),
-    row("lpush", -3, WRITE | DENYOOM | FAST, LIST, list::lpush)
+    row("lpush", -3, WRITE | DENYOOM | FAST | AT_HEAD, LIST, list::lpush)
         .doc("1.0.0", "Puts elements before the head of a list, one after the other.", "O(N), N: elements")
         .history(&[("2.4.0", SEVERAL_ELEMENTS)])
         .keys(&[key_at(1, RW | INSERT)])
         .args(&[key("key", 0), string("element").multiple()]),
-    row("lpushx", -3, WRITE | DENYOOM | FAST, LIST, list::lpushx)
+    row("lpushx", -3, WRITE | DENYOOM | FAST | AT_HEAD, LIST, list::lpushx)
         .doc("2.2.0", "Puts elements before the head of a list that exists.", "O(N), N: elements")
         .history(&[("4.0.0", SEVERAL_ELEMENTS)])
         .keys(&[key_at(1, RW | INSERT)])
@@ -133,7 +133,7 @@ pub static ROWS: &[CommandSpec] = &[
         .doc("1.0.0", "Removes all but a part of a list.", "O(N), N: nodes removed")
         .keys(&[key_at(1, RW | DELETE)])
         .args(&[key("key", 0), integer("start"), integer("stop")]),
-    row("rpop", -2, WRITE | FAST, LIST, list::rpop)
+    row("rpop", -2, WRITE | FAST | AT_TAIL, LIST, list::rpop)
         .doc("1.0.0", "Takes elements off the tail of a list.", "O(N), N: elements returned")
         .history(&[("6.2.0", "Takes `count`.")])
         .keys(&[key_at(1, RW | ACCESS | DELETE)])
@@ -143,12 +143,12 @@ pub static ROWS: &[CommandSpec] = &[
         .deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments")
         .keys(&[key_at(1, RW | ACCESS | DELETE), key_at(2, RW | INSERT)])
         .args(&[key("source", 0), key("destination", 1)]),
-    row("rpush", -3, WRITE | DENYOOM | FAST, LIST, list::rpush)
+    row("rpush", -3, WRITE | DENYOOM | FAST | AT_TAIL, LIST, list::rpush)
         .doc("1.0.0", "Puts elements behind the tail of a list, one after the other.", "O(N), N: elements")
         .history(&[("2.4.0", SEVERAL_ELEMENTS)])
         .keys(&[key_at(1, RW | INSERT)])
         .args(&[key("key", 0), string("element").multiple()]),
-    row("rpushx", -3, WRITE | DENYOOM | FAST, LIST, list::rpushx)
+    row("rpushx", -3, WRITE | DENYOOM | FAST | AT_TAIL, LIST, list::rpushx)
         .doc("2.2.0", "Puts elements behind the tail of a list that exists.", "O(N), N: elements")
         .history(&[("4.0.0", SEVERAL_ELEMENTS)])
         .keys(&[key_at(1, RW | INSERT)])

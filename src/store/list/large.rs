@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use super::node::Node;
 use super::{ListLimits, Side};
 use crate::store::buckets::prefetch;
-use crate::store::collection::{Large, Sought, ValueType};
+use crate::store::collection::{Aim, Large, Sought, ValueType};
 use crate::store::listpack::{Element, Listpack};
 use crate::store::reclaim::{self, RECLAIMER};
 
@@ -260,6 +260,25 @@ impl LargeList {
         }
         self.push_node(side, node_of(text, limits));
         self.settle_ends(limits);
+    }
+
+    /// Takes a step towards an end: to the chunk, the node, then its elements.
+    #[inline]
+    fn approach_end(&self, side: Side, step: u32) -> bool {
+        let chunk = if side == Side::Head { self.chunks.front() } else { self.chunks.back() };
+        let Some(chunk) = chunk else { return false };
+        if step == 0 {
+            prefetch(std::ptr::from_ref(chunk).cast());
+            return true;
+        }
+        let node = if side == Side::Head { chunk.nodes.front() } else { chunk.nodes.back() };
+        let Some(node) = node else { return false };
+        if step == 1 {
+            prefetch(std::ptr::from_ref(node).cast());
+            return true;
+        }
+        node.prefetch(side);
+        false
     }
 
     /// Removes the element at an end, showing it to `take` before.
@@ -563,22 +582,15 @@ impl Large for LargeList {
         Box::new(self.clone())
     }
 
-    /// Towards both ends.
-    fn approach(&self, _sought: &mut Sought<'_>, step: u32) -> bool {
-        let (Some(first), Some(last)) = (self.chunks.front(), self.chunks.back()) else { return false };
-        if step == 0 {
-            prefetch(std::ptr::from_ref(first).cast());
-            prefetch(std::ptr::from_ref(last).cast());
-            return true;
+    /// Towards the end that is sought, or both.
+    fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
+        let mut goes_on = false;
+        if sought.aim != Aim::Tail {
+            goes_on |= self.approach_end(Side::Head, step);
         }
-        let (Some(first), Some(last)) = (first.nodes.front(), last.nodes.back()) else { return false };
-        if step == 1 {
-            prefetch(std::ptr::from_ref(first).cast());
-            prefetch(std::ptr::from_ref(last).cast());
-            return true;
+        if sought.aim != Aim::Head {
+            goes_on |= self.approach_end(Side::Tail, step);
         }
-        first.prefetch(Side::Head);
-        last.prefetch(Side::Tail);
-        false
+        goes_on
     }
 }
