@@ -5,7 +5,7 @@
 //! ```
 //! Extendible hashing: the directory is indexed by the first bits of an item's position (the upper 48 bits of its hash),
 //! a segment holds the items of one prefix, and one that is full is split in two. A segment starts with one group and
-//! grows by quarters up to 64 groups (896 places), which keeps the load between 0.65 and 0.86; sparse segments shrink and
+//! grows by quarters up to 64 groups (896 places), which keeps the load between 0.67 and 0.89; sparse segments shrink and
 //! are merged with their buddy. An item's home group is the rest of its position scaled to the number of groups, so
 //! groups lie in hash order whatever their number: that is what lets a scan's cursor be a position that stays true while
 //! segments grow, split, shrink and merge. A full group passes items on to the next (the last to the first) and counts
@@ -21,14 +21,12 @@ use crate::base::random::Rng;
 /// Places of a group: with one byte of tag each and the count of items passed on they fill two cache lines where an item
 /// is 8 bytes wide.
 const PLACES: usize = 14;
-/// Items per group, on average, at which a segment grows.
-const GROUP_ITEMS_MAX: usize = 12;
 /// Groups of a segment that is split when it is full.
 const SEGMENT_GROUPS_MAX: usize = 64;
 /// A segment shrinks when its groups hold fewer items than this, on average.
 const GROUP_ITEMS_MIN: usize = 4;
 /// Buddies are merged when they hold no more items than this together: half of what a full segment holds.
-const MERGED_ITEMS_MAX: usize = SEGMENT_GROUPS_MAX * GROUP_ITEMS_MAX / 2;
+const MERGED_ITEMS_MAX: usize = items_max(SEGMENT_GROUPS_MAX) / 2;
 /// A split that would make the directory longer is not worth it while segments hold fewer items than this, on average:
 /// the hash is bad, and a longer segment the lesser evil.
 const SPLIT_AVERAGE_MIN: usize = 64;
@@ -95,10 +93,15 @@ fn next_group_count(count: usize) -> usize {
     count + step.max(1)
 }
 
+/// Items at which a segment of so many groups grows: 12.5 for each, of 14 places.
+const fn items_max(groups: usize) -> usize {
+    groups * 25 / 2
+}
+
 /// The smallest size of a segment that takes so many items and a few more.
 fn fitting_group_count(items: usize) -> usize {
     let mut count = 1;
-    while count * GROUP_ITEMS_MAX <= items {
+    while items_max(count) <= items {
         count = next_group_count(count);
     }
     count
@@ -230,7 +233,7 @@ impl<T> Segment<T> {
     }
 
     fn is_full(&self) -> bool {
-        self.len as usize >= self.groups.len() * GROUP_ITEMS_MAX
+        self.len as usize >= items_max(self.groups.len())
     }
 }
 
