@@ -8,7 +8,7 @@ use crate::base::key_slot::SlotId;
 use crate::engine::saved::value_of;
 use crate::rdb::value::packed_bytes;
 use crate::resp::ReplyError;
-use crate::store::member_table::MemberTable;
+use crate::store::member_table::{Item, MemberTable};
 use crate::store::set::SetRef;
 use crate::store::slot::NEVER_MS;
 use crate::store::table::CURSOR_END;
@@ -193,7 +193,7 @@ pub fn collection_stats(cx: &mut Cx<'_>, key: &[u8]) -> Outcome {
     Ok(())
 }
 
-fn member_table_stats<T>(table: &MemberTable<T>) -> String {
+fn member_table_stats<T: Item>(table: &MemberTable<T>) -> String {
     let ((places, segments), bytes) = (table.capacity(), table.memory_bytes());
     format!(
         "[Dictionary HT]\nnumber of elements: {}\nplaces: {places}\nsegments: {segments}\ntable bytes: {bytes}\n",

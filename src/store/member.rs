@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
 use super::buckets::prefetch;
+use super::member_table::Item;
 use crate::base::hash::KeyHasher;
 use crate::base::memory::size_class;
 
@@ -49,6 +50,16 @@ fn header_bytes(len: usize) -> usize {
 fn layout(len: usize) -> Layout {
     // Two, so that bit 0 of the address is clear. A slice in memory is far shorter than isize::MAX.
     Layout::from_size_align(header_bytes(len) + len, 2).expect("a string that is in memory already fits")
+}
+
+impl Item for Member {
+    /// Brings a string outside of its word towards the cache.
+    #[inline]
+    fn prefetch(&self) {
+        if !self.is_inline() {
+            prefetch(self.address());
+        }
+    }
 }
 
 impl Member {
@@ -112,14 +123,6 @@ impl Member {
         };
         // SAFETY: `new` wrote so many bytes there, and they live and stay as long as `self` is borrowed.
         unsafe { std::slice::from_raw_parts(start, len) }
-    }
-
-    /// Brings a string outside of its word towards the cache.
-    #[inline]
-    pub fn prefetch(&self) {
-        if !self.is_inline() {
-            prefetch(self.address());
-        }
     }
 
     #[inline]

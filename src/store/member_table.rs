@@ -39,6 +39,12 @@ const SAMPLE_TRIES: u32 = 1000;
 /// Groups that a scan looks at for each item that it was asked for, at most.
 const SCAN_GROUPS_PER_ITEM: usize = 10;
 
+/// What a table holds.
+pub trait Item {
+    /// Brings what the item's hash and equality are worked out from towards the cache.
+    fn prefetch(&self);
+}
+
 /// A set of items, found by their hash and an equality that the caller brings.
 #[derive(Clone)]
 pub struct MemberTable<T> {
@@ -129,7 +135,7 @@ impl<T> Group<T> {
     }
 }
 
-impl<T> Segment<T> {
+impl<T: Item> Segment<T> {
     fn with_groups(count: usize, prefix: u32, depth: u8) -> Segment<T> {
         Segment { groups: (0..count).map(|_| Group::empty()).collect(), prefix, depth, len: 0 }
     }
@@ -226,10 +232,16 @@ impl<T> Segment<T> {
 
     /// Moves all items into as many groups.
     fn resize(&mut self, count: usize, hash_of: impl Fn(&T) -> u64) {
+        self.prefetch_items();
         let resized = Segment::with_groups(count, self.prefix, self.depth);
         for item in std::mem::replace(self, resized).into_items() {
             self.insert(hash_of(&item), item);
         }
+    }
+
+    /// Brings all items towards the cache, so that the waits for them overlap: their hashes will be asked for.
+    fn prefetch_items(&self) {
+        self.iter().for_each(Item::prefetch);
     }
 
     fn is_full(&self) -> bool {
@@ -237,7 +249,7 @@ impl<T> Segment<T> {
     }
 }
 
-impl<T> Default for MemberTable<T> {
+impl<T: Item> Default for MemberTable<T> {
     fn default() -> Self {
         Self::new()
     }
@@ -252,7 +264,7 @@ impl<T> Drop for MemberTable<T> {
     }
 }
 
-impl<T> MemberTable<T> {
+impl<T: Item> MemberTable<T> {
     pub fn new() -> MemberTable<T> {
         MemberTable { segments: Vec::new(), directory: Vec::new(), depth_counts: Vec::new(), len: 0, groups: 0 }
     }
@@ -295,7 +307,7 @@ impl<T> MemberTable<T> {
 
     /// Goes a step towards an item: its group, then what `prefetch_item` brings. Tells whether there is a further step.
     #[inline]
-    pub fn approach(&self, hash: u64, step: u32, prefetch_item: impl Fn(&T)) -> bool {
+    pub fn approach(&self, hash: u64, step: u32) -> bool {
         let Some(segment) = self.segments.get(self.segment_of(position(hash))) else { return false };
         let group = &segment.groups[segment.home(position(hash))];
         if step == 0 {
@@ -304,7 +316,7 @@ impl<T> MemberTable<T> {
         }
         let mut places = group.matching(tag(hash));
         while places != 0 {
-            group.items[places.trailing_zeros() as usize].as_ref().inspect(|item| prefetch_item(item));
+            group.items[places.trailing_zeros() as usize].as_ref().inspect(|item| item.prefetch());
             places &= places - 1;
         }
         false
@@ -386,6 +398,7 @@ impl<T> MemberTable<T> {
         let old = std::mem::replace(&mut self.segments[index], Segment::with_groups(0, 0, 0));
         let old_groups = old.groups.len();
         let bit = POSITION_BITS - u32::from(depth) - 1;
+        old.prefetch_items();
         let mut halves: [Vec<(u64, T)>; 2] = Default::default();
         for item in old.into_items() {
             let hash = hash_of(&item);
@@ -449,6 +462,8 @@ impl<T> MemberTable<T> {
         let count = fitting_group_count(together);
         let first = std::mem::replace(&mut self.segments[kept], Segment::with_groups(count, prefix, depth));
         let second = self.segments.swap_remove(freed);
+        first.prefetch_items();
+        second.prefetch_items();
         self.groups = self.groups + count - first.groups.len() - second.groups.len();
         for item in first.into_items().chain(second.into_items()) {
             self.segments[kept].insert(hash_of(&item), item);
@@ -552,6 +567,14 @@ mod tests {
 
     fn good(number: &u64) -> u64 {
         Rng::from_seed(*number).next_u64()
+    }
+
+    impl Item for u64 {
+        fn prefetch(&self) {}
+    }
+
+    impl Item for NonZeroU64 {
+        fn prefetch(&self) {}
     }
 
     fn add(table: &mut MemberTable<u64>, number: u64, hash_of: fn(&u64) -> u64) {

@@ -89,7 +89,7 @@ impl Large for Set {
 
     fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
         let Some(member) = sought.arguments.first() else { return false };
-        self.members.approach(sought.hash_of(member, step), step, Member::prefetch)
+        self.members.approach(sought.hash_of(member, step), step)
     }
 }
 

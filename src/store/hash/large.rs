@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::FieldExpiry;
 use crate::store::collection::Sought;
 use crate::store::member;
-use crate::store::member_table::MemberTable;
+use crate::store::member_table::{Item, MemberTable};
 use crate::store::{Entry, EntryRef, Large, StringForm, ValueType};
 
 /// Memory of one element of the order of expiries, its share of the tree's nodes included.
@@ -17,6 +17,13 @@ const EXPIRY_BYTES: usize = 24;
 
 /// A field with its value.
 struct Pair(Entry);
+
+impl Item for Pair {
+    #[inline]
+    fn prefetch(&self) {
+        self.0.prefetch();
+    }
+}
 
 impl Pair {
     #[inline]
@@ -66,7 +73,7 @@ impl Large for Hash {
 
     fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
         let Some(field) = sought.arguments.first() else { return false };
-        self.fields.approach(sought.hash_of(field, step), step, |pair| pair.0.prefetch())
+        self.fields.approach(sought.hash_of(field, step), step)
     }
 }
 

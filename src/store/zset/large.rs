@@ -3,19 +3,31 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::element::{Element, ElementRef};
 use super::rank_tree::{Iter, RankTree};
 use crate::base::double::parse_double;
 use crate::base::number::parse_i64;
 use crate::store::collection::{Aim, Sought};
 use crate::store::member::hash;
-use crate::store::member_table::MemberTable;
+use crate::store::member_table::{Item, MemberTable};
+
+/// Elements of a range that are sought in the index ahead of their removal.
+const REMOVED_TOGETHER: u64 = 16;
 
 /// The tree owns the elements; the index refers to the same ones.
 #[derive(Default)]
 pub struct Zset {
     tree: RankTree,
     index: MemberTable<ElementRef>,
+}
+
+impl Item for ElementRef {
+    #[inline]
+    fn prefetch(&self) {
+        ElementRef::prefetch(*self);
+    }
 }
 
 #[inline]
@@ -37,9 +49,9 @@ impl Zset {
         };
         let hash = sought.hash_of(member, step);
         match step {
-            0 => self.index.approach(hash, 0, |_| ()),
+            0 => self.index.approach(hash, 0),
             1 => {
-                self.index.approach(hash, 1, |element| element.prefetch());
+                self.index.approach(hash, 1);
                 sought.aim == Aim::Places
             }
             _ => {
@@ -139,10 +151,24 @@ impl Zset {
 
     /// Removes a range of ranks, which must lie within the set.
     pub fn remove_ranks(&mut self, ranks: Range<u64>) {
-        for _ in ranks.clone() {
-            let removed = self.tree.remove_at(ranks.start);
-            let reference = removed.reference();
-            self.index.remove(hash_of(&reference), |element| *element == reference, hash_of);
+        let mut left = ranks.end - ranks.start;
+        while left > 0 {
+            // The waits for the places in the index overlap.
+            let run = left.min(REMOVED_TOGETHER);
+            let mut hashes: SmallVec<[u64; REMOVED_TOGETHER as usize]> = SmallVec::new();
+            let mut elements = self.tree.range(ranks.start..ranks.start + run, false);
+            while let Some((_, element)) = elements.next_element() {
+                let hash = hash_of(&element);
+                self.index.approach(hash, 0);
+                hashes.push(hash);
+            }
+            drop(elements);
+            for hash in hashes {
+                let removed = self.tree.remove_at(ranks.start);
+                let reference = removed.reference();
+                self.index.remove(hash, |element| *element == reference, hash_of);
+            }
+            left -= run;
         }
     }
 
