@@ -319,8 +319,8 @@ const FAMILIES_OF_VALUES: &[Family] = &[
     ("others", OTHERS),
 ];
 const OTHER_FAMILIES: &[Family] = &[("scripts", SCRIPTS), ("server", SERVER)];
-/// What runs when nothing else is asked for. Streams end the oracle now and then.
-const USUAL: &str = "keys,lists,sets,zsets,hashes,others,scripts,server";
+/// What runs when nothing else is asked for.
+const USUAL: &str = "all";
 
 /// The families that are asked for: all of them by `all`.
 static CHOSEN: LazyLock<Vec<Family>> = LazyLock::new(|| {
