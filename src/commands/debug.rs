@@ -82,15 +82,18 @@ pub fn debug(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             cx.reply.ok();
             Ok(())
         }
+        (b"set-skip-checksum-validation", [switch]) => {
+            cx.engine().skips_checksums.store(is_on(switch), Ordering::Relaxed);
+            cx.reply.ok();
+            Ok(())
+        }
         (b"pause-cron", [switch]) => {
             cx.engine().shutdown.paused.store(is_on(switch), Ordering::Relaxed);
             cx.reply.ok();
             Ok(())
         }
         // Knobs for machinery that Cairn does not have: turning them changes nothing.
-        (b"set-skip-checksum-validation" | b"aof-flush-sleep", [_])
-        | (b"drop-cluster-packet-filter", [_])
-        | (b"leak", [_]) => {
+        (b"aof-flush-sleep" | b"drop-cluster-packet-filter" | b"leak", [_]) => {
             cx.reply.ok();
             Ok(())
         }

@@ -1,5 +1,7 @@
 //! Handlers of the commands that take a value out as bytes and put it back.
 
+use std::sync::atomic::Ordering;
+
 use super::arguments::Arguments;
 use super::context::{Cx, Outcome};
 use super::object::counts_frequency;
@@ -76,7 +78,10 @@ impl Options {
 fn refused(error: PayloadError) -> ReplyError {
     match error {
         PayloadError::VersionOrChecksum => ReplyError::of("ERR DUMP payload version or checksum are wrong"),
-        PayloadError::Format => ReplyError::of("ERR Bad data format"),
+        PayloadError::Format => {
+            tracing::warn!("The payload of a RESTORE is refused: its integrity check failed.");
+            ReplyError::of("ERR Bad data format")
+        }
         PayloadError::UnsupportedType(name) => {
             ReplyError::Text(format!("ERR Bad data format: value type '{name}' is not supported yet").into())
         }
@@ -97,7 +102,13 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     reader.finish()?;
     let mut buffer = PayloadBuffer::with_limits(Limits::of(cx.config()));
-    let value = payload::decode(args[3], cx.config().proto_max_bulk_len, &mut buffer).map_err(refused)?;
+    let mut effect = args.to_vec();
+    let resealed = cx.engine().skips_checksums.load(Ordering::Relaxed).then(|| payload::resealed(args[3]));
+    if let Some(resealed) = &resealed {
+        // Who runs it again minds the checksum.
+        effect[3] = resealed;
+    }
+    let value = payload::decode(effect[3], cx.config().proto_max_bulk_len, &mut buffer).map_err(refused)?;
 
     // Beyond the end of time it wraps into the past, as in Redis.
     let base_ms = if options.absolute { 0 } else { cx.space.wall_ms as i64 };
@@ -119,11 +130,12 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             let entry = entry_of(key, value, expiry_ms.map(|expiry_ms| expiry_ms as u64), access);
             reclaim::discard(cx.space.put(entry));
             cx.space.notify(GENERIC, "restore", key);
-            if let Some(expiry_ms) = expiry_ms.filter(|_| !options.absolute) {
-                let expiry = Decimal::new(expiry_ms);
-                let mut effect = args.to_vec();
+            let expiry = expiry_ms.filter(|_| !options.absolute).map(Decimal::new);
+            if let Some(expiry) = &expiry {
                 effect[2] = expiry.as_bytes();
                 effect.push(b"ABSTTL");
+            }
+            if expiry.is_some() || resealed.is_some() {
                 cx.space.effect.set(cx.space.db, &effect);
             }
         }
@@ -134,6 +146,8 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use crate::commands::testing::TestServer;
     use crate::config::choices::MaxmemoryPolicy;
     use crate::rdb::Value;
@@ -193,6 +207,21 @@ mod tests {
         }
         assert_eq!(server.run("GET taken"), "$1\r\n1\r\n");
         assert_eq!(server.effects(), ["SET taken 1"]);
+    }
+
+    #[test]
+    fn a_checksum_that_does_not_count_is_set_right_for_those_who_follow() {
+        let mut server = TestServer::new();
+        let payload = encode(Value::String(b"7"), true);
+        let mut damaged = payload.clone();
+        damaged[payload.len() - 1] ^= 1;
+        let refused = "-ERR DUMP payload version or checksum are wrong\r\n";
+        assert_eq!(restore(&mut server, "a", "0", &damaged, ""), refused);
+        server.engine.skips_checksums.store(true, Ordering::Relaxed);
+        assert_eq!(restore(&mut server, "a", "0", &damaged, ""), "+OK\r\n");
+        assert_eq!(restore(&mut server, "b", "0", b"", ""), refused);
+        let effects = server.captured();
+        assert_eq!((effects.len(), &effects[0].command[3]), (1, &payload));
     }
 
     #[test]

@@ -119,6 +119,8 @@ pub struct Engine {
     pub script_engine: OnceLock<Box<dyn ScriptEngine>>,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run what they otherwise may not.
     pub scripts_run_anything: AtomicBool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads with wrong checksums.
+    pub skips_checksums: AtomicBool,
     pub workers: Vec<Arc<WorkerStats>>,
     pub stats: SharedStats,
     pub error_codes: Mutex<std::collections::BTreeMap<String, u64>>,
@@ -180,6 +182,7 @@ impl Engine {
             courier: OnceLock::new(),
             script_engine: OnceLock::new(),
             scripts_run_anything: AtomicBool::new(false),
+            skips_checksums: AtomicBool::new(false),
             workers: (0..workers).map(|_| Arc::new(WorkerStats::new(command_count))).collect(),
             stats: SharedStats::default(),
             error_codes: Mutex::default(),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -392,8 +392,8 @@ impl Service {
 
     fn rewrite(&self) {
         // For tests that want one to last: `rdb-key-save-delay` once, while it is set.
-        let (began, delay) = (Instant::now(), || self.engine.config.load().rdb_key_save_delay.max(0) as u64);
-        while began.elapsed() < Duration::from_micros(delay()) && !self.engine.persistence.is_stopping() {
+        let (began_ms, delay_us) = (clock::unix_ms(), || self.engine.config.load().rdb_key_save_delay.max(0) as u64);
+        while clock::unix_ms().saturating_sub(began_ms) * 1000 < delay_us() && !self.engine.persistence.is_stopping() {
             std::thread::sleep(SAVE_POLL);
         }
         let log = self.log.lock().clone();

@@ -56,6 +56,12 @@ pub(super) fn verify(payload: &[u8]) -> Option<&[u8]> {
     (known && crc64(0, checked) == u64::from_le_bytes(*checksum)).then_some(body)
 }
 
+/// The same payload with the checksum that it should have.
+pub fn resealed(payload: &[u8]) -> Vec<u8> {
+    let checked = payload.split_last_chunk::<CHECKSUM_BYTES>().map_or(payload, |(checked, _)| checked);
+    [checked, &crc64(0, checked).to_le_bytes()].concat()
+}
+
 /// The value of a payload. Like Redis it does not mind bytes between the value and the version. No string of it may be
 /// longer than `string_bytes_max`.
 pub fn decode<'a>(
