@@ -78,11 +78,12 @@ fn transactions_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply, queue
 
 fn answers_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
     // A number of keys that is none, like 1e+2: the oracle reads how it begins, and checks those keys.
-    if let [acl, dryrun, _, script, _, count, ..] = command
-        && acl.eq_ignore_ascii_case(b"ACL")
-        && dryrun.eq_ignore_ascii_case(b"DRYRUN")
-        && [&b"EVAL"[..], b"FCALL"].iter().any(|name| script.to_ascii_uppercase().starts_with(name))
-        && parse_i64(count).is_none()
+    let runs_script =
+        |word: &Vec<u8>| [&b"EVAL"[..], b"FCALL"].iter().any(|name| word.to_ascii_uppercase().starts_with(name));
+    let asks_about = [&b"ACL"[..], b"COMMAND"].iter().any(|name| command[0].eq_ignore_ascii_case(name));
+    if asks_about
+        && let Some(script) = command.iter().position(runs_script)
+        && command.get(script + 2).is_some_and(|count| parse_i64(count).is_none())
     {
         return true;
     }
