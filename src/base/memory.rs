@@ -117,12 +117,6 @@ pub fn flush_thread_cache() {
     unsafe { tikv_jemalloc_sys::mallctl(c"thread.tcache.flush".as_ptr(), nothing(), nothing().cast(), nothing(), 0) };
 }
 
-/// Has the allocator give freed memory back to the system from threads of its own, instead of amid any allocation. To be
-/// called once the process will not fork any more. Tells whether it could.
-pub fn purge_in_background() -> bool {
-    tikv_jemalloc_ctl::background_thread::write(true).is_ok()
-}
-
 /// The process's allocator, which counts.
 pub struct CountedAllocator;
 

@@ -117,9 +117,6 @@ async fn run(loaded: Loaded, lookup: Lookup, title: Title) -> Result<i32, String
         let _alone = engine.gate.close();
         engine.follow_primary(Primary { host, port });
     }
-    if !memory::purge_in_background() {
-        tracing::warn!("The allocator has no threads of its own: giving memory back may hold clients up.");
-    }
     // Clients are let in at once, and told that the data set is being loaded, unless there is nothing to load.
     engine.persistence.begin_loading(0);
     let directory = std::env::current_dir().map_err(|error| format!("The working directory is gone: {error}"))?;
