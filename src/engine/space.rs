@@ -243,7 +243,8 @@ impl<'a> Space<'a> {
     /// Lets time pass between the commands of a space, unless the primary says what time does.
     pub fn let_time_pass(&mut self) {
         if self.now_ms != 0 {
-            (self.now_ms, self.wall_ms) = (clock::unix_ms(), clock::unix_ms());
+            let now_ms = clock::unix_ms();
+            (self.now_ms, self.wall_ms) = (now_ms, now_ms);
         }
     }
 

@@ -40,6 +40,7 @@ pub struct Db {
     /// A lower bound of the expiries in this table, those of fields inside of values among them, so that the expiry cycle passes slots where nothing is due.
     soonest_expiry_ms: u64,
     expiring: u32,
+    /// Of the database; here since there is room.
     number: DbIndex,
 }
 
@@ -160,7 +161,7 @@ struct Extra {
     attention: Option<Box<Attention>>,
 }
 
-// A slot with keys of one other database has one of these for each few of them.
+// Another database of few keys has about one of these for each of its keys.
 const _: () = assert!(size_of::<Extra>() == 64);
 
 /// Who is to be told of changes to keys.
