@@ -1,6 +1,7 @@
 //! Tests of the handlers of lists, and with them of clients that wait for keys.
 
 use super::testing::TestServer;
+use crate::config::choices::ProtectedAction;
 use crate::engine::clients::flag;
 
 const OK: &str = "+OK\r\n";
@@ -133,6 +134,24 @@ fn waiting_clients_are_served_in_order() {
     assert_eq!(server.answer(3).unwrap(), "*2\r\n$1\r\na\r\n*2\r\n$1\r\n2\r\n$1\r\n3\r\n");
     assert_eq!(server.effects(), ["RPUSH a 1 2 3 4 5", "LPOP a", "RPOP a", "LPOP a 2"]);
     assert!(server.run("INFO clients").contains("total_blocking_keys:0\r\n"));
+}
+
+#[test]
+fn what_expired_serves_nobody() {
+    let mut server = TestServer::with_config(|config| config.enable_debug_command = ProtectedAction::Local);
+    server.run_as(1, "BLPOP k 0");
+    for line in ["MULTI", "RPUSH k 1", "PEXPIRE k 1", "DEBUG SLEEP 0.005", "EXEC"] {
+        server.run(line);
+    }
+    assert_eq!(server.answer(1), None, "it took so long that the key is over");
+    assert_eq!(server.effects().last().unwrap(), "DEL k");
+    server.plant_expired(1, "k");
+    server.run("SWAPDB 0 1");
+    assert_eq!(server.answer(1), None);
+    let effects = server.effects();
+    assert_eq!(effects[effects.len() - 2..], ["SWAPDB 0 1", "DEL k"]);
+    server.run("RPUSH k 2");
+    assert_eq!(server.answer(1).unwrap(), "*2\r\n$1\r\nk\r\n$1\r\n2\r\n");
 }
 
 #[test]
