@@ -9,6 +9,9 @@ use super::server_templates::LISTENING;
 use super::{programs, templates};
 use crate::support::Random;
 
+/// Digits of a count of entries that there is room for.
+const ROOMY_DIGITS: usize = 6;
+
 const KEYS: &[&[u8]] = &[
     b"a",
     b"b",
@@ -318,6 +321,11 @@ fn command_of(template: &'static str, random: &mut Random, sorting: bool) -> Vec
     // In the ids of streams a zero byte ends what the oracle reads, which is nothing to imitate.
     if command[0].first().is_some_and(|first| first.eq_ignore_ascii_case(&b'X')) {
         command.iter_mut().flatten().filter(|byte| **byte == 0).for_each(|byte| *byte = 1);
+    }
+    // The oracle makes room for as many entries as it is told to look at, and may have none.
+    if command[0].eq_ignore_ascii_case(b"XAUTOCLAIM") {
+        let is_number = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+        command.iter_mut().filter(|word| is_number(word)).for_each(|word| word.truncate(ROOMY_DIGITS));
     }
     // The oracle has no WITHSCORE yet.
     if [&b"ZRANK"[..], b"ZREVRANK"].contains(&command[0].to_ascii_uppercase().as_slice()) {
