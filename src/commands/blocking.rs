@@ -184,10 +184,9 @@ pub(super) fn with_slots<R>(
     work: impl FnOnce(&mut Cx<'_>) -> R,
 ) -> R {
     let followers = Followers::of(&worker.engine, worker.effects(), worker.index, true);
-    let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, worker.now_ms, true, followers);
+    let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, clock::unix_ms(), true, followers);
     space.events.wanted = worker.wanted_events();
     space.lock_some(slots.clone(), || true);
-    space.let_time_pass();
     let handle = Arc::new(ClientHandle::nobody());
     let mut out = Vec::new();
     let mut cx = Cx {

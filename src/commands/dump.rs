@@ -102,13 +102,9 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     }
     reader.finish()?;
     let mut buffer = PayloadBuffer::with_limits(Limits::of(cx.config()));
-    let mut effect = args.to_vec();
     let resealed = cx.engine().skips_checksums.load(Ordering::Relaxed).then(|| payload::resealed(args[3]));
-    if let Some(resealed) = &resealed {
-        // Who runs it again minds the checksum.
-        effect[3] = resealed;
-    }
-    let value = payload::decode(effect[3], cx.config().proto_max_bulk_len, &mut buffer).map_err(refused)?;
+    let payload = resealed.as_deref().unwrap_or(args[3]);
+    let value = payload::decode(payload, cx.config().proto_max_bulk_len, &mut buffer).map_err(refused)?;
 
     // Beyond the end of time it wraps into the past, as in Redis.
     let base_ms = if options.absolute { 0 } else { cx.space.wall_ms as i64 };
@@ -131,11 +127,14 @@ pub fn restore(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
             reclaim::discard(cx.space.put(entry));
             cx.space.notify(GENERIC, "restore", key);
             let expiry = expiry_ms.filter(|_| !options.absolute).map(Decimal::new);
-            if let Some(expiry) = &expiry {
-                effect[2] = expiry.as_bytes();
-                effect.push(b"ABSTTL");
-            }
             if expiry.is_some() || resealed.is_some() {
+                let mut effect = args.to_vec();
+                // Who runs it again minds the checksum.
+                effect[3] = payload;
+                if let Some(expiry) = &expiry {
+                    effect[2] = expiry.as_bytes();
+                    effect.push(b"ABSTTL");
+                }
                 cx.space.effect.set(cx.space.db, &effect);
             }
         }

@@ -305,7 +305,7 @@ impl<T: Item> MemberTable<T> {
         }
     }
 
-    /// Goes a step towards an item: its group, then what `prefetch_item` brings. Tells whether there is a further step.
+    /// Goes a step towards an item: its group, then the items that may be it. Tells whether there is a further step.
     #[inline]
     pub fn approach(&self, hash: u64, step: u32) -> bool {
         let Some(segment) = self.segments.get(self.segment_of(position(hash))) else { return false };

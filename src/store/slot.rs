@@ -40,7 +40,7 @@ pub struct Db {
     /// A lower bound of the expiries in this table, those of fields inside of values among them, so that the expiry cycle passes slots where nothing is due.
     soonest_expiry_ms: u64,
     expiring: u32,
-    /// Of the database; here since there is room.
+    /// Of the database. It stands here, where it takes no room of its own.
     number: DbIndex,
 }
 

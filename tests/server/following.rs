@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::replication::{
     assert_alike, assert_same, contents, describe, describe_what_is_told, wait_for_link, wait_until_even,
-    write_at_random,
+    write_at_random, write_what_is_told,
 };
 use crate::support::{Client, DataDirectory, Random, Reply, Server, check, seed_from_environment, wait_until};
 
@@ -40,12 +40,12 @@ fn follows_redis(replica: &Server) {
     let primary = Server::of_oracle(&["--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb"]);
     let (mut writer, mut follower) = (primary.client(), replica.client());
     check(&mut follower, "SET old value");
-    write_at_random(&mut writer, &mut Random::new(seed), COMMANDS);
+    write_what_is_told(&mut writer, &mut Random::new(seed), COMMANDS);
     follow(&mut follower, &primary);
     let mut before = (0, 0);
     for round in 1..=2 {
         thread::scope(|scope| {
-            scope.spawn(|| write_at_random(&mut primary.client(), &mut Random::new(seed + round), COMMANDS));
+            scope.spawn(|| write_what_is_told(&mut primary.client(), &mut Random::new(seed + round), COMMANDS));
             wait_for_link(&mut follower);
         });
         if round == 1 {
@@ -76,10 +76,11 @@ fn a_redis_primary_is_followed_with_a_log() {
     follows_redis(&replica);
     let mut before = replica.client();
     assert_eq!(before.run("REPLICAOF NO ONE"), Reply::ok());
-    let held = contents(&mut before, describe);
+    let (held, digest) = (contents(&mut before, describe), before.run("DEBUG DIGEST"));
     replica.kill();
     let back = Server::on(&directory, OPTIONS);
     assert_same(&contents(&mut back.client(), describe), &held);
+    assert_eq!(back.client().run("DEBUG DIGEST"), digest, "the log has what the replica had");
 }
 
 /// A chain of three: the last follows the middle one, which is promoted when the first is gone.

@@ -80,23 +80,33 @@ fn answers_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
     // A number of keys that is none, like 1e+2: the oracle reads how it begins, and checks those keys.
     let runs_script =
         |word: &Vec<u8>| [&b"EVAL"[..], b"FCALL"].iter().any(|name| word.to_ascii_uppercase().starts_with(name));
-    let asks_about = [&b"ACL"[..], b"COMMAND"].iter().any(|name| command[0].eq_ignore_ascii_case(name));
-    if asks_about
-        && let Some(script) = command.iter().position(runs_script)
-        && command.get(script + 2).is_some_and(|count| parse_i64(count).is_none())
+    let is_word = |at: usize, words: &[&[u8]]| {
+        command.get(at).is_some_and(|word| words.iter().any(|one| word.eq_ignore_ascii_case(one)))
+    };
+    let asked_about = match () {
+        () if is_word(0, &[b"ACL"]) && is_word(1, &[b"DRYRUN"]) => command.get(3..),
+        () if is_word(0, &[b"COMMAND"]) && is_word(1, &[b"GETKEYS", b"GETKEYSANDFLAGS"]) => command.get(2..),
+        () => None,
+    };
+    if let Some([script, _, count, ..]) = asked_about
+        && runs_script(script)
+        && parse_i64(count).is_none()
     {
         return true;
     }
-    // What is too large for an integer of Lua's, or no number, is none to C.
-    let is_none_to_c = |tested: &Reply, oracle: &Reply| {
-        matches!((tested, oracle), (Reply::Integer(i64::MAX | 0), Reply::Integer(i64::MIN)))
-    };
-    if runs_script(&command[0]) && is_none_to_c(tested, oracle) {
+    // What is no number becomes the least integer in C.
+    let is_nan = |word: &Vec<u8>| word.to_ascii_lowercase().windows(3).any(|part| part == b"nan");
+    if matches!((tested, oracle), (Reply::Integer(0), Reply::Integer(i64::MIN)))
+        && runs_script(&command[0])
+        && command.iter().any(is_nan)
+    {
         return true;
     }
     let inner = unwrapped(command);
     if inner.len() < command.len() {
-        return is_none_to_c(tested, oracle) || answers_alike(inner, tested, oracle);
+        // What is too large for an integer of Lua's is none to C.
+        let is_too_large = matches!((tested, oracle), (Reply::Integer(i64::MAX), Reply::Integer(i64::MIN)));
+        return is_too_large || answers_alike(inner, tested, oracle);
     }
     let subcommand = command.get(1).map(|word| word.to_ascii_uppercase()).unwrap_or_default();
     match (name_of(command).as_slice(), tested, oracle) {
