@@ -169,7 +169,8 @@ fn what_a_replica_does_and_what_it_refuses() {
     // Keys go when the primary says so, and are not seen before.
     check(&mut at_primary, "DEBUG SET-ACTIVE-EXPIRE 0");
     check(&mut at_primary, "SET short v PX 1");
-    assert_eq!(at_primary.run("WAIT 1 0"), Reply::Integer(1));
+    // Both of its replicas.
+    assert_eq!(at_primary.run("WAIT 2 0"), Reply::Integer(2));
     wait_until("the key is over", || client.run("GET short") == Reply::Null);
     assert_eq!(client.run("DBSIZE"), Reply::Integer(1));
     assert_eq!(at_primary.run("GET short"), Reply::Null);
