@@ -94,6 +94,14 @@ fn answers_alike(command: &[Vec<u8>], tested: &Reply, oracle: &Reply) -> bool {
     {
         return true;
     }
+    // A destination with the name of the option: the oracle takes what comes behind it.
+    let is_store = |word: &Vec<u8>| word.eq_ignore_ascii_case(b"STORE");
+    if let Some([sort, options @ ..]) = asked_about
+        && sort.eq_ignore_ascii_case(b"SORT")
+        && options.windows(2).any(|pair| pair.iter().all(is_store))
+    {
+        return true;
+    }
     // What is no number becomes the least integer in C.
     let is_nan = |word: &Vec<u8>| word.to_ascii_lowercase().windows(3).any(|part| part == b"nan");
     if matches!((tested, oracle), (Reply::Integer(0), Reply::Integer(i64::MIN)))

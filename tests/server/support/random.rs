@@ -39,12 +39,12 @@ impl Random {
     }
 }
 
-/// The seed in the named environment variable, else one from the clock.
+/// The seed in the named environment variable, else the one of all tests in CAIRN_TEST_SEED, else one from the clock.
 pub fn seed_from_environment(variable: &str) -> u64 {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
-        Err(_) => {
-            SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos() as u64 % 1_000_000_007
+    for name in [variable, "CAIRN_TEST_SEED"] {
+        if let Ok(text) = std::env::var(name) {
+            return text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}"));
         }
     }
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos() as u64 % 1_000_000_007
 }
