@@ -35,9 +35,28 @@ impl SlotId {
     }
 }
 
+/// Longer keys are searched by a function of their own.
+const SHORT_KEY_BYTES_MAX: usize = 64;
+
 /// The part of `key` that is hashed: what stands between the first `{` and the next `}`, unless that is empty.
 #[inline]
 pub fn hashed_part(key: &[u8]) -> &[u8] {
+    if has_brace(key) { tag_or_all(key) } else { key }
+}
+
+/// Whether a key has a `{`. Most are so short that the call of a search would be dearer than the search.
+#[inline]
+fn has_brace(key: &[u8]) -> bool {
+    // Every byte is looked at: without a way out the compiler compares sixteen at once.
+    let in_block = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | (*byte == b'{'));
+    match key.len() {
+        0..16 => key.contains(&b'{'),
+        16..=SHORT_KEY_BYTES_MAX => key.as_chunks().0.iter().any(in_block) || key.last_chunk().is_some_and(in_block),
+        _ => memchr::memchr(b'{', key).is_some(),
+    }
+}
+
+fn tag_or_all(key: &[u8]) -> &[u8] {
     let Some(open) = memchr::memchr(b'{', key) else {
         return key;
     };
@@ -123,10 +142,12 @@ mod tests {
         assert_eq!(hashed_part(b"a{}{foo}"), b"a{}{foo}");
         assert_eq!(hashed_part(b"a{{x}y}"), b"{x");
         assert_eq!(hashed_part(b"a{open"), b"a{open");
-        for at in 0..20 {
-            let mut key = *b"abcdefghijklmnopqrstuv";
-            (key[at], key[at + 2]) = (b'{', b'}');
-            assert_eq!(hashed_part(&key), &key[at + 1..at + 2], "{at}");
+        for len in 3..100 {
+            for at in 0..len - 2 {
+                let mut key = vec![b'a'; len];
+                (key[at], key[at + 2]) = (b'{', b'}');
+                assert_eq!(hashed_part(&key), &key[at + 1..at + 2], "{at} of {len}");
+            }
         }
         assert_eq!(SlotId::new(16_384), None);
     }

@@ -32,6 +32,7 @@ use crate::engine::space::Followers;
 use crate::engine::{Session, Space, Worker};
 use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
+use crate::store::access::AccessClock;
 use crate::store::waiters::WaitedKey;
 
 const OUT_OF_RANGE: ReplyError = ReplyError::of("ERR timeout is out of range");
@@ -184,8 +185,10 @@ pub(super) fn with_slots<R>(
     work: impl FnOnce(&mut Cx<'_>) -> R,
 ) -> R {
     let followers = Followers::of(&worker.engine, worker.effects(), worker.index, true);
-    let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, clock::unix_ms(), true, followers);
-    space.events.wanted = worker.wanted_events();
+    let now_ms = clock::unix_ms();
+    let access_clock = AccessClock::at(now_ms, worker.engine.keyspace.frequency());
+    let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, now_ms, access_clock, true, followers);
+    space.wanted_events = worker.wanted_events();
     space.lock_some(slots.clone(), || true);
     let handle = Arc::new(ClientHandle::nobody());
     let mut out = Vec::new();

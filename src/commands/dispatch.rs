@@ -228,8 +228,7 @@ impl<'e> Run<'e> {
         if !session.knows_users(&self.engine.users) {
             session.refresh_user(&self.engine.users);
         }
-        let began = clock::ticks();
-        let mut started = began;
+        let (mut started, mut turn_ns) = (clock::ticks(), 0);
         for (index, resolved) in resolved.iter().enumerate() {
             let args = batch.request(index);
             if args.is_empty() {
@@ -247,8 +246,11 @@ impl<'e> Run<'e> {
             if let Some(relay) = &mut session.relay {
                 relay.extend_from_slice(batch.bytes(index));
             }
-            started = match self.one(session, resolved, args, out, &mut passage, started) {
-                Ok(ended) => ended,
+            match self.one(session, resolved, args, out, &mut passage, started) {
+                Ok(ended) => {
+                    turn_ns += ended.nanos_since(started);
+                    started = ended;
+                }
                 Err(Held { delay_ms }) => {
                     session.held_tries += 1;
                     if let Some(relay) = &mut session.relay {
@@ -256,7 +258,7 @@ impl<'e> Run<'e> {
                     }
                     return Some(Progress { requests: index, hold: Some(Hold::Held { delay_ms }) });
                 }
-            };
+            }
             session.held_tries = 0;
             self.relay(session, &[]);
             let sees_new_config = resolved.command.is_ok_and(|command| command.has(ADMIN | RUNS_QUEUE))
@@ -270,7 +272,7 @@ impl<'e> Run<'e> {
                 let hold = session.waiting.as_ref().map(|_| Hold::Waiting);
                 return Some(Progress { requests: index + 1, hold });
             }
-            if started.nanos_since(began) > TURN_NS {
+            if turn_ns > TURN_NS {
                 return Some(Progress { requests: index + 1, hold: Some(Hold::Turn) });
             }
         }
@@ -513,6 +515,7 @@ impl<'e> Run<'e> {
                     &self.worker.stats,
                     session.db,
                     self.worker.now_ms,
+                    self.worker.access_clock,
                     !session.no_touch,
                     self.followers(session, command),
                 ),
@@ -524,7 +527,7 @@ impl<'e> Run<'e> {
                 wants_everything: false,
                 waits: Waits::Allowed,
             };
-            cx.space.events.wanted = self.worker.wanted_events();
+            cx.space.wanted_events = self.worker.wanted_events();
             cx.space.held_tries = cx.session.held_tries;
             cx.space.keeps_expired = self.engine.pause.now(self.worker.now_ms).is_some();
             if self.engine.is_replica() {

@@ -12,8 +12,8 @@ use crate::engine::space::News;
 pub fn tell(cx: &mut Cx<'_>) {
     let engine = cx.engine();
     let (wakes, changed_keys) = (&mut *cx.worker.wakes.borrow_mut(), &mut *cx.worker.changed_keys.borrow_mut());
-    let wanted = cx.space.events.wanted;
-    for event in std::mem::take(&mut cx.space.events.noted) {
+    let wanted = cx.space.wanted_events;
+    for event in cx.space.take_events() {
         notify::publish(&engine.pubsub, wanted, event.db, event.name, &event.key, wakes);
     }
     let News { changed, flushed } = cx.space.take_news();

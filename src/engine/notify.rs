@@ -30,13 +30,6 @@ pub struct KeyEvent {
     pub key: Vec<u8>,
 }
 
-/// The events of a command, and which classes of them are wanted.
-#[derive(Default)]
-pub struct KeyEvents {
-    pub wanted: u32,
-    pub noted: Vec<KeyEvent>,
-}
-
 /// The classes that are told of, and the channels they are told on; nothing unless a channel is asked for.
 #[inline]
 pub fn wanted(directive: KeyspaceEvents) -> u32 {
@@ -62,15 +55,15 @@ impl Space<'_> {
     /// Notes that something of a class happened to a key of the selected database.
     #[inline]
     pub fn notify(&mut self, class: u32, name: &'static str, key: &[u8]) {
-        if self.events.wanted & class != 0 {
-            self.events.noted.push(KeyEvent { name, db: self.db, key: key.to_vec() });
+        if self.wanted_events & class != 0 {
+            self.note_event(KeyEvent { name, db: self.db, key: key.to_vec() });
         }
     }
 
     /// Notes what the last edit of a collection did, and the end of its key if it left nothing.
     #[inline]
     pub fn notify_edit(&mut self, class: u32, name: &'static str, key: &[u8]) {
-        if self.events.wanted != 0 {
+        if self.wanted_events != 0 {
             self.notify(class, name, key);
             if self.spent {
                 self.notify(GENERIC, "del", key);

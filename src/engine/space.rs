@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 pub use self::news::{Changed, News};
 use super::effect::{self, Effect, EffectSink};
 use super::following::OwnExpiries;
-use super::notify::{self, KeyEvents};
+use super::notify::{self, KeyEvent};
 use super::patience::Patience;
 use super::replicas::stream::{Commands, Stream};
 use super::state::Engine;
@@ -98,18 +98,27 @@ pub struct Space<'a> {
     pub held_tries: u32,
     /// A long command holds a slot that was to be counted: what was counted is not all.
     pub missed_slot: bool,
-    /// What it did to keys, for those who listen.
-    pub events: KeyEvents,
+    /// The classes of events that are noted for those who listen.
+    pub wanted_events: u32,
     followers: Option<Followers<'a>>,
     /// Space in the log that the effects of the command were promised, beyond what every request is.
     reserved_bytes: usize,
+    /// Replicas are told nothing: a script asked for that.
+    pub unreplicated: bool,
+    /// Made when there is something to put in: most commands have nothing.
+    outbox: Option<Box<Outbox>>,
+}
+
+/// What goes out once a command is done.
+#[derive(Default)]
+struct Outbox {
     /// Effects told and not handed on yet: those of a transaction, and keys that expired under a command's eyes, each
     /// a DEL ahead of the command's own effect.
     parts: Parts,
     /// The same for the replication stream, in its words.
     commands: Commands,
-    /// Replicas are told nothing: a script asked for that.
-    pub unreplicated: bool,
+    /// What happened to keys, for those who listen.
+    events: Vec<KeyEvent>,
     news: News,
     /// Keys that changed and that somebody waits for, in the order in which they changed.
     ready: Vec<WaitedKey>,
@@ -195,10 +204,10 @@ impl<'a> Space<'a> {
         stats: &'a WorkerStats,
         db: DbIndex,
         now_ms: u64,
+        clock: AccessClock,
         touch: bool,
         followers: Option<Followers<'a>>,
     ) -> Space<'a> {
-        let clock = AccessClock::at(now_ms, keyspace.frequency());
         Space {
             keyspace,
             held: Held::Nothing,
@@ -217,14 +226,11 @@ impl<'a> Space<'a> {
             spent: false,
             held_tries: u32::MAX,
             missed_slot: false,
-            events: KeyEvents::default(),
+            wanted_events: 0,
             followers,
             reserved_bytes: 0,
-            parts: Parts::default(),
-            commands: Commands::default(),
             unreplicated: false,
-            news: News::default(),
-            ready: Vec::new(),
+            outbox: None,
         }
     }
 
@@ -232,7 +238,7 @@ impl<'a> Space<'a> {
     /// was last used at `used_ms`.
     pub fn replaying(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, used_ms: u64) -> Space<'a> {
         let clock = AccessClock::at(used_ms, keyspace.frequency());
-        Space { clock, access_now: clock.fresh(), ..Space::new(keyspace, stats, db, 0, false, None) }
+        Space::new(keyspace, stats, db, 0, clock, false, None)
     }
 
     /// Has the space see the keyspace as a replica does for its primary: nothing expires but by what the primary says.
@@ -431,10 +437,14 @@ impl<'a> Space<'a> {
         self.followers.is_some()
     }
 
+    fn outbox(&mut self) -> &mut Outbox {
+        self.outbox.get_or_insert_default()
+    }
+
     /// Whether effects are told that were not handed on.
     #[inline]
     pub fn has_told(&self) -> bool {
-        !self.parts.is_empty() || !self.commands.is_empty()
+        self.outbox.as_ref().is_some_and(|outbox| !outbox.parts.is_empty() || !outbox.commands.is_empty())
     }
 
     /// Keeps an effect on a locked slot for [`Space::hand_on`].
@@ -447,14 +457,14 @@ impl<'a> Space<'a> {
     pub fn tell_log(&mut self, id: SlotId, database: DbIndex, arguments: &[&[u8]]) {
         if self.followers.is_some_and(|followers| followers.sink.is_some()) {
             let (sequence, time_ms) = (self.slot(id).next_sequence(), self.wall_ms);
-            self.parts.push(&Change { slot: id, database, sequence, time_ms, arguments });
+            self.outbox().parts.push(&Change { slot: id, database, sequence, time_ms, arguments });
         }
     }
 
     /// The same for replicas alone: what is no change of any slot, or of more than one.
     pub fn tell_replicas(&mut self, database: DbIndex, arguments: &[&[u8]]) {
         if self.is_replicated() {
-            self.commands.push(database, arguments);
+            self.outbox().commands.push(database, arguments);
         }
     }
 
@@ -483,20 +493,21 @@ impl<'a> Space<'a> {
 
     /// Hands on all effects that were told, as one transaction.
     pub fn hand_on(&mut self) -> Result<(), Stopped> {
-        let Some(followers) = self.followers else { return Ok(()) };
+        let (Some(followers), Some(outbox)) = (self.followers, &mut self.outbox) else { return Ok(()) };
+        let (parts, commands) = (&mut outbox.parts, &mut outbox.commands);
         let mut outcome = Ok(());
-        if let Some(sink) = followers.sink.filter(|_| !self.parts.is_empty()) {
+        if let Some(sink) = followers.sink.filter(|_| !parts.is_empty()) {
             // Read under all locks: in none of the slots is there an earlier change with a later time, so a cut at any
             // time has the whole transaction or nothing of it.
-            self.parts.set_time(clock::unix_ms().max(self.wall_ms));
-            outcome = sink.append_all(followers.lane, &self.parts);
-            self.parts.clear();
+            parts.set_time(clock::unix_ms().max(self.wall_ms));
+            outcome = sink.append_all(followers.lane, parts);
+            parts.clear();
         }
-        if !self.commands.is_empty() {
+        if !commands.is_empty() {
             if outcome.is_ok() {
-                followers.stream.append(&self.commands);
+                followers.stream.append(commands);
             }
-            self.commands.clear();
+            commands.clear();
         }
         outcome
     }
@@ -750,19 +761,20 @@ impl<'a> Space<'a> {
     /// Told of a change of a key that somebody waits for.
     #[cold]
     pub fn note_ready(&mut self, db: DbIndex, key: &[u8]) {
-        if self.ready.last().is_none_or(|last| last.db != db || *last.key != *key) {
-            self.ready.push(WaitedKey { db, key: key.into() });
+        let ready = &mut self.outbox().ready;
+        if ready.last().is_none_or(|last| last.db != db || *last.key != *key) {
+            ready.push(WaitedKey { db, key: key.into() });
         }
     }
 
     #[inline]
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.outbox.as_ref().is_some_and(|outbox| !outbox.ready.is_empty())
     }
 
     /// The keys that changed and are waited for.
     pub fn take_ready(&mut self) -> Vec<WaitedKey> {
-        std::mem::take(&mut self.ready)
+        self.outbox.as_mut().map(|outbox| std::mem::take(&mut outbox.ready)).unwrap_or_default()
     }
 
     /// Whether a slot is locked until the command ends.

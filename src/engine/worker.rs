@@ -13,6 +13,7 @@ use super::tracking::ChangedKeys;
 use crate::base::clock;
 use crate::config::Config;
 use crate::metrics::WorkerStats;
+use crate::store::access::AccessClock;
 
 pub struct Worker {
     pub engine: Arc<Engine>,
@@ -35,6 +36,8 @@ pub struct Worker {
     pub scripts: RefCell<ScriptCache>,
     /// Wall time of the batch under way, in Unix milliseconds.
     pub now_ms: u64,
+    /// The same as access clocks see it.
+    pub access_clock: AccessClock,
 }
 
 impl Worker {
@@ -42,7 +45,9 @@ impl Worker {
         let stats = engine.workers[index].clone();
         let (config_generation, config) = (engine.config.generation(), engine.config.load());
         let (effects_generation, effects) = (engine.effects_generation(), engine.effects());
+        let now_ms = clock::unix_ms();
         Worker {
+            access_clock: AccessClock::at(now_ms, engine.keyspace.frequency()),
             wanted_events: notify::wanted(config.notify_keyspace_events),
             engine,
             index,
@@ -57,7 +62,7 @@ impl Worker {
             wakes: RefCell::default(),
             changed_keys: RefCell::default(),
             scripts: RefCell::default(),
-            now_ms: clock::unix_ms(),
+            now_ms,
         }
     }
 
@@ -78,6 +83,7 @@ impl Worker {
             wanted_events: 0,
             scripts: RefCell::default(),
             now_ms: 0,
+            access_clock: AccessClock::at(0, engine.keyspace.frequency()),
             engine,
         }
     }
@@ -86,6 +92,7 @@ impl Worker {
     #[inline]
     pub fn refresh(&mut self) {
         self.now_ms = clock::unix_ms();
+        self.access_clock = AccessClock::at(self.now_ms, self.engine.keyspace.frequency());
         let generation = self.engine.config.generation();
         if generation != self.config_generation {
             self.config_generation = generation;

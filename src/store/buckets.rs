@@ -17,6 +17,7 @@ use super::entry::{Entry, EntryRef};
 use super::reclaim;
 
 pub(super) const WORDS: usize = 8;
+pub(super) const CACHE_LINE_BYTES: usize = 64;
 const EMPTY: u64 = 0;
 const TOMBSTONE: u64 = 1;
 const ADDRESS_MASK: u64 = (1 << 48) - 1;

@@ -25,7 +25,7 @@ use std::ptr::{self, NonNull};
 
 pub use crate::base::memory::size_class;
 
-use super::buckets::{prefetch, prefetch_two};
+use super::buckets::{CACHE_LINE_BYTES, prefetch, prefetch_two};
 use super::collection::{Form, Large, ValueType};
 use super::intset::Intset;
 use super::listpack::Listpack;
@@ -37,7 +37,6 @@ pub const INLINE_VALUE_BYTES_MAX: usize = 4096;
 /// Longest key kept inside the entry, in bytes.
 const INLINE_KEY_BYTES_MAX: usize = u16::MAX as usize;
 const HEADER_BYTES: usize = 8;
-const CACHE_LINE_BYTES: usize = 64;
 /// Of a packed collection so much is brought to the cache ahead; what follows the processor foresees.
 const PREFETCHED_BYTES_MAX: usize = 512;
 const EXPIRY_BYTES: usize = 8;

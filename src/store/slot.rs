@@ -191,11 +191,12 @@ impl SlotData {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn db_mut(&mut self, index: DbIndex) -> &mut Db {
-        if index == 0 {
-            return &mut self.first;
-        }
+        if index == 0 { &mut self.first } else { self.other_db_mut(index) }
+    }
+
+    fn other_db_mut(&mut self, index: DbIndex) -> &mut Db {
         let others = &mut self.extra.get_or_insert_default().others;
         let at = others.binary_search_by_key(&index, |db| db.number).unwrap_or_else(|at| {
             others.insert(at, Db::numbered(index));

@@ -96,7 +96,7 @@ pub fn stream(cx: &mut Cx<'_>, args: &[&[u8]]) -> Outcome {
     let entries = &stream.entries;
     reply.map(if full.is_some() { 9 } else { 10 });
     number(reply, "length", entries.len() as i64);
-    let blocks = entries.blocks().len() as i64;
+    let blocks = entries.block_count() as i64;
     number(reply, "radix-tree-keys", blocks);
     // A tree of another kind: one node for each key and a root.
     number(reply, "radix-tree-nodes", blocks + 1);

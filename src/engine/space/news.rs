@@ -2,7 +2,7 @@
 //! command is done.
 
 use super::Space;
-use crate::engine::notify;
+use crate::engine::notify::{self, KeyEvent};
 
 /// A key that changed.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Space<'_> {
 
     #[cold]
     fn note_tracked(&mut self, key: &[u8], by_time: bool) {
-        self.news.changed.push(Changed { key: key.to_vec(), by_time });
+        self.outbox().news.changed.push(Changed { key: key.to_vec(), by_time });
     }
 
     /// Notes that the time of a key ran out.
@@ -40,16 +40,29 @@ impl Space<'_> {
     }
 
     pub(super) fn note_flush(&mut self) {
-        self.news.flushed |= self.keyspace.is_tracked();
+        if self.keyspace.is_tracked() {
+            self.outbox().news.flushed = true;
+        }
+    }
+
+    #[cold]
+    pub(in crate::engine) fn note_event(&mut self, event: KeyEvent) {
+        self.outbox().events.push(event);
     }
 
     /// Whether there is anything to tell, events included.
     #[inline(always)]
     pub fn has_news(&self) -> bool {
-        !self.events.noted.is_empty() || !self.news.changed.is_empty() || self.news.flushed
+        self.outbox
+            .as_ref()
+            .is_some_and(|outbox| !outbox.events.is_empty() || !outbox.news.changed.is_empty() || outbox.news.flushed)
     }
 
     pub fn take_news(&mut self) -> News {
-        std::mem::take(&mut self.news)
+        self.outbox.as_mut().map(|outbox| std::mem::take(&mut outbox.news)).unwrap_or_default()
+    }
+
+    pub fn take_events(&mut self) -> Vec<KeyEvent> {
+        self.outbox.as_mut().map(|outbox| std::mem::take(&mut outbox.events)).unwrap_or_default()
     }
 }

@@ -152,7 +152,7 @@ fn read_consumer<R: Read>(
 
 pub fn write<W: Write>(packer: &mut Packer<W>, stream: &Stream) -> io::Result<()> {
     let entries = &stream.entries;
-    packer.length(entries.blocks().len() as u64)?;
+    packer.length(entries.block_count() as u64)?;
     for (base, block) in entries.blocks() {
         packer.string(&base.to_bytes())?;
         packer.string(&block.framed())?;

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use super::node::Node;
 use super::{ListLimits, Side};
-use crate::store::buckets::prefetch;
+use crate::store::buckets::{CACHE_LINE_BYTES, prefetch};
 use crate::store::collection::{Aim, Large, Sought, ValueType};
 use crate::store::listpack::{Element, Listpack};
 use crate::store::reclaim::{self, RECLAIMER};
@@ -35,8 +35,32 @@ impl Drop for Chunk {
     }
 }
 
+/// What is touched at an end of a list: addresses of a chunk, its node and the node's elements. They are for prefetching
+/// and never followed, since all but a push or a pop there leaves them as they are.
+#[derive(Clone, Copy, Default)]
+struct End {
+    chunk: usize,
+    node: usize,
+    elements: usize,
+}
+
+impl End {
+    #[inline]
+    fn prefetch(self) {
+        prefetch(self.chunk as *const u8);
+        prefetch(self.node as *const u8);
+        // What is pushed goes in front of the elements or behind them.
+        for line in [self.elements.wrapping_sub(CACHE_LINE_BYTES), self.elements, self.elements + CACHE_LINE_BYTES] {
+            prefetch(line as *const u8);
+        }
+    }
+}
+
 #[derive(Clone, Default)]
+#[repr(C)]
 pub struct LargeList {
+    /// First, as the object's first two lines are fetched ahead.
+    ends: [End; 2],
     chunks: VecDeque<Chunk>,
     len: usize,
     nodes: usize,
@@ -254,31 +278,27 @@ impl LargeList {
             let element = Element::of(text);
             if node.is_packed() && limits.allows(node.content_bytes() + element.packed_bytes(), node.count() + 1) {
                 self.change(chunk, at, |node| node.insert(if side == Side::Head { 0 } else { node.count() }, element));
+                self.note_end(side);
                 return;
             }
             self.change(chunk, at, Node::trim);
         }
         self.push_node(side, node_of(text, limits));
         self.settle_ends(limits);
+        self.note_end(side);
     }
 
-    /// Takes a step towards an end: to the chunk, the node, then its elements.
+    /// Notes where the end is that was just touched.
     #[inline]
-    fn approach_end(&self, side: Side, step: u32) -> bool {
-        let chunk = if side == Side::Head { self.chunks.front() } else { self.chunks.back() };
-        let Some(chunk) = chunk else { return false };
-        if step == 0 {
-            prefetch(std::ptr::from_ref(chunk).cast());
-            return true;
+    fn note_end(&mut self, side: Side) {
+        let (chunk, node) = match side {
+            Side::Head => (self.chunks.front(), self.chunks.front().and_then(|chunk| chunk.nodes.front())),
+            Side::Tail => (self.chunks.back(), self.chunks.back().and_then(|chunk| chunk.nodes.back())),
+        };
+        if let (Some(chunk), Some(node)) = (chunk, node) {
+            let [chunk_at, node_at] = [std::ptr::from_ref(chunk).addr(), std::ptr::from_ref(node).addr()];
+            self.ends[side as usize] = End { chunk: chunk_at, node: node_at, elements: node.end_address(side) };
         }
-        let node = if side == Side::Head { chunk.nodes.front() } else { chunk.nodes.back() };
-        let Some(node) = node else { return false };
-        if step == 1 {
-            prefetch(std::ptr::from_ref(node).cast());
-            return true;
-        }
-        node.prefetch(side);
-        false
     }
 
     /// Removes the element at an end, showing it to `take` before.
@@ -304,6 +324,7 @@ impl LargeList {
             self.remove_node(chunk, at);
             self.settle_ends(limits);
         }
+        self.note_end(side);
     }
 
     /// Shows elements and their indexes from `first` on, in either direction, until `visit` has enough.
@@ -583,14 +604,13 @@ impl Large for LargeList {
     }
 
     /// Towards the end that is sought, or both.
-    fn approach(&self, sought: &mut Sought<'_>, step: u32) -> bool {
-        let mut goes_on = false;
+    fn approach(&self, sought: &mut Sought<'_>, _step: u32) -> bool {
         if sought.aim != Aim::Tail {
-            goes_on |= self.approach_end(Side::Head, step);
+            self.ends[Side::Head as usize].prefetch();
         }
         if sought.aim != Aim::Head {
-            goes_on |= self.approach_end(Side::Tail, step);
+            self.ends[Side::Tail as usize].prefetch();
         }
-        goes_on
+        false
     }
 }

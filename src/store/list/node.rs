@@ -11,12 +11,9 @@ use std::ops::Range;
 
 use super::Side;
 use crate::base::lzf;
-use crate::store::buckets::prefetch;
 use crate::store::listpack::edit::{self, PackedBytes};
 use crate::store::listpack::{self, Element, FRAME_BYTES, HEADER_BYTES, Listpack};
 
-/// A cache line.
-const PREFETCHED_BYTES: u32 = 64;
 /// Smaller nodes are not compressed, and nothing is that would not become smaller by so much.
 const COMPRESSIBLE_BYTES_MIN: usize = 48;
 const SAVED_BYTES_MIN: usize = 8;
@@ -108,16 +105,14 @@ impl Node {
         self.kind == Kind::Compressed
     }
 
-    /// Brings the elements at an end towards the cache.
-    pub fn prefetch(&self, side: Side) {
+    /// Where the elements at an end stand in memory.
+    #[inline]
+    pub fn end_address(&self, side: Side) -> usize {
         let at = match side {
             Side::Head => self.start,
-            Side::Tail => self.end.saturating_sub(PREFETCHED_BYTES),
+            Side::Tail => self.end,
         };
-        let address = self.buffer.as_ptr().wrapping_add(at as usize);
-        prefetch(address.wrapping_sub(PREFETCHED_BYTES as usize));
-        prefetch(address);
-        prefetch(address.wrapping_add(PREFETCHED_BYTES as usize));
+        self.buffer.as_ptr().addr() + at as usize
     }
 
     /// Bytes of memory beside the node itself.

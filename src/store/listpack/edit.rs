@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use super::{
-    BYTES_MAX, COUNT_UNKNOWN, Element, HEADER_BYTES, INTEGER_13_BITS, INTEGER_16_BITS, INTEGER_24_BITS,
-    INTEGER_32_BITS, INTEGER_64_BITS, Listpack, STRING_6_BITS, STRING_12_BITS, STRING_32_BITS, array, back_bytes,
-    integer_bytes,
+    BYTES_MAX, COUNT_UNKNOWN, Element, HEADER_BYTES, INTEGER_7_BITS_END, INTEGER_13_BITS, INTEGER_16_BITS,
+    INTEGER_24_BITS, INTEGER_32_BITS, INTEGER_64_BITS, Listpack, STRING_6_BITS, STRING_12_BITS, STRING_32_BITS, array,
+    back_bytes, integer_bytes,
 };
 use crate::store::Entry;
 
@@ -207,6 +207,13 @@ pub fn replace_many(list: &mut impl PackedBytes, at: usize, count: usize, elemen
 /// Replaces the element at `at`.
 #[inline]
 pub fn replace(list: &mut impl PackedBytes, at: usize, element: Element<'_>) {
+    // One small number for another, as counts are.
+    if let Element::Integer(value @ 0..=127) = element
+        && let Some(byte @ ..INTEGER_7_BITS_END) = list.bytes_mut().get_mut(at)
+    {
+        *byte = value as u8;
+        return;
+    }
     let end = Listpack::new(list.bytes()).after(at).unwrap_or(at);
     exchange(list, at..end, 1, &[element]);
 }

@@ -1,13 +1,13 @@
 //! The entries of a stream: blocks in the order of their ids, and what is known of all that were ever added.
 //!
-//! Blocks stand in a tree by their ids, so a stream of any length grows by one block at a time. `length`, `first_id` and
+//! Entries are added to the open block, the last. Those before it are sealed and stand in a tree by their ids, so a stream
+//! of any length grows by one block at a time. Where there are blocks there is an open one. `length`, `first_id` and
 //! `bytes` say at all times what counting the blocks would. A block may be left whose entries are all deleted.
 
 use std::collections::BTreeMap;
 
 use super::block::{Block, BlockLimits, Item};
 use super::{NewId, StreamId};
-use crate::store::buckets::prefetch;
 use crate::store::listpack::BYTES_MAX;
 use crate::store::reclaim::RECLAIMER;
 
@@ -16,19 +16,24 @@ const FREED_AT_ONCE_MAX: usize = 32;
 /// What a block takes beyond its bytes: a place in the tree, which is two thirds full.
 const PLACE_BYTES: usize = size_of::<(StreamId, Block)>() * 3 / 2;
 
+/// What every addition touches stands in front: the object's first two lines are fetched ahead.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Entries {
-    blocks: BTreeMap<StreamId, Block>,
-    length: u64,
+    /// The open block and its id.
+    open: Option<(StreamId, Block)>,
     /// The id that was given last, which the next one must exceed.
     pub last_id: StreamId,
-    /// That of the first entry; zero when there is none.
+    length: u64,
+    /// How many were ever added.
+    pub added: u64,
+    /// Bytes of all blocks.
+    bytes: usize,
+    /// The id of the first entry; zero when there is none.
     first_id: StreamId,
     /// The greatest that was deleted one by one.
     pub max_deleted_id: StreamId,
-    /// How many were ever added.
-    pub added: u64,
-    bytes: usize,
+    sealed: BTreeMap<StreamId, Block>,
 }
 
 /// Why an entry cannot be added.
@@ -71,8 +76,9 @@ impl Entries {
             last = Some(block.last_id(base)?);
             entries.length += block.len();
             entries.bytes += block.memory_bytes();
-            entries.blocks.insert(base, block);
+            entries.sealed.insert(base, block);
         }
+        entries.open = entries.sealed.pop_last();
         entries.last_id = last.unwrap_or_default();
         entries.find_first_id();
         Some(entries)
@@ -90,25 +96,31 @@ impl Entries {
         self.first_id
     }
 
-    pub fn blocks(&self) -> impl ExactSizeIterator<Item = (StreamId, &Block)> {
-        self.blocks.iter().map(|(base, block)| (*base, block))
+    pub fn block_count(&self) -> usize {
+        self.sealed.len() + usize::from(self.open.is_some())
+    }
+
+    pub fn blocks(&self) -> impl Iterator<Item = (StreamId, &Block)> {
+        self.sealed.iter().chain(self.open_block()).map(|(base, block)| (*base, block))
+    }
+
+    fn first_block(&self) -> Option<(StreamId, &Block)> {
+        self.blocks().next()
+    }
+
+    fn open_block(&self) -> Option<(&StreamId, &Block)> {
+        self.open.as_ref().map(|(base, block)| (base, block))
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.bytes + self.blocks.len() * PLACE_BYTES
+        self.bytes + self.sealed.len() * PLACE_BYTES
     }
 
-    /// Goes a step towards the last block.
-    pub fn approach_end(&self, step: u32) -> bool {
-        if step == 0 {
-            // The object's later lines.
-            prefetch(std::ptr::from_ref(&self.bytes).cast());
-            return true;
-        }
-        if let Some((_, block)) = self.blocks.last_key_value() {
+    /// Brings what an addition touches towards the cache; the object is there.
+    pub fn prefetch_end(&self) {
+        if let Some((_, block)) = &self.open {
             block.prefetch_ends();
         }
-        false
     }
 
     // ---- adding -------------------------------------------------------------------------------------------------
@@ -140,20 +152,18 @@ impl Entries {
     pub fn append(&mut self, id: StreamId, pairs: &[&[u8]], limits: BlockLimits) -> Result<(), AppendError> {
         let bytes = Entries::check_size(pairs)?;
         let mut has_room = false;
-        if let Some(mut last) = self.blocks.last_entry() {
-            let base = *last.key();
-            let block = last.get_mut();
-            self.bytes -= block.memory_bytes();
-            has_room = block.push(base, id, pairs, bytes, limits);
+        if let Some((base, block)) = &mut self.open {
+            let before = block.memory_bytes();
+            has_room = block.push(*base, id, pairs, bytes, limits);
             if !has_room {
                 block.seal();
             }
-            self.bytes += block.memory_bytes();
+            self.bytes = self.bytes + block.memory_bytes() - before;
         }
         if !has_room {
             let block = Block::new(pairs);
             self.bytes += block.memory_bytes();
-            self.blocks.insert(id, block);
+            self.sealed.extend(self.open.replace((id, block)));
         }
         self.length += 1;
         self.added = super::one_more(self.added);
@@ -168,8 +178,13 @@ impl Entries {
 
     /// The blocks that may hold entries from `start` to `end`.
     fn blocks_between(&self, start: StreamId, end: StreamId) -> impl DoubleEndedIterator<Item = (StreamId, &Block)> {
-        let first = self.blocks.range(..=start).next_back().map_or(start, |(base, _)| *base);
-        self.blocks.range(first..=end.max(first)).map(|(base, block)| (*base, block))
+        let first = match self.open {
+            Some((base, _)) if base <= start => base,
+            _ => self.sealed.range(..=start).next_back().map_or(start, |(base, _)| *base),
+        };
+        let last = end.max(first);
+        let open = self.open_block().filter(|(base, _)| **base <= last);
+        self.sealed.range(first..=last).chain(open).map(|(base, block)| (*base, block))
     }
 
     /// The entries from `start` to `end`, both included.
@@ -206,8 +221,11 @@ impl Entries {
 
     /// Deletes an entry; false when there is none of that id.
     pub fn delete(&mut self, id: StreamId) -> bool {
-        let Some((base, block)) = self.blocks.range_mut(..=id).next_back() else { return false };
-        let base = *base;
+        let block = match &mut self.open {
+            Some((base, block)) if *base <= id => Some((*base, block)),
+            _ => self.sealed.range_mut(..=id).next_back().map(|(base, block)| (*base, block)),
+        };
+        let Some((base, block)) = block else { return false };
         let before = block.memory_bytes();
         let deleted = block.delete(base, |present| (present <= id).then_some(present == id));
         if deleted == 0 {
@@ -216,7 +234,9 @@ impl Entries {
         self.bytes = self.bytes + block.memory_bytes() - before;
         if block.is_empty() {
             self.bytes -= block.memory_bytes();
-            self.blocks.remove(&base);
+            if self.sealed.remove(&base).is_none() {
+                self.open = self.sealed.pop_last();
+            }
         }
         self.length -= 1;
         self.max_deleted_id = self.max_deleted_id.max(id);
@@ -230,18 +250,19 @@ impl Entries {
     pub fn trim(&mut self, trim: Trim) -> u64 {
         let mut removed = 0;
         let mut freed = Vec::new();
-        while let Some(first) = self.blocks.first_entry() {
-            let (base, count) = (*first.key(), first.get().len());
+        while let Some((base, first)) = self.first_block() {
+            let count = first.len();
             let over = trim.removed_max != 0 && removed + count > trim.removed_max;
             if over || matches!(trim.keep, Keep::Last(kept) if self.length <= kept) {
                 break;
             }
             let goes_whole = match trim.keep {
                 Keep::Last(kept) => self.length - count >= kept,
-                Keep::From(id) => first.get().last_id(base).is_none_or(|last| last < id),
+                Keep::From(id) => first.last_id(base).is_none_or(|last| last < id),
             };
             if goes_whole {
-                let block = first.remove();
+                let first = self.sealed.pop_first().or_else(|| self.open.take());
+                let Some((_, block)) = first else { break };
                 self.bytes -= block.memory_bytes();
                 self.length -= count;
                 removed += count;
@@ -263,15 +284,14 @@ impl Entries {
     }
 
     fn trim_first_block(&mut self, keep: Keep) -> u64 {
-        let Some(mut first) = self.blocks.first_entry() else { return 0 };
-        let base = *first.key();
-        let block = first.get_mut();
+        let open = self.open.as_mut().map(|(base, block)| (&*base, block));
+        let Some((base, block)) = self.sealed.iter_mut().next().or(open) else { return 0 };
         let before = block.memory_bytes();
         let mut excess = match keep {
             Keep::Last(kept) => self.length.saturating_sub(kept),
             Keep::From(_) => u64::MAX,
         };
-        let removed = block.delete(base, |id| {
+        let removed = block.delete(*base, |id| {
             let goes = excess > 0 && !matches!(keep, Keep::From(from) if id >= from);
             excess = excess.saturating_sub(1);
             goes.then_some(true)

@@ -12,7 +12,9 @@ use crate::store::{Large, ValueType};
 const LARGE_GROUP_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Stream {
+    /// In front, as what is fetched ahead.
     pub entries: Entries,
     groups: BTreeMap<Box<[u8]>, Group>,
     groups_bytes: usize,
@@ -36,8 +38,9 @@ impl Large for Stream {
     }
 
     /// Towards the end, where entries are added.
-    fn approach(&self, _sought: &mut Sought<'_>, step: u32) -> bool {
-        self.entries.approach_end(step)
+    fn approach(&self, _sought: &mut Sought<'_>, _step: u32) -> bool {
+        self.entries.prefetch_end();
+        false
     }
 }
 
