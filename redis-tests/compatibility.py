@@ -11,11 +11,15 @@ runs them and writes this page; a test that is left out has its reason in `redis
 A unit is a file of the suite. *Passed* were run and passed, *left out* were not run, *failed* were run and did not pass.
 Tests that the suite itself does not run in this setting (its tags: `large-memory`, `needs:debug` builds and the like) are
 not counted.
+
+The suite is Redis {version}'s, the behaviour that of 7.2. Where 7.2's own suite expects another outcome of a test, that is what
+is expected here (`redis-tests/expectations.py`); those tests are named below as well.
 """
 
 
-def write(outcomes, left_out, skips, version):
-    """`outcomes`: what each unit gave; `left_out`: unit -> reason, for units that were not run at all."""
+def write(outcomes, left_out, skips, changed, version):
+    """`outcomes`: what each unit gave; `left_out`: unit -> reason, for units that were not run at all; `changed`: unit,
+    tests and behaviour where 7.2 differs."""
     rows, reasons = [], {}
     total_passed = total_out = total_failed = 0
     for outcome in sorted(outcomes, key=lambda outcome: outcome.unit):
@@ -32,7 +36,9 @@ def write(outcomes, left_out, skips, version):
     lines.append(f"| **all** | {total_passed} | {total_out} | {total_failed} | {share(total_passed, whole)} |\n")
     if left_out:
         lines += ["## Units that are not run\n", *[f"- {unit}: {why}" for unit, why in sorted(left_out.items())], ""]
-    lines += ["## Tests that are left out, by reason\n"]
+    lines += [f"## Tests that expect what 7.2's suite does ({sum(len(tests) for _, tests, _ in changed)})\n"]
+    lines += [f"- **{why}** ({len(tests)})\n  - {unit}: {'; '.join(tests)}" for unit, tests, why in changed]
+    lines += ["\n## Tests that are left out, by reason\n"]
     for reason, tests in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
         units = {}
         for unit, name in tests:

@@ -45,7 +45,7 @@ pub fn hashed_part(key: &[u8]) -> &[u8] {
 }
 
 /// Whether a key has a `{`. Most are so short that the call of a search would be dearer than the search.
-#[inline]
+#[inline(always)]
 fn has_brace(key: &[u8]) -> bool {
     // Every byte is looked at: without a way out the compiler compares sixteen at once.
     let in_block = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | (*byte == b'{'));

@@ -176,7 +176,7 @@ impl Buckets {
         loop {
             let bucket = &buckets[at];
             for (offset, &word) in bucket.0.iter().enumerate() {
-                if word >> 48 == hash & 0xffff && is_live(word) && borrow(&word).key() == key {
+                if word >> 48 == hash & 0xffff && is_live(word) && borrow(&word).has_key(key) {
                     return Some(at * WORDS + offset);
                 }
             }

@@ -5,7 +5,7 @@
 //! What the bytes mean, when a collection grows from one into the other, and all that is done with it is the type's own
 //! file's business.
 
-use std::any::Any;
+#![allow(unsafe_code)]
 
 use super::entry::Entry;
 use super::{listpack, member};
@@ -51,7 +51,15 @@ pub enum Form {
 }
 
 /// A collection that has outgrown its entry.
-pub trait Large: Any + Send {
+///
+/// # Safety
+/// No other type gives the same value type: by that alone an entry knows what object it owns.
+pub unsafe trait Large: Send {
+    fn own_type() -> ValueType
+    where
+        Self: Sized;
+
+    /// The same of an object whose type is not known.
     fn value_type(&self) -> ValueType;
 
     /// How many items it has.

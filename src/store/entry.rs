@@ -17,7 +17,6 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::any::Any;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
@@ -235,8 +234,15 @@ impl<'a> EntryRef<'a> {
     /// If it is of another type: its entry's type was not looked at.
     #[inline]
     pub fn large<T: Large>(self) -> &'a T {
-        let large: &'a dyn Any = self.any_large();
-        large.downcast_ref().expect("an entry's type says which object it owns")
+        assert!(self.owns::<T>(), "an entry's type says which object it owns");
+        // SAFETY: the pointer came from a box of this type that the entry owns, and the entry is borrowed for `'a`.
+        unsafe { &*self.large_pointer().cast() }
+    }
+
+    /// Whether its value is an object of this type.
+    #[inline]
+    fn owns<T: Large>(self) -> bool {
+        self.kind() == collection_kind(T::own_type(), Form::Large)
     }
 
     /// Whether nothing is left of a collection whose key goes with its last item. Streams stay.
@@ -306,6 +312,13 @@ impl<'a> EntryRef<'a> {
             return Entry::large(key, self.any_large().copied(), self.expiry_ms(), access);
         }
         Entry::build(key, self.kind(), self.value(), self.expiry_ms(), access)
+    }
+
+    /// Whether this is its key.
+    #[inline]
+    pub fn has_key(self, key: &[u8]) -> bool {
+        let own = self.key();
+        own.len() == key.len() && equal(own, key)
     }
 
     /// Type and form, as they stand in the header.
@@ -482,7 +495,7 @@ impl Entry {
 
     /// Replaces a collection with a large one of the same type.
     pub fn become_large(&mut self, large: Box<dyn Large>) {
-        debug_assert_eq!(large.value_type(), self.view().value_type());
+        assert_eq!(large.value_type(), self.view().value_type(), "a collection keeps its type");
         let view = self.view();
         let replacing = Entry::large(view.key(), large, view.expiry_ms(), view.access());
         super::reclaim::discard(std::mem::replace(self, replacing));
@@ -568,9 +581,9 @@ impl Entry {
     /// If it is of another type: its entry's type was not looked at.
     #[inline]
     pub fn large_mut<T: Large>(&mut self) -> &mut T {
-        // SAFETY: the pointer came from a box that the entry owns, and the entry is borrowed uniquely.
-        let large: &mut dyn Any = unsafe { &mut *self.view().large_pointer() };
-        large.downcast_mut().expect("an entry's type says which object it owns")
+        assert!(self.view().owns::<T>(), "an entry's type says which object it owns");
+        // SAFETY: the pointer came from a box of this type that the entry owns, and the entry is borrowed uniquely.
+        unsafe { &mut *self.view().large_pointer().cast() }
     }
 
     fn set_form(&mut self, form: StringForm) {
@@ -695,6 +708,20 @@ fn string_kind(form: StringForm) -> u8 {
     ValueType::String as u8 | (form as u8) << FORM_SHIFT
 }
 
+/// Whether texts of one length are equal. Most keys are so short that a call would take longer than the comparison: one of
+/// both ends, which overlap.
+#[inline]
+fn equal(one: &[u8], other: &[u8]) -> bool {
+    fn ends<const N: usize>(text: &[u8]) -> Option<[[u8; N]; 2]> {
+        Some([*text.first_chunk()?, *text.last_chunk()?])
+    }
+    match one.len() {
+        8..=16 => ends::<8>(one) == ends(other),
+        17..=32 => ends::<16>(one) == ends(other),
+        _ => one == other,
+    }
+}
+
 #[inline]
 fn collection_kind(value_type: ValueType, form: Form) -> u8 {
     value_type as u8 | (form as u8) << FORM_SHIFT
@@ -773,9 +800,14 @@ mod tests {
 
     struct Items(Vec<u64>);
 
-    impl Large for Items {
-        fn value_type(&self) -> ValueType {
+    // SAFETY: no entry of these tests owns another object of this type.
+    unsafe impl Large for Items {
+        fn own_type() -> ValueType {
             ValueType::Zset
+        }
+
+        fn value_type(&self) -> ValueType {
+            Self::own_type()
         }
 
         fn len(&self) -> usize {

@@ -8,6 +8,8 @@
 //! A set goes down this list as it outgrows a form, and never back up. [`SetRef`] reads any of them, [`edit::SetMut`]
 //! changes them, inside an entry or without one.
 
+#![allow(unsafe_code)]
+
 pub mod combine;
 pub mod edit;
 
@@ -70,9 +72,14 @@ impl Set {
     }
 }
 
-impl Large for Set {
-    fn value_type(&self) -> ValueType {
+// SAFETY: the only one that gives this type.
+unsafe impl Large for Set {
+    fn own_type() -> ValueType {
         ValueType::Set
+    }
+
+    fn value_type(&self) -> ValueType {
+        Self::own_type()
     }
 
     fn len(&self) -> usize {

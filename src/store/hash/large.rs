@@ -4,6 +4,8 @@
 //! within its size class is overwritten in place. `expiries` holds (expiry, hash of the field) of every field that has
 //! one, so that the fields that are due are found without a walk. Guarded by the lock of its key's slot.
 
+#![allow(unsafe_code)]
+
 use std::collections::BTreeSet;
 
 use super::FieldExpiry;
@@ -53,9 +55,14 @@ pub struct Hash {
     pair_bytes: usize,
 }
 
-impl Large for Hash {
-    fn value_type(&self) -> ValueType {
+// SAFETY: the only one that gives this type.
+unsafe impl Large for Hash {
+    fn own_type() -> ValueType {
         ValueType::Hash
+    }
+
+    fn value_type(&self) -> ValueType {
+        Self::own_type()
     }
 
     fn len(&self) -> usize {

@@ -7,6 +7,8 @@
 //! chunk's nodes, a node's bytes, or the deque of chunks, which for ten million elements are microseconds each.
 //! `len`, the chunks' counts and the memory counter are right after every call; no chunk and no node is empty.
 
+#![allow(unsafe_code)]
+
 use std::collections::VecDeque;
 
 use super::node::Node;
@@ -583,9 +585,14 @@ fn node_of(text: &[u8], limits: &ListLimits) -> Node {
     node
 }
 
-impl Large for LargeList {
-    fn value_type(&self) -> ValueType {
+// SAFETY: the only one that gives this type.
+unsafe impl Large for LargeList {
+    fn own_type() -> ValueType {
         ValueType::List
+    }
+
+    fn value_type(&self) -> ValueType {
+        Self::own_type()
     }
 
     fn len(&self) -> usize {

@@ -1,5 +1,7 @@
 //! A whole stream: its entries and its consumer groups. It may have none of either.
 
+#![allow(unsafe_code)]
+
 use std::collections::BTreeMap;
 
 use super::{Entries, Group};
@@ -20,9 +22,14 @@ pub struct Stream {
     groups_bytes: usize,
 }
 
-impl Large for Stream {
-    fn value_type(&self) -> ValueType {
+// SAFETY: the only one that gives this type.
+unsafe impl Large for Stream {
+    fn own_type() -> ValueType {
         ValueType::Stream
+    }
+
+    fn value_type(&self) -> ValueType {
+        Self::own_type()
     }
 
     fn len(&self) -> usize {

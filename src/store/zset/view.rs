@@ -1,5 +1,7 @@
 //! Sorted sets under their keys, small or large: what is asked of them, and what changes them.
 
+#![allow(unsafe_code)]
+
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -12,9 +14,14 @@ use crate::store::limits::PackedLimits;
 use crate::store::listpack::{self, BYTES_MAX, Listpack, Text};
 use crate::store::{Detached, Entry, EntryRef, Form, Large, ValueType};
 
-impl Large for Zset {
-    fn value_type(&self) -> ValueType {
+// SAFETY: the only one that gives this type.
+unsafe impl Large for Zset {
+    fn own_type() -> ValueType {
         ValueType::Zset
+    }
+
+    fn value_type(&self) -> ValueType {
+        Self::own_type()
     }
 
     fn len(&self) -> usize {
