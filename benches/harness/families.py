@@ -53,7 +53,7 @@ class Family:
 
 SORTED_SET = Fill("zfill", MEMBERS, MEMBERS)
 FAMILIES = (
-    Family("lpush,lpop", "LPUSH and LPOP, 1,000 lists", 1000, 1_500_000, 0.5, (Fill("lpush", 1000, 300_000, 64),), 64),
+    Family("lpush,lpop", "LPUSH and LPOP, 1,000 lists", 1000, 1_500_000, 0.5, (Fill("lpush", 1000, 600_000, 64),), 64),
     Family("sadd", "SADD, 1M members", MEMBERS, 1_000_000, 0.5, (Fill("sadd", MEMBERS, MEMBERS),)),
     Family("hset,hget", "HSET and HGET, 100,000 hashes", 100_000, 1_500_000, 0.5, (Fill("hset3", 100_000, 100_000), Fill("hset", 100_000, 100_000))),
     Family("zadd", "ZADD that moves one of 1M members", MEMBERS, 1_000_000, 0.5, (SORTED_SET,)),
