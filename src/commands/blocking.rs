@@ -32,7 +32,6 @@ use crate::engine::space::Followers;
 use crate::engine::{Session, Space, Worker};
 use crate::resp::{Protocol, Reply, ReplyError};
 use crate::store::ValueType;
-use crate::store::access::AccessClock;
 use crate::store::waiters::WaitedKey;
 
 const OUT_OF_RANGE: ReplyError = ReplyError::of("ERR timeout is out of range");
@@ -186,7 +185,7 @@ pub(super) fn with_slots<R>(
 ) -> R {
     let followers = Followers::of(&worker.engine, worker.effects(), worker.index, true);
     let now_ms = clock::unix_ms();
-    let access_clock = AccessClock::at(now_ms, worker.engine.keyspace.frequency());
+    let access_clock = worker.engine.keyspace.access_clock(now_ms);
     let mut space = Space::new(&worker.engine.keyspace, &worker.stats, 0, now_ms, access_clock, true, followers);
     space.wanted_events = worker.wanted_events();
     space.lock_some(slots.clone(), || true);

@@ -237,7 +237,7 @@ impl<'a> Space<'a> {
     /// A space for running effects of the past again: nobody follows it, nothing expires in it, and what it changes
     /// was last used at `used_ms`.
     pub fn replaying(keyspace: &'a Keyspace, stats: &'a WorkerStats, db: DbIndex, used_ms: u64) -> Space<'a> {
-        let clock = AccessClock::at(used_ms, keyspace.frequency());
+        let clock = keyspace.access_clock(used_ms);
         Space::new(keyspace, stats, db, 0, clock, false, None)
     }
 

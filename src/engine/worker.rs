@@ -47,7 +47,7 @@ impl Worker {
         let (effects_generation, effects) = (engine.effects_generation(), engine.effects());
         let now_ms = clock::unix_ms();
         Worker {
-            access_clock: AccessClock::at(now_ms, engine.keyspace.frequency()),
+            access_clock: engine.keyspace.access_clock(now_ms),
             wanted_events: notify::wanted(config.notify_keyspace_events),
             engine,
             index,
@@ -83,7 +83,7 @@ impl Worker {
             wanted_events: 0,
             scripts: RefCell::default(),
             now_ms: 0,
-            access_clock: AccessClock::at(0, engine.keyspace.frequency()),
+            access_clock: engine.keyspace.access_clock(0),
             engine,
         }
     }
@@ -92,7 +92,7 @@ impl Worker {
     #[inline]
     pub fn refresh(&mut self) {
         self.now_ms = clock::unix_ms();
-        self.access_clock = AccessClock::at(self.now_ms, self.engine.keyspace.frequency());
+        self.access_clock = self.engine.keyspace.access_clock(self.now_ms);
         let generation = self.engine.config.generation();
         if generation != self.config_generation {
             self.config_generation = generation;

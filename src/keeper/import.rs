@@ -28,7 +28,6 @@ use crate::log::sync::Policy;
 use crate::rdb::append_only::{AppendOnlyEvent, AppendOnlyFiles};
 use crate::rdb::{Event, RdbReader, ReadOptions, SELECTED_DB, SavedKey};
 use crate::store::DbIndex;
-use crate::store::access::AccessClock;
 use crate::store::hash::soonest_field_expiry_ms;
 use crate::store::limits::Limits;
 
@@ -302,7 +301,7 @@ impl<'e> Importer<'e> {
         }
         let used_ms = self.now_ms.saturating_sub(saved.idle_seconds.unwrap_or(0) * 1000);
         let (keyspace, id) = (&self.engine.keyspace, SlotId::of_key(saved.key));
-        let access = AccessClock::at(used_ms, keyspace.frequency()).fresh();
+        let access = keyspace.access_clock(used_ms).fresh();
         let entry = entry_of(saved.key, saved.value, saved.expiry_ms, access);
         let expiries_ms = [saved.expiry_ms, soonest_field_expiry_ms(entry.view())];
         let hash = keyspace.hasher().hash(saved.key);

@@ -99,8 +99,8 @@ fn header(input: &[u8], too_big: ProtocolError, invalid: ProtocolError) -> Resul
 fn short_header(input: &[u8], kind: u8) -> Option<(usize, usize)> {
     const ONE_DIGIT: u64 = u64::from_le_bytes(*b"\0\0\r\n\0\0\0\0");
     const ONE_DIGIT_MASK: u64 = u64::from_le_bytes(*b"\xff\0\xff\xff\0\0\0\0");
-    const TWO_DIGITS: u64 = ONE_DIGIT << 8;
-    const TWO_DIGITS_MASK: u64 = ONE_DIGIT_MASK << 8 & !0xff00 | 0xff;
+    const TWO_DIGITS: u64 = u64::from_le_bytes(*b"\0\0\0\r\n\0\0\0");
+    const TWO_DIGITS_MASK: u64 = u64::from_le_bytes(*b"\xff\0\0\xff\xff\0\0\0");
     let word = u64::from_le_bytes(*input.first_chunk()?);
     let [first, second] = [word >> 8, word >> 16].map(|rest| usize::from((rest as u8).wrapping_sub(b'0')));
     if word & ONE_DIGIT_MASK == ONE_DIGIT | u64::from(kind) && first < 10 {

@@ -53,8 +53,9 @@ pub enum Form {
 /// A collection that has outgrown its entry.
 ///
 /// # Safety
-/// No other type gives the same value type: by that alone an entry knows what object it owns.
+/// `value_type` gives the `own_type`, and those of no other type do: by that alone an entry knows what object it owns.
 pub unsafe trait Large: Send {
+    /// The value type that is kept in objects of this type.
     fn own_type() -> ValueType
     where
         Self: Sized;

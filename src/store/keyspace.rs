@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::access::Frequency;
+use super::access::{AccessClock, Frequency};
 use super::slot::{DbIndex, NEVER_MS, Slot, SlotGuard};
 use crate::base::hash::KeyHasher;
 use crate::base::key_slot::{SLOT_COUNT, SlotId};
@@ -93,9 +93,10 @@ impl Keyspace {
         self.frequency.store(frequency.map_or(0, Frequency::pack), Ordering::Relaxed);
     }
 
+    /// A moment as access clocks see it.
     #[inline]
-    pub fn frequency(&self) -> Option<Frequency> {
-        Frequency::unpack(self.frequency.load(Ordering::Relaxed))
+    pub fn access_clock(&self, now_ms: u64) -> AccessClock {
+        AccessClock::at(now_ms, Frequency::unpack(self.frequency.load(Ordering::Relaxed)))
     }
 
     pub fn hasher(&self) -> &KeyHasher {
